@@ -1,0 +1,129 @@
+//! Energies, forces and virials of a [`Model`] for a neighbor list.
+//!
+//! An [`Engine`] works in two steps, as molecular dynamics does: [`Engine::set_topology`] once per
+//! neighbor list, [`Engine::compute`] at every step. [`Calculator`] chooses the engine and serves
+//! callers who have positions and a cell but no list.
+
+mod calculator;
+mod reference;
+mod table;
+mod topology;
+
+pub use calculator::{Calculator, Options, Structure};
+pub use reference::Reference;
+pub use topology::{Topology, TopologyInput};
+
+use crate::error::Result;
+
+/// Which arithmetic the features use. Positions, distances, energies and virial sums are float64
+/// in all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// float32 features and filters (fast kernels).
+    #[default]
+    Mixed,
+    /// float64 throughout (plain loops, for checking).
+    Double,
+}
+
+/// How the filter φ(d) is evaluated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FilterMode {
+    /// Piecewise cubic interpolation in a table made at load.
+    #[default]
+    Table,
+    /// The network itself, for every pair (slow, for checking).
+    Exact,
+}
+
+/// Which instructions the fast kernels use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InstructionSet {
+    /// The widest that this processor has.
+    #[default]
+    Best,
+    /// Plain Rust, any processor.
+    Portable,
+    /// AVX2 with FMA.
+    Avx2,
+    /// AVX-512 F.
+    Avx512,
+}
+
+/// Feature rows on their way from owners to ghosts, in the caller's order: all owned atoms, then
+/// all ghosts.
+pub enum Rows<'a> {
+    /// float32 values.
+    F32(&'a mut [f32]),
+    /// float64 values.
+    F64(&'a mut [f64]),
+}
+
+/// Copies rows of owned atoms to their ghosts on other ranks (LAMMPS: `forward_comm`).
+pub trait Exchange {
+    /// `rows` holds `width` values (an even number) for each owned atom and each ghost; on return
+    /// each ghost's row equals its owner's. Called the same number of times on every rank,
+    /// [`Engine::exchanges`] per compute, also where a rank has no atoms.
+    fn forward(&mut self, rows: Rows<'_>, width: usize) -> Result<()>;
+}
+
+/// What a computation gives. Arrays hold one entry for each owned atom.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Results {
+    /// Sum of the owned atoms' energies (eV).
+    pub energy: f64,
+    /// Energy of each owned atom (eV).
+    pub atomic_energies: Vec<f64>,
+    /// −∂E/∂r of each owned atom, contributions through other ranks' atoms included (eV/Å).
+    pub forces: Vec<[f64; 3]>,
+    /// −Σ r ⊗ ∂E/∂r over pairs centered on owned atoms (eV), row by row; its symmetric part is
+    /// −∂E/∂ε. Positive = the system pushes outward, as in LAMMPS.
+    pub virial: [f64; 9],
+    /// Each owned atom's part of the virial: half of each of its pairs. Sums to `virial` (over all
+    /// ranks).
+    pub atomic_virials: Vec<[f64; 9]>,
+}
+
+/// Wall time spent since an engine was made (s).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Seconds {
+    /// Taking neighbor lists.
+    pub topology: f64,
+    /// Distances and table positions of pairs.
+    pub pairs: f64,
+    /// Pair kernels, forward and reverse.
+    pub messages: f64,
+    /// Dense layers of atoms, forward and reverse.
+    pub atoms: f64,
+    /// Callbacks of the caller.
+    pub exchange: f64,
+    /// Everything else.
+    pub rest: f64,
+}
+
+/// Evaluates one model on one device.
+pub trait Engine: Send {
+    /// Takes a neighbor list; everything that follows from it alone is derived here.
+    fn set_topology(&mut self, topology: Topology) -> Result<()>;
+
+    /// Computes at `positions` (owned atoms, then ghosts; Å). `exchange` is needed when a ghost
+    /// has no owner on this rank. On error `results` is untouched.
+    fn compute(
+        &mut self,
+        positions: &[[f64; 3]],
+        exchange: Option<&mut dyn Exchange>,
+        results: &mut Results,
+    ) -> Result<()>;
+
+    /// How many exchanges each compute makes: 2·blocks − 1.
+    fn exchanges(&self) -> usize;
+
+    /// Where the time went since this engine was made.
+    fn seconds(&self) -> Seconds;
+
+    /// Bytes this engine has allocated.
+    fn memory(&self) -> usize;
+
+    /// The instructions in use, for people.
+    fn instruction_set(&self) -> &'static str;
+}

@@ -1,0 +1,256 @@
+//! A validated neighbor list.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Model;
+
+/// A neighbor list as a caller describes it; see [`Topology::new`].
+pub struct TopologyInput<'a> {
+    /// Atoms whose energies this rank computes.
+    pub owned: usize,
+    /// Copies of atoms, of this rank or another.
+    pub ghosts: usize,
+    /// Atomic number of each owned atom and ghost; 0 or less: not part of this model.
+    pub species: &'a [i32],
+    /// Atoms that have a neighbor list, each an owned atom (`ilist`).
+    pub centers: &'a [i32],
+    /// Neighbors of `centers[k]`: every atom within `list_cutoff`, each pair in both lists.
+    pub neighbors: &'a [&'a [i32]],
+    /// Bits of a neighbor entry that are its index.
+    pub mask: i32,
+    /// For each ghost the owned atom it is a copy of, or −1 when that lives on another rank.
+    pub owner: Option<&'a [i32]>,
+    /// The distance up to which list and ghost shell are complete (Å).
+    pub list_cutoff: f64,
+}
+
+/// A validated full neighbor list: for each owned atom, the atoms it may interact with.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Topology {
+    /// Atoms whose energies this rank computes.
+    pub owned: usize,
+    /// Copies of atoms.
+    pub ghosts: usize,
+    /// Atomic number of each owned atom and ghost; 0: not part of this model.
+    pub species: Vec<u8>,
+    /// `neighbors[offsets[i]..offsets[i + 1]]` are the neighbors of owned atom i.
+    pub offsets: Vec<usize>,
+    /// Indices of owned atoms and ghosts that are part of this model.
+    pub neighbors: Vec<u32>,
+    /// For each owned atom whether it is a center: part of this model, with a list.
+    pub is_center: Vec<bool>,
+    /// For each ghost the owned atom it is a copy of, if that is on this rank.
+    pub owner: Vec<Option<u32>>,
+}
+
+fn invalid<T>(message: String) -> Result<T> {
+    Err(Error::new(ErrorKind::InvalidArgument, message))
+}
+
+impl Topology {
+    /// Checks a caller's list against `model` and copies it.
+    ///
+    /// Entries that involve an atom which is not part of the model are dropped, as are its own
+    /// neighbors.
+    pub fn new(model: &Model, input: &TopologyInput<'_>) -> Result<Self> {
+        let total = input.owned + input.ghosts;
+        if total >= i32::MAX as usize {
+            return invalid(format!("at most {} atoms and ghosts, found {total}", i32::MAX - 1));
+        }
+        if input.list_cutoff.is_nan() || input.list_cutoff < model.cutoff {
+            return invalid(format!(
+                "the neighbor list and the ghost shell reach {} Å, but this model needs {} Å: \
+                 build them with at least that cutoff",
+                input.list_cutoff, model.cutoff
+            ));
+        }
+        if input.species.len() != total {
+            return invalid(format!(
+                "expected {total} species (owned atoms and ghosts), found {}",
+                input.species.len()
+            ));
+        }
+        let species = check_species(model, input.species)?;
+        let mut owner = try_vec(input.ghosts, None)?;
+        if let Some(owners) = input.owner {
+            if owners.len() != input.ghosts {
+                return invalid(format!(
+                    "expected {} owners, one for each ghost, found {}",
+                    input.ghosts,
+                    owners.len()
+                ));
+            }
+            for (ghost, (slot, &atom)) in owner.iter_mut().zip(owners).enumerate() {
+                if atom < 0 {
+                    continue;
+                }
+                if atom as usize >= input.owned {
+                    return invalid(format!(
+                        "ghost {ghost} names atom {atom} as its owner, but there are {} owned \
+                         atoms: use an index from 0, or -1 for an atom of another rank",
+                        input.owned
+                    ));
+                }
+                if species[atom as usize] != species[input.owned + ghost] {
+                    return invalid(format!(
+                        "ghost {ghost} has species {}, its owner, atom {atom}, has {}: give both \
+                         the same",
+                        input.species[input.owned + ghost],
+                        input.species[atom as usize]
+                    ));
+                }
+                *slot = Some(atom as u32);
+            }
+        }
+
+        let mut list_of: Vec<Option<&[i32]>> = try_vec(input.owned, None)?;
+        if input.centers.len() != input.neighbors.len() {
+            return invalid(format!(
+                "{} centers but {} neighbor lists",
+                input.centers.len(),
+                input.neighbors.len()
+            ));
+        }
+        for (&center, &list) in input.centers.iter().zip(input.neighbors) {
+            match usize::try_from(center).ok().and_then(|i| list_of.get_mut(i)) {
+                None => {
+                    return invalid(format!(
+                        "center {center} is not one of the {} owned atoms",
+                        input.owned
+                    ));
+                }
+                Some(Some(_)) => return invalid(format!("center {center} has two neighbor lists")),
+                Some(slot) => *slot = Some(list),
+            }
+        }
+
+        let mut offsets = Vec::new();
+        offsets.try_reserve_exact(input.owned + 1)?;
+        offsets.push(0);
+        let mut neighbors: Vec<u32> = Vec::new();
+        neighbors.try_reserve_exact(input.neighbors.iter().map(|list| list.len()).sum())?;
+        let mut is_center = try_vec(input.owned, false)?;
+        for (i, list) in list_of.iter().enumerate() {
+            if species[i] > 0 && let Some(list) = list {
+                is_center[i] = true;
+                for &entry in *list {
+                    let j = entry & input.mask;
+                    if j < 0 || j as usize >= total {
+                        return invalid(format!(
+                            "neighbor {j} (list entry {entry}, mask {:#x}) of atom {i} is out of \
+                             range: there are {total} owned atoms and ghosts",
+                            input.mask
+                        ));
+                    }
+                    if species[j as usize] > 0 {
+                        neighbors.push(j as u32);
+                    }
+                }
+            }
+            offsets.push(neighbors.len());
+        }
+        let topology =
+            Self { owned: input.owned, ghosts: input.ghosts, species, offsets, neighbors, is_center, owner };
+        topology.check_full()?;
+        Ok(topology)
+    }
+
+    /// The neighbors of owned atom `i`.
+    pub fn neighbors_of(&self, i: usize) -> &[u32] {
+        &self.neighbors[self.offsets[i]..self.offsets[i + 1]]
+    }
+
+    /// The owned atom whose features atom `j` carries, if it is on this rank.
+    pub fn resolve(&self, j: u32) -> Option<u32> {
+        match (j as usize).checked_sub(self.owned) {
+            None => Some(j),
+            Some(ghost) => self.owner[ghost],
+        }
+    }
+
+    /// Whether some neighbor's features must come from another rank.
+    pub fn needs_exchange(&self) -> bool {
+        self.neighbors.iter().any(|&j| self.resolve(j).is_none())
+    }
+
+    /// A full list holds each pair of this rank's atoms in both directions.
+    ///
+    /// Rounding may give a pair at the very edge of the list in one direction only, so a few
+    /// lonely entries pass; a half list has nothing else.
+    fn check_full(&self) -> Result<()> {
+        let mut listed_by: Vec<u32> = try_vec(self.owned + 1, 0)?;
+        let mut entries = 0;
+        for i in 0..self.owned {
+            for &j in self.neighbors_of(i) {
+                let Some(j) = self.resolve(j) else { continue };
+                if !self.is_center[j as usize] {
+                    return invalid(format!(
+                        "atom {j} is a neighbor of atom {i} but has no neighbor list itself: list \
+                         every owned atom that has a species, or give it species 0"
+                    ));
+                }
+                listed_by[j as usize + 1] += 1;
+                entries += 1;
+            }
+        }
+        for i in 0..self.owned {
+            listed_by[i + 1] += listed_by[i];
+        }
+        let mut transposed: Vec<u32> = try_vec(entries, 0)?;
+        let mut next = listed_by.clone();
+        for i in 0..self.owned {
+            for j in self.neighbors_of(i).iter().filter_map(|&j| self.resolve(j)) {
+                transposed[next[j as usize] as usize] = i as u32;
+                next[j as usize] += 1;
+            }
+        }
+        let mut balance: Vec<i32> = try_vec(self.owned, 0)?;
+        let mut lonely = 0;
+        let mut example = None;
+        for i in 0..self.owned {
+            let lists = || self.neighbors_of(i).iter().filter_map(|&j| self.resolve(j));
+            let back = &transposed[listed_by[i] as usize..listed_by[i + 1] as usize];
+            lists().for_each(|j| balance[j as usize] += 1);
+            back.iter().for_each(|&j| balance[j as usize] -= 1);
+            for j in lists() {
+                let surplus = std::mem::take(&mut balance[j as usize]);
+                if surplus > 0 {
+                    lonely += surplus as usize;
+                    example.get_or_insert((i, j));
+                }
+            }
+            back.iter().for_each(|&j| balance[j as usize] = 0);
+        }
+        match example {
+            Some((i, j)) if lonely * 20 > entries => invalid(format!(
+                "the neighbor list is not full: atom {i} lists atom {j} more often than atom {j} \
+                 lists atom {i} ({lonely} of {entries} entries are like this): build a list that \
+                 holds each pair in both directions"
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn check_species(model: &Model, species: &[i32]) -> Result<Vec<u8>> {
+    let mut checked = Vec::new();
+    checked.try_reserve_exact(species.len())?;
+    for (atom, &number) in species.iter().enumerate() {
+        match u8::try_from(number.max(0)) {
+            Ok(number) if number == 0 || model.knows(number) => checked.push(number),
+            _ => {
+                return Err(Error::new(
+                    ErrorKind::Species,
+                    format!("atom {atom}: {}", model.unknown_species(number)),
+                ));
+            }
+        }
+    }
+    Ok(checked)
+}
+
+fn try_vec<T: Clone>(len: usize, value: T) -> Result<Vec<T>> {
+    let mut vec = Vec::new();
+    vec.try_reserve_exact(len)?;
+    vec.resize(len, value);
+    Ok(vec)
+}

@@ -1,0 +1,201 @@
+//! A student's architecture and weights, as numbers without a file format and without an engine.
+//!
+//! Both architectures are one computation (`docs/design.md`): every atom carries scalars `s`
+//! (`hidden` of them) and vectors `v` (3 × `hidden`). In each block, a filter φ(d) of 3·`hidden`
+//! values that depends on the distance alone meets a sender row x_j of 3·`hidden` values that
+//! depends on the atom alone:
+//!
+//! ```text
+//! s_i += Σ_j x_j¹ ⊙ φ¹(d)
+//! v_i += Σ_j v_j ⊙ x_j² ⊙ φ²(d) + u ⊗ (x_j³ ⊙ φ³(d))       u = (r_j − r_i) / (d + softening)
+//! ```
+//!
+//! then an update mixes each atom's own features. All weights are kept in float64: files of any
+//! width load exactly, and engines narrow them as they need.
+
+pub mod filter;
+
+use std::collections::BTreeMap;
+
+pub use filter::{Basis, EnvelopePlace, Filter};
+
+/// Which family of networks a student belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Architecture {
+    /// The published distilled students, reproduced exactly, defects included: not invariant
+    /// under rotation and not continuous at the cutoff.
+    Published,
+    /// PaiNN (Schütt et al. 2021, arXiv 2102.03150).
+    Painn,
+}
+
+impl Architecture {
+    /// The name used in files and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::Painn => "painn",
+        }
+    }
+}
+
+/// A dense layer y = W x + b.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Linear {
+    /// Number of inputs.
+    pub inputs: usize,
+    /// Number of outputs.
+    pub outputs: usize,
+    /// W, `outputs` × `inputs`, row by row as PyTorch stores it.
+    pub weight: Vec<f64>,
+    /// b, `outputs` values (zeros for a layer without bias).
+    pub bias: Vec<f64>,
+}
+
+/// Two dense layers with silu between them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mlp {
+    /// Applied first, followed by silu.
+    pub first: Linear,
+    /// Applied second, without activation.
+    pub second: Linear,
+}
+
+/// How an atom's own features are mixed after the message.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Update {
+    /// n = |v| over x, y, z; (a, g₁, g₂) = MLP([s, n]); s += a; v = v ⊙ g₁ + (M v) ⊙ g₂.
+    Published {
+        /// 2·hidden → hidden → 3·hidden.
+        mlp: Mlp,
+        /// M, 3 × 3 row by row; it acts on x, y, z, which is why this family is not equivariant.
+        mixing: [f64; 9],
+    },
+    /// (V, W) = C v; n = √(Σ_xyz V² + ε); (a, b, c) = MLP([s, n]); s += a + c ⊙ Σ_xyz V ⊙ W;
+    /// v += b ⊙ W.
+    Painn {
+        /// C without bias, hidden → 2·hidden: V first, then W.
+        channel_mix: Linear,
+        /// 2·hidden → hidden → 3·hidden.
+        mlp: Mlp,
+        /// ε under the root of the norm.
+        epsilon: f64,
+    },
+}
+
+/// One message and one update.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Block {
+    /// φ(d): 3·hidden values ordered (φ¹ for s, φ² for v_j, φ³ for u).
+    pub filter: Filter,
+    /// hidden → hidden → 3·hidden, in the same order as the filter. `None`: x_j = (s_j, 1, 1).
+    pub sender: Option<Mlp>,
+    /// What follows the message.
+    pub update: Update,
+}
+
+/// A student.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// Family of networks.
+    pub architecture: Architecture,
+    /// Number of channels.
+    pub hidden: usize,
+    /// Pairs with d ≤ cutoff take part (Å).
+    pub cutoff: f64,
+    /// Added to d where the direction u is formed (Å): 1e-8 in `published`.
+    pub softening: f64,
+    /// Initial scalars, one row of `hidden` values for each atomic number 0, 1, 2, …
+    pub embedding: Vec<f64>,
+    /// Atomic numbers the model may be used for, ascending.
+    pub species: Vec<u8>,
+    /// Added to the energy of each atom, by atomic number, one for each embedding row (eV).
+    pub reference_energies: Vec<f64>,
+    /// Radial basis that all filters share.
+    pub basis: Basis,
+    /// Message-passing blocks, in order.
+    pub blocks: Vec<Block>,
+    /// Readout of s: dense layers with silu between them, down to one value (eV).
+    pub head: Vec<Linear>,
+    /// Whatever else the file said: units, teacher, licence, training data, errors.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Row of the embedding table for each chemical symbol: index = atomic number.
+const SYMBOLS: [&str; 119] = [
+    "X", "H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne", "Na", "Mg", "Al", "Si", "P", "S",
+    "Cl", "Ar", "K", "Ca", "Sc", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "Ga", "Ge",
+    "As", "Se", "Br", "Kr", "Rb", "Sr", "Y", "Zr", "Nb", "Mo", "Tc", "Ru", "Rh", "Pd", "Ag", "Cd",
+    "In", "Sn", "Sb", "Te", "I", "Xe", "Cs", "Ba", "La", "Ce", "Pr", "Nd", "Pm", "Sm", "Eu", "Gd",
+    "Tb", "Dy", "Ho", "Er", "Tm", "Yb", "Lu", "Hf", "Ta", "W", "Re", "Os", "Ir", "Pt", "Au", "Hg",
+    "Tl", "Pb", "Bi", "Po", "At", "Rn", "Fr", "Ra", "Ac", "Th", "Pa", "U", "Np", "Pu", "Am", "Cm",
+    "Bk", "Cf", "Es", "Fm", "Md", "No", "Lr", "Rf", "Db", "Sg", "Bh", "Hs", "Mt", "Ds", "Rg", "Cn",
+    "Nh", "Fl", "Mc", "Lv", "Ts", "Og",
+];
+
+/// Atomic number of a chemical symbol.
+pub fn atomic_number(symbol: &str) -> Option<u8> {
+    SYMBOLS.iter().skip(1).position(|known| *known == symbol).map(|index| index as u8 + 1)
+}
+
+/// Chemical symbol of an atomic number.
+pub fn symbol(atomic_number: u8) -> Option<&'static str> {
+    SYMBOLS.get(usize::from(atomic_number)).copied().filter(|_| atomic_number > 0)
+}
+
+impl Model {
+    /// Number of trainable parameters (the radial basis, fixed, is not counted).
+    pub fn parameters(&self) -> usize {
+        let linear = |layer: &Linear| layer.weight.len() + layer.bias.len();
+        let mlp = |mlp: &Mlp| linear(&mlp.first) + linear(&mlp.second);
+        let block = |block: &Block| {
+            let filter: usize = block.filter.layers.iter().map(linear).sum();
+            let sender = block.sender.as_ref().map_or(0, mlp);
+            let update = match &block.update {
+                Update::Published { mlp: net, mixing } => mlp(net) + mixing.len(),
+                // The channel mix has no bias in this family.
+                Update::Painn { channel_mix, mlp: net, .. } => mlp(net) + channel_mix.weight.len(),
+            };
+            filter + sender + update
+        };
+        self.embedding.len()
+            + self.blocks.iter().map(block).sum::<usize>()
+            + self.head.iter().map(linear).sum::<usize>()
+    }
+
+    /// Whether the model may be used for this atomic number.
+    pub fn knows(&self, atomic_number: u8) -> bool {
+        self.species.binary_search(&atomic_number).is_ok()
+    }
+
+    /// Initial scalars of an element, `hidden` values.
+    pub fn embedding_row(&self, atomic_number: u8) -> &[f64] {
+        let start = usize::from(atomic_number) * self.hidden;
+        &self.embedding[start..start + self.hidden]
+    }
+}
+
+impl Model {
+    /// The sentence for an element that the model lacks.
+    pub fn unknown_species(&self, atomic_number: i32) -> String {
+        let found = match u8::try_from(atomic_number).ok().and_then(symbol) {
+            Some(symbol) => format!("{symbol} (atomic number {atomic_number})"),
+            None => format!("atomic number {atomic_number}, which is no element"),
+        };
+        format!("found {found}, but this model knows only {}: use a model trained for it", self.species_list())
+    }
+
+    /// The model's elements for people: ranges of more than four are shortened.
+    pub fn species_list(&self) -> String {
+        let mut parts = Vec::new();
+        for run in self.species.chunk_by(|a, b| a + 1 == *b) {
+            let name = |z: &u8| symbol(*z).unwrap_or("?");
+            if run.len() > 4 {
+                parts.push(format!("{} to {}", name(&run[0]), name(&run[run.len() - 1])));
+            } else {
+                parts.extend(run.iter().map(|z| name(z).to_string()));
+            }
+        }
+        parts.join(", ")
+    }
+}
