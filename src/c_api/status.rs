@@ -45,7 +45,7 @@ pub const MLFF_ERROR_NO_DEVICE: i32 = 11;
 pub const MLFF_ERROR_DEVICE_LOST: i32 = 12;
 
 /// The MLFF_ABI_VERSION that the loaded library was built with. Its major part must equal the
-/// header's, its minor part must not be smaller.
+/// header's.
 ///
 /// Thread-safe; cannot fail.
 ///
