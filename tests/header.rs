@@ -1,8 +1,8 @@
 //! `include/mlff_student.h` is what `src/c_api` says, and any strict compiler takes it.
 
-mod common;
+mod toolchain;
 
-use common::{Language, compile, root};
+use toolchain::{Language, compile, root};
 
 /// In the order of the header.
 const SOURCES: [&str; 5] = ["status", "model", "calculator", "topology", "compute"];
