@@ -130,7 +130,9 @@ impl Topology {
         neighbors.try_reserve_exact(input.neighbors.iter().map(|list| list.len()).sum())?;
         let mut is_center = try_vec(input.owned, false)?;
         for (i, list) in list_of.iter().enumerate() {
-            if species[i] > 0 && let Some(list) = list {
+            if species[i] > 0
+                && let Some(list) = list
+            {
                 is_center[i] = true;
                 for &entry in *list {
                     let j = entry & input.mask;
@@ -148,8 +150,15 @@ impl Topology {
             }
             offsets.push(neighbors.len());
         }
-        let topology =
-            Self { owned: input.owned, ghosts: input.ghosts, species, offsets, neighbors, is_center, owner };
+        let topology = Self {
+            owned: input.owned,
+            ghosts: input.ghosts,
+            species,
+            offsets,
+            neighbors,
+            is_center,
+            owner,
+        };
         topology.check_full()?;
         Ok(topology)
     }

@@ -182,7 +182,10 @@ impl Model {
             Some(symbol) => format!("{symbol} (atomic number {atomic_number})"),
             None => format!("atomic number {atomic_number}, which is no element"),
         };
-        format!("found {found}, but this model knows only {}: use a model trained for it", self.species_list())
+        format!(
+            "found {found}, but this model knows only {}: use a model trained for it",
+            self.species_list()
+        )
     }
 
     /// The model's elements for people: ranges of more than four are shortened.
