@@ -30,8 +30,7 @@
  *
  * Errors: fallible functions return an mlff_status; mlff_last_error() says what was expected, what
  * was found and what to do. Outputs are untouched on error and the handles stay usable, except
- * after MLFF_ERROR_INTERNAL, a bug. No function ends the process, prints, or lets a C++ exception
- * or a Rust panic through.
+ * after MLFF_ERROR_INTERNAL, a bug. No Rust panic leaves the library.
  *
  * Structs: zero-fill them and set struct_size = sizeof(the struct). Later versions add fields at
  * the end, for which zero means what the version before did. A struct longer than the library
@@ -513,7 +512,7 @@ extern "C" {
 
 /**
  * The MLFF_ABI_VERSION that the loaded library was built with. Its major part must equal the
- * header's, its minor part must not be smaller.
+ * header's.
  *
  * Thread-safe; cannot fail.
  *
