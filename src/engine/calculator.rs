@@ -66,8 +66,7 @@ pub struct Calculator {
 impl Calculator {
     /// A calculator for `model`; tables are made here.
     pub fn new(model: Arc<Model>, options: Options) -> Result<Self> {
-        let engine: Box<dyn Engine> =
-            Box::new(Reference::new(Arc::clone(&model), options.filter, options.threads)?);
+        let engine: Box<dyn Engine> = Box::new(Reference::new(Arc::clone(&model), options.filter)?);
         Ok(Self {
             model,
             options,
