@@ -2,6 +2,7 @@
 
 #![allow(dead_code)]
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -17,13 +18,40 @@ pub fn model(name: &str) -> PathBuf {
     path
 }
 
-/// The folder with the `libmlff_student.so` that was built with this test.
+/// The shared library that was built with this test.
+pub fn library() -> PathBuf {
+    // Cargo puts it beside the tests; a copy further up may be of an earlier build.
+    let path = std::env::current_exe().unwrap().with_file_name("libmlff_student.so");
+    assert!(path.is_file(), "expected {}", path.display());
+    path
+}
+
+/// A folder with the names that linkers look for.
 pub fn library_dir() -> PathBuf {
-    // target/<profile>/deps/<test>
-    let exe = std::env::current_exe().unwrap();
-    let dir = exe.ancestors().nth(2).unwrap().to_owned();
-    assert!(dir.join("libmlff_student.so").is_file(), "no libmlff_student.so in {}", dir.display());
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lib");
+    std::fs::create_dir_all(&dir).unwrap();
+    for name in ["libmlff_student.so", "libmlff_student.so.0"] {
+        // Other tests do the same at the same time.
+        let made = std::os::unix::fs::symlink(library(), dir.join(name));
+        assert!(made.is_ok() || dir.join(name).exists(), "{name}: {made:?}");
+    }
     dir
+}
+
+/// A program that not every machine has. `None`, loudly, where it is missing; a failure where
+/// `CI=true`.
+pub fn tool(name: &str, how_to_install: &str) -> Option<PathBuf> {
+    let beside = root().join(".venv/bin");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).chain([beside]).map(|dir| dir.join(name));
+    if let Some(found) = found.into_iter().find(|file| file.is_file()) {
+        return Some(found);
+    }
+    let message = format!("no {name} on PATH: {how_to_install}");
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{message}");
+    // Not through a macro, which the test harness would capture.
+    let _ = writeln!(std::io::stderr(), "\n*** SKIPPED a test: {message} ***\n");
+    None
 }
 
 /// What a source is written in, and how strictly it is read.
