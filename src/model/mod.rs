@@ -14,7 +14,6 @@
 //! width load exactly, and engines narrow them as they need.
 
 pub mod filter;
-mod load_stub;
 
 use std::collections::BTreeMap;
 
