@@ -37,9 +37,8 @@ fn small_model() -> PathBuf {
     model("student-21k-wrapped.pt")
 }
 
-#[test]
-fn bad_input_gives_a_status_and_a_message_and_leaves_everything_usable() {
-    let dir = tempfile::tempdir().unwrap();
+/// Files that are no models, under the names that `bad_input.c` knows.
+fn bad_files(dir: &TempDir) -> PathBuf {
     let files = dir.path().join("files");
     std::fs::create_dir_all(files.join("directory.pt")).unwrap();
     let write = |name: &str, bytes: &[u8]| std::fs::write(files.join(name), bytes).unwrap();
@@ -54,6 +53,13 @@ fn bad_input_gives_a_status_and_a_message_and_leaves_everything_usable() {
     write("truncated.onnx", &half("student-21k.onnx"));
     // A pickle that calls os.system("true") when it is loaded.
     write("code.pt", b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.");
+    files
+}
+
+#[test]
+fn bad_input_gives_a_status_and_a_message_and_leaves_everything_usable() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = bad_files(&dir);
     let bad_input = program(&dir, "tests/c/bad_input.c");
     run(Command::new(bad_input).arg(small_model()).arg(files));
 }
@@ -151,14 +157,14 @@ fn the_md_example_starts_at_the_energy_of_the_water_example_and_conserves_it() {
 fn valgrind_finds_nothing_in_the_c_programs() {
     let Some(valgrind) = tool("valgrind", "apt-get install valgrind") else { return };
     let dir = tempfile::tempdir().unwrap();
-    let check = |path: &Path, steps: &str| {
+    let check = |path: &Path, argument: &Path| {
         run(Command::new(&valgrind)
             .args(["-q", "--error-exitcode=9", "--leak-check=full"])
             .args(["--show-leak-kinds=definite", "--errors-for-leak-kinds=definite"])
             .arg(path)
             .arg(small_model())
-            .arg(steps));
+            .arg(argument));
     };
-    check(&program(&dir, "examples/c/md.c"), "20");
-    check(&program(&dir, "tests/c/bad_input.c"), "/nonexistent");
+    check(&program(&dir, "examples/c/md.c"), Path::new("20"));
+    check(&program(&dir, "tests/c/bad_input.c"), &bad_files(&dir));
 }
