@@ -1,0 +1,93 @@
+//! What both engines do with the geometry of pairs, in float64.
+
+use super::Results;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Refuses NaN and infinite positions, naming the atom.
+pub fn check_finite(positions: &[[f64; 3]]) -> Result<()> {
+    match positions.iter().position(|r| r.iter().any(|x| !x.is_finite())) {
+        None => Ok(()),
+        Some(atom) => Err(Error::new(
+            ErrorKind::Numeric,
+            format!(
+                "expected finite positions, but atom {atom} is at ({}, {}, {}): look for a time \
+                 step that is too long or atoms that overlap",
+                positions[atom][0], positions[atom][1], positions[atom][2]
+            ),
+        )),
+    }
+}
+
+/// Refuses two atoms at one place, where no direction exists.
+pub fn check_apart(d: f64, i: usize, j: usize) -> Result<()> {
+    if d > 0.0 {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Numeric,
+        format!("atoms {i} and {j} are at the same place: move them apart or remove one"),
+    ))
+}
+
+/// Refuses results that are not numbers, naming the first atom concerned.
+pub fn check_results(results: &Results) -> Result<()> {
+    let finite = |i: &usize| {
+        results.atomic_energies[*i].is_finite() && results.forces[*i].iter().all(|f| f.is_finite())
+    };
+    match (0..results.atomic_energies.len()).find(|i| !finite(i)) {
+        None => Ok(()),
+        Some(atom) => Err(Error::new(
+            ErrorKind::Numeric,
+            format!(
+                "the energy ({}) or force ({:?}) of atom {atom} is not a finite number: its \
+                 surroundings are outside what this model was trained for",
+                results.atomic_energies[atom], results.forces[atom]
+            ),
+        )),
+    }
+}
+
+/// ∂E/∂r of a pair from ∂E/∂d and ∂E/∂u, where u = r / (d + σ).
+pub fn gradient(r: &[f64; 3], d: f64, softening: f64, d_bar: f64, u_bar: &[f64; 3]) -> [f64; 3] {
+    let soft = d + softening;
+    let along: f64 = r.iter().zip(u_bar).map(|(r, u)| r * u).sum();
+    let radial = (d_bar - along / (soft * soft)) / d;
+    std::array::from_fn(|a| radial * r[a] + u_bar[a] / soft)
+}
+
+/// r = to − from, and its length.
+pub fn distance(from: &[f64; 3], to: &[f64; 3]) -> ([f64; 3], f64) {
+    let r: [f64; 3] = std::array::from_fn(|a| to[a] - from[a]);
+    (r, (r[0] * r[0] + r[1] * r[1] + r[2] * r[2]).sqrt())
+}
+
+/// Adds a pair to one of its atoms, i: r = r_j − r_i, and g = ∂E/∂r of the pair with both
+/// directions together. Half of the virial is i's.
+pub fn add(force: &mut [f64; 3], virial: &mut [f64; 9], r: &[f64; 3], g: &[f64; 3]) {
+    for a in 0..3 {
+        // r_i enters r with a minus, and the force is the negative slope.
+        force[a] += g[a];
+        for b in 0..3 {
+            virial[3 * a + b] -= 0.5 * r[a] * g[b];
+        }
+    }
+}
+
+/// Sums over atoms.
+pub fn total(
+    atomic_energies: Vec<f64>,
+    forces: Vec<[f64; 3]>,
+    atomic_virials: Vec<[f64; 9]>,
+) -> Results {
+    let mut virial = [0.0; 9];
+    for atomic in &atomic_virials {
+        virial.iter_mut().zip(atomic).for_each(|(sum, part)| *sum += part);
+    }
+    Results {
+        energy: atomic_energies.iter().sum(),
+        atomic_energies,
+        forces,
+        virial,
+        atomic_virials,
+    }
+}

@@ -1,0 +1,55 @@
+//! What several tests need: the reference data.
+
+#![allow(dead_code)]
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// One structure of `reference/cases`, with what the model gives for it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Case {
+    pub name: String,
+    pub atomic_numbers: Vec<i32>,
+    pub positions: Vec<[f64; 3]>,
+    pub cell: Option<[[f64; 3]; 3]>,
+    pub pbc: [bool; 3],
+    pub n_directed_pairs: Option<usize>,
+    pub energy: f64,
+    pub atomic_energies: Option<Vec<f64>>,
+    pub forces: Vec<[f64; 3]>,
+    pub strain_derivative: Option<[[f64; 3]; 3]>,
+}
+
+/// A path below the reference data beside the project.
+pub fn reference(path: &str) -> PathBuf {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/reference");
+    let full = root.join(path);
+    assert!(
+        full.exists(),
+        "{} is missing: these tests need the reference data (models and cases) in {}",
+        full.display(),
+        root.display()
+    );
+    full
+}
+
+/// The structures of one file in `reference/cases`.
+pub fn cases(file: &str) -> Vec<Case> {
+    let path = reference("cases").join(file);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let cases: Vec<Case> =
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    assert!(!cases.is_empty(), "{} holds no structures", path.display());
+    cases
+}
+
+/// Every file in `reference/cases`.
+pub const CASE_FILES: [&str; 6] = [
+    "student-427k.json",
+    "student-77k.json",
+    "student-21k.json",
+    "painn-64-gaussian.json",
+    "painn-32-bessel.json",
+    "recorded-md-77k.json",
+];
