@@ -66,7 +66,10 @@ pub struct Calculator {
 impl Calculator {
     /// A calculator for `model`; tables are made here.
     pub fn new(model: Arc<Model>, options: Options) -> Result<Self> {
-        let engine: Box<dyn Engine> = Box::new(Reference::new(Arc::clone(&model), options.filter)?);
+        let engine: Box<dyn Engine> = match options.precision {
+            Precision::Mixed => super::cpu::engine(Arc::clone(&model), options)?,
+            Precision::Double => Box::new(Reference::new(Arc::clone(&model), options.filter)?),
+        };
         Ok(Self {
             model,
             options,

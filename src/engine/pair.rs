@@ -55,31 +55,39 @@ pub fn gradient(r: &[f64; 3], d: f64, softening: f64, d_bar: f64, u_bar: &[f64; 
     std::array::from_fn(|a| radial * r[a] + u_bar[a] / soft)
 }
 
-/// Sums pairs to forces and virials. `pairs` gives (i, r, g): owned atom i, r = r_j − r_i, and
-/// g = ∂E/∂r of the pair with both directions together; each pair is seen from both its atoms.
-pub fn collect(
-    owned: usize,
-    pairs: impl Iterator<Item = (usize, [f64; 3], [f64; 3])>,
-    atomic_energies: Vec<f64>,
-) -> Results {
-    let mut results = Results {
-        energy: atomic_energies.iter().sum(),
-        atomic_energies,
-        forces: vec![[0.0; 3]; owned],
-        virial: [0.0; 9],
-        atomic_virials: vec![[0.0; 9]; owned],
-    };
-    for (i, r, g) in pairs {
-        for a in 0..3 {
-            // r_i enters r with a minus, and the force is the negative slope.
-            results.forces[i][a] += g[a];
-            for b in 0..3 {
-                results.atomic_virials[i][3 * a + b] -= 0.5 * r[a] * g[b];
-            }
+/// r = to − from, and its length.
+pub fn distance(from: &[f64; 3], to: &[f64; 3]) -> ([f64; 3], f64) {
+    let r: [f64; 3] = std::array::from_fn(|a| to[a] - from[a]);
+    (r, (r[0] * r[0] + r[1] * r[1] + r[2] * r[2]).sqrt())
+}
+
+/// Adds a pair to one of its atoms, i: r = r_j − r_i, and g = ∂E/∂r of the pair with both
+/// directions together. Half of the virial is i's.
+pub fn add(force: &mut [f64; 3], virial: &mut [f64; 9], r: &[f64; 3], g: &[f64; 3]) {
+    for a in 0..3 {
+        // r_i enters r with a minus, and the force is the negative slope.
+        force[a] += g[a];
+        for b in 0..3 {
+            virial[3 * a + b] -= 0.5 * r[a] * g[b];
         }
     }
-    for atomic in &results.atomic_virials {
-        results.virial.iter_mut().zip(atomic).for_each(|(sum, part)| *sum += part);
+}
+
+/// Sums over atoms.
+pub fn total(
+    atomic_energies: Vec<f64>,
+    forces: Vec<[f64; 3]>,
+    atomic_virials: Vec<[f64; 9]>,
+) -> Results {
+    let mut virial = [0.0; 9];
+    for atomic in &atomic_virials {
+        virial.iter_mut().zip(atomic).for_each(|(sum, part)| *sum += part);
     }
-    results
+    Results {
+        energy: atomic_energies.iter().sum(),
+        atomic_energies,
+        forces,
+        virial,
+        atomic_virials,
+    }
 }

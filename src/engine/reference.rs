@@ -87,8 +87,7 @@ impl Reference {
                 let mut pairs = Vec::new();
                 for &j in self.topology.neighbors_of(i) {
                     let j = j as usize;
-                    let r: [f64; 3] = std::array::from_fn(|a| positions[j][a] - positions[i][a]);
-                    let d = r.iter().map(|x| x * x).sum::<f64>().sqrt();
+                    let (r, d) = pair::distance(&positions[i], &positions[j]);
                     if d > self.model.cutoff {
                         continue;
                     }
@@ -242,7 +241,7 @@ impl<'a> Sender<'a> {
 }
 
 impl Mlp {
-    fn apply(&self, x: &[f64]) -> Vec<f64> {
+    pub(super) fn apply(&self, x: &[f64]) -> Vec<f64> {
         let hidden: Vec<f64> = self.first.apply(x).into_iter().map(silu).collect();
         self.second.apply(&hidden)
     }
@@ -489,10 +488,14 @@ impl Engine for Reference {
             }
         }
 
-        let seen = pairs.iter().zip(&gradient).enumerate().flat_map(|(i, (pairs, gradients))| {
-            pairs.iter().zip(gradients).map(move |(pair, g)| (i, pair.r, *g))
-        });
-        let found = pair::collect(owned, seen, atomic_energies);
+        let mut forces = vec![[0.0; 3]; owned];
+        let mut virials = vec![[0.0; 9]; owned];
+        for (i, (pairs, gradients)) in pairs.iter().zip(&gradient).enumerate() {
+            for (pair, g) in pairs.iter().zip(gradients) {
+                pair::add(&mut forces[i], &mut virials[i], &pair.r, g);
+            }
+        }
+        let found = pair::total(atomic_energies, forces, virials);
         pair::check_results(&found)?;
         *results = found;
         self.memory = saved.len() * total * 10 * h * size_of::<f64>();

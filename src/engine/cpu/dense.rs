@@ -1,0 +1,181 @@
+//! Dense layers over many atoms: register tiles of 12 × 2, 6 × 2 or 4 × 2 vectors.
+#![allow(unsafe_code)]
+
+use std::marker::PhantomData;
+
+use super::buffer::Buffer;
+use super::simd::Vector;
+use crate::error::Result;
+use crate::model::Linear;
+
+/// Rows are computed in multiples of this, a multiple of every tile's height.
+pub const ROWS: usize = 12;
+
+/// Rows of activations: value `lane` of channel block `c` of row `r` is at
+/// `pointer[c * block_stride + r * row_stride + lane]`.
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    pointer: *const f32,
+    block_stride: usize,
+    row_stride: usize,
+    data: PhantomData<&'a [f32]>,
+}
+
+impl<'a> Rows<'a> {
+    /// Rows inside `data`, of which row `row` and channel block `c` start at
+    /// `offset + c * block_stride + row * row_stride`.
+    ///
+    /// Panics unless `rows` rows of `blocks` channel blocks of `lanes` values lie inside `data`.
+    #[inline(always)]
+    pub fn new(
+        data: &'a [f32],
+        offset: usize,
+        [block_stride, row_stride]: [usize; 2],
+        [rows, blocks, lanes]: [usize; 3],
+    ) -> Self {
+        let last = offset + (blocks - 1) * block_stride + (rows - 1) * row_stride + lanes;
+        assert!(last <= data.len());
+        Self { pointer: data[offset..].as_ptr(), block_stride, row_stride, data: PhantomData }
+    }
+}
+
+/// A dense layer's weights in the order in which the tiles read them: for each pair of output
+/// vectors, for each input channel, both vectors.
+#[derive(Clone)]
+pub struct Packed<V> {
+    /// Input segments of `channels` (padded) values each.
+    segments: usize,
+    channels: usize,
+    /// Output vectors.
+    outputs: usize,
+    weights: Buffer,
+    bias: Buffer,
+    lanes: PhantomData<V>,
+}
+
+/// Where the values of a padded array of channels come from: `segments` runs of `used` values,
+/// each padded with zeros to `padded`.
+#[derive(Clone, Copy)]
+pub struct Padding {
+    /// How many runs.
+    pub segments: usize,
+    /// Values in a run.
+    pub used: usize,
+    /// Values in a run, with padding: a multiple of 16.
+    pub padded: usize,
+}
+
+impl Padding {
+    fn source(self, index: usize) -> Option<usize> {
+        let (segment, channel) = (index / self.padded, index % self.padded);
+        (channel < self.used).then_some(segment * self.used + channel)
+    }
+}
+
+impl<V: Vector> Packed<V> {
+    /// Packs `layer`, W x + b.
+    pub fn new(layer: &Linear, inputs: Padding, outputs: Padding) -> Result<Self> {
+        Self::pack(inputs, outputs, |o, i| layer.weight[o * layer.inputs + i], |o| layer.bias[o])
+    }
+
+    /// Packs the reverse of `layer`, Wᵀ y: `inputs` describes y, `outputs` x.
+    pub fn transposed(layer: &Linear, inputs: Padding, outputs: Padding) -> Result<Self> {
+        Self::pack(inputs, outputs, |o, i| layer.weight[i * layer.inputs + o], |_| 0.0)
+    }
+
+    fn pack(
+        inputs: Padding,
+        outputs: Padding,
+        weight: impl Fn(usize, usize) -> f64,
+        bias: impl Fn(usize) -> f64,
+    ) -> Result<Self> {
+        let vectors = outputs.segments * outputs.padded / V::LANES;
+        let depth = inputs.segments * inputs.padded;
+        let width = 2 * V::LANES;
+        let tiles = vectors.div_ceil(2);
+        let mut packed = Self {
+            segments: inputs.segments,
+            channels: inputs.padded,
+            outputs: vectors,
+            weights: Buffer::zeros(tiles * depth * width)?,
+            bias: Buffer::zeros(tiles * width)?,
+            lanes: PhantomData,
+        };
+        for output in 0..vectors * V::LANES {
+            let Some(o) = outputs.source(output) else { continue };
+            let (tile, lane) = (output / width, output % width);
+            packed.bias[output] = bias(o) as f32;
+            for input in 0..depth {
+                if let Some(i) = inputs.source(input) {
+                    packed.weights[(tile * depth + input) * width + lane] = weight(o, i) as f32;
+                }
+            }
+        }
+        Ok(packed)
+    }
+
+    /// Bytes allocated.
+    pub fn memory(&self) -> usize {
+        self.weights.memory() + self.bias.memory()
+    }
+
+    /// Computes `rows` rows (a multiple of [`ROWS`]) and hands each output vector to
+    /// `out(row, vector, value)`. `inputs` are the input segments, each of the padded number of
+    /// channels.
+    #[inline(always)]
+    pub fn apply(&self, inputs: &[Rows<'_>], rows: usize, out: impl FnMut(usize, usize, V)) {
+        match V::LANES {
+            16 => self.tiles::<12>(inputs, rows, out),
+            8 => self.tiles::<6>(inputs, rows, out),
+            _ => self.tiles::<4>(inputs, rows, out),
+        }
+    }
+
+    #[inline(always)]
+    fn tiles<const R: usize>(
+        &self,
+        inputs: &[Rows<'_>],
+        rows: usize,
+        mut out: impl FnMut(usize, usize, V),
+    ) {
+        assert!(inputs.len() == self.segments && rows.is_multiple_of(R));
+        let width = 2 * V::LANES;
+        let depth = self.segments * self.channels;
+        for tile in 0..self.outputs.div_ceil(2) {
+            let bias = self.bias[tile * width..][..width].as_ptr();
+            // SAFETY: `width` values, both vectors.
+            let bias = unsafe { [V::load(bias), V::load(bias.add(V::LANES))] };
+            let panel = self.weights[tile * depth * width..][..depth * width].as_ptr();
+            for first in (0..rows).step_by(R) {
+                let mut sums = [bias; R];
+                let mut weights = panel;
+                for input in inputs {
+                    for block in 0..self.channels / V::LANES {
+                        // SAFETY: `Rows::new` checked that every row and block of the input is
+                        // there; `weights` advances by `width` for each of `depth` channels.
+                        unsafe {
+                            let corner = input
+                                .pointer
+                                .add(block * input.block_stride + first * input.row_stride);
+                            for lane in 0..V::LANES {
+                                let w = [V::load(weights), V::load(weights.add(V::LANES))];
+                                weights = weights.add(width);
+                                for r in 0..R {
+                                    let x = V::splat(*corner.add(r * input.row_stride + lane));
+                                    sums[r][0] = x.mul_add(w[0], sums[r][0]);
+                                    sums[r][1] = x.mul_add(w[1], sums[r][1]);
+                                }
+                            }
+                        }
+                    }
+                }
+                for (r, [low, high]) in sums.into_iter().enumerate() {
+                    out(first + r, 2 * tile, low);
+                    if 2 * tile + 1 < self.outputs {
+                        out(first + r, 2 * tile + 1, high);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! The pair kernels: messages of one block of atoms, forward and reverse, for two channel blocks
+//! at a time.
+//!
+//! Features lie in records: for each atom and channel block, K vectors of `V::LANES` channels.
+//! Formulas as in `engine::reference`; for a pair inside the block both directions are computed
+//! from one look-up of the filter, u changing its sign.
+#![allow(unsafe_code)]
+
+use super::pairs::{BlockPairs, Pair};
+use super::simd::{Task, Vector};
+
+/// Vectors in a record of scalars and vectors (s, v_x, v_y, v_z).
+pub const STATE: usize = 4;
+
+/// Values for each channel and interval of a table: three filters with four coefficients each.
+pub const COEFFICIENTS: usize = 12;
+
+/// What both kernels know of a block of atoms.
+#[derive(Clone, Copy)]
+pub struct Span<'a> {
+    /// Filter table of one message: for each channel block, each interval, three filters × four
+    /// coefficients × lanes.
+    pub table: &'a [f32],
+    /// Values of a channel block in `table`.
+    pub table_stride: usize,
+    /// Feature records of all rows.
+    pub features: &'a [f32],
+    /// Rows of a block.
+    pub block_rows: usize,
+    /// Record of the block's first row.
+    pub first: usize,
+    /// First of the channel blocks to compute.
+    pub channel: usize,
+    /// Channel blocks to compute, at most [`Self::TOGETHER`].
+    pub channels: usize,
+    /// Whether senders have rows of their own (x¹, x², x³, v) instead of (s, v).
+    pub sender: bool,
+    /// Whether this is the first message, where v = 0.
+    pub initial: bool,
+}
+
+impl Span<'_> {
+    /// Vectors in a feature record.
+    pub fn width(sender: bool) -> usize {
+        if sender { 6 } else { 4 }
+    }
+
+    /// Channel blocks that the kernels take at once: what a pair costs once is shared.
+    pub const TOGETHER: usize = 2;
+}
+
+/// Value and slope (times the step) of the three filters.
+#[derive(Clone, Copy)]
+struct Filters<V> {
+    value: [V; 3],
+    slope: [V; 3],
+}
+
+/// # Safety
+/// `table` is valid for reading one interval.
+#[inline(always)]
+unsafe fn filter<V: Vector, const INITIAL: bool>(table: *const f32, t: V) -> Filters<V> {
+    let zero = V::splat(0.0);
+    let mut filters = Filters { value: [zero; 3], slope: [zero; 3] };
+    for k in 0..3 {
+        // φ² meets v, which is zero in the first message.
+        if INITIAL && k == 1 {
+            continue;
+        }
+        // SAFETY: inside the interval.
+        let [c0, c1, c2, c3] =
+            std::array::from_fn(|c| unsafe { V::load(table.add((4 * k + c) * V::LANES)) });
+        // c₀ + t (c₁ + t (c₂ + t c₃)) and its slope, with common parts.
+        let a = c3.mul(t);
+        let q = a.add(c2);
+        let r = q.mul_add(t, c1);
+        filters.value[k] = r.mul_add(t, c0);
+        filters.slope[k] = q.add(a).mul_add(t, r);
+    }
+    filters
+}
+
+/// # Safety
+/// `from` is valid for reading N vectors.
+#[inline(always)]
+unsafe fn load<V: Vector, const N: usize>(from: *const f32) -> [V; N] {
+    // SAFETY: as the caller promises.
+    std::array::from_fn(|k| unsafe { V::load(from.add(k * V::LANES)) })
+}
+
+/// # Safety
+/// `to` is valid for reading and writing N vectors.
+#[inline(always)]
+unsafe fn accumulate<V: Vector, const N: usize>(to: *mut f32, values: [V; N]) {
+    for (k, value) in values.into_iter().enumerate() {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let to = to.add(k * V::LANES);
+            V::load(to).add(value).store(to);
+        }
+    }
+}
+
+#[inline(always)]
+fn dot<V: Vector>(a: [V; 3], b: [V; 3]) -> V {
+    a[2].mul_add(b[2], a[1].mul_add(b[1], a[0].mul(b[0])))
+}
+
+/// A feature record: x¹, x², x³ (where senders have rows) or s, and v.
+#[derive(Clone, Copy)]
+struct Sender<V> {
+    x: [V; 3],
+    v: [V; 3],
+}
+
+/// # Safety
+/// `from` is valid for reading a feature record.
+#[inline(always)]
+unsafe fn sender<V: Vector, const SENDER: bool, const INITIAL: bool>(
+    from: *const f32,
+) -> Sender<V> {
+    let zero = V::splat(0.0);
+    // SAFETY: as the caller promises; v of the first message is not read, it is zero.
+    unsafe {
+        let x = if SENDER { load::<V, 3>(from) } else { [V::load(from), zero, zero] };
+        let at = if SENDER { 3 } else { 1 };
+        let v = if INITIAL { [zero; 3] } else { load::<V, 3>(from.add(at * V::LANES)) };
+        Sender { x, v }
+    }
+}
+
+/// Adds the messages to `out`, the block's own records (s, v).
+pub struct Forward<'a> {
+    /// Where and what.
+    pub span: Span<'a>,
+    /// The block's pairs.
+    pub pairs: &'a BlockPairs,
+    /// Records of the block, [`STATE`] vectors each.
+    pub out: &'a mut [f32],
+}
+
+impl<V: Vector> Task<V> for Forward<'_> {
+    #[inline(always)]
+    fn run(self) {
+        match (self.span.sender, self.span.initial, self.span.channels) {
+            (false, true, 1) => self.kernel::<V, false, true, 1>(),
+            (false, true, _) => self.kernel::<V, false, true, 2>(),
+            (false, false, 1) => self.kernel::<V, false, false, 1>(),
+            (false, false, _) => self.kernel::<V, false, false, 2>(),
+            (true, true, 1) => self.kernel::<V, true, true, 1>(),
+            (true, true, _) => self.kernel::<V, true, true, 2>(),
+            (true, false, 1) => self.kernel::<V, true, false, 1>(),
+            (true, false, _) => self.kernel::<V, true, false, 2>(),
+        }
+    }
+}
+
+impl Forward<'_> {
+    #[inline(always)]
+    fn kernel<V: Vector, const SENDER: bool, const INITIAL: bool, const C: usize>(self) {
+        let Self { span, pairs, out } = self;
+        let width = Span::width(SENDER);
+        let stride = span.block_rows;
+        let out = out.as_mut_ptr();
+        let features = span.features.as_ptr();
+        // SAFETY of all pointers below: `BlockPairs` only holds records of rows and intervals that
+        // exist (checked where they are made), and the arrays cover all channel blocks of them.
+        let at = |record: usize, c: usize| record + (span.channel + c) * stride;
+        for (i, &[start, alone, end]) in pairs.spans.iter().enumerate() {
+            for c in 0..C {
+                let mut sums = [V::splat(0.0); STATE];
+                // SAFETY: see above.
+                let here = unsafe {
+                    sender::<V, SENDER, INITIAL>(
+                        features.add(at(span.first + i, c) * width * V::LANES),
+                    )
+                };
+                let table = &span.table[(span.channel + c) * span.table_stride..];
+                for k in start..end {
+                    let pair: &Pair = &pairs.list[k as usize];
+                    let [u0, u1, u2] = pair.u.map(V::splat);
+                    // SAFETY: see above.
+                    unsafe {
+                        let table =
+                            table.as_ptr().add(pair.interval as usize * COEFFICIENTS * V::LANES);
+                        let Filters { value: [f1, f2, f3], .. } =
+                            filter::<V, INITIAL>(table, V::splat(pair.t));
+                        let there = sender::<V, SENDER, INITIAL>(
+                            features.add(at(pair.record as usize, c) * width * V::LANES),
+                        );
+                        // What `from` sends along u.
+                        let message = |from: Sender<V>, to: [V; STATE], u: [V; 3]| {
+                            let along = if SENDER { from.x[2].mul(f3) } else { f3 };
+                            let mut to = to;
+                            to[0] = from.x[0].mul_add(f1, to[0]);
+                            for a in 0..3 {
+                                to[1 + a] = u[a].mul_add(along, to[1 + a]);
+                            }
+                            if !INITIAL {
+                                let turn = if SENDER { from.x[1].mul(f2) } else { f2 };
+                                for a in 0..3 {
+                                    to[1 + a] = from.v[a].mul_add(turn, to[1 + a]);
+                                }
+                            }
+                            to
+                        };
+                        sums = message(there, sums, [u0, u1, u2]);
+                        if k < alone {
+                            let to = out
+                                .add((at(pair.record as usize, c) - span.first) * STATE * V::LANES);
+                            let back = [u0, u1, u2].map(|u| V::splat(0.0).sub(u));
+                            let sent = message(here, load::<V, STATE>(to), back);
+                            for (q, value) in sent.into_iter().enumerate() {
+                                value.store(to.add(q * V::LANES));
+                            }
+                        }
+                    }
+                }
+                // SAFETY: see above.
+                unsafe { accumulate(out.add(at(i, c) * STATE * V::LANES), sums) };
+            }
+        }
+    }
+}
+
+/// Reverse of [`Forward`].
+pub struct Reverse<'a> {
+    /// Where and what.
+    pub span: Span<'a>,
+    /// The block's pairs; ∂E/∂d (times the step) and ∂E/∂u of each are added to `gradients`.
+    pub pairs: &'a mut BlockPairs,
+    /// Adjoints of the state after the message, of all rows: records of [`STATE`] vectors.
+    pub bar: &'a [f32],
+    /// What the block's atoms receive: records of [`Reverse::width`] vectors, x̄¹, Σ φ² v̄ (3) and,
+    /// where senders have rows, x̄³. Not touched in the first message.
+    pub out: &'a mut [f32],
+}
+
+impl<V: Vector> Task<V> for Reverse<'_> {
+    #[inline(always)]
+    fn run(self) {
+        match (self.span.sender, self.span.initial, self.span.channels) {
+            (false, true, 1) => self.kernel::<V, false, true, 1, 4>(),
+            (false, true, _) => self.kernel::<V, false, true, 2, 4>(),
+            (false, false, 1) => self.kernel::<V, false, false, 1, 4>(),
+            (false, false, _) => self.kernel::<V, false, false, 2, 4>(),
+            (true, true, 1) => self.kernel::<V, true, true, 1, 5>(),
+            (true, true, _) => self.kernel::<V, true, true, 2, 5>(),
+            (true, false, 1) => self.kernel::<V, true, false, 1, 5>(),
+            (true, false, _) => self.kernel::<V, true, false, 2, 5>(),
+        }
+    }
+}
+
+impl Reverse<'_> {
+    /// Vectors in a record of `out`.
+    pub fn width(sender: bool) -> usize {
+        if sender { 5 } else { 4 }
+    }
+
+    #[inline(always)]
+    fn kernel<
+        V: Vector,
+        const SENDER: bool,
+        const INITIAL: bool,
+        const C: usize,
+        const OUT: usize,
+    >(
+        self,
+    ) {
+        let Self { span, pairs, bar, out } = self;
+        let width = Span::width(SENDER);
+        let stride = span.block_rows;
+        let (features, bar, out) = (span.features.as_ptr(), bar.as_ptr(), out.as_mut_ptr());
+        let gradients = pairs.gradients.as_mut_ptr();
+        // SAFETY of all pointers below: as in `Forward`; `gradients` holds four values a pair.
+        let at = |record: usize, c: usize| record + (span.channel + c) * stride;
+        for (i, &[start, alone, end]) in pairs.spans.iter().enumerate() {
+            for c in 0..C {
+                // SAFETY: see above.
+                let (here, bar_here) = unsafe {
+                    let record = at(span.first + i, c);
+                    (
+                        sender::<V, SENDER, INITIAL>(features.add(record * width * V::LANES)),
+                        load::<V, STATE>(bar.add(record * STATE * V::LANES)),
+                    )
+                };
+                let [s_i, v_i @ ..] = bar_here;
+                let mut sums = [V::splat(0.0); OUT];
+                let table = &span.table[(span.channel + c) * span.table_stride..];
+                for k in start..end {
+                    let pair: &Pair = &pairs.list[k as usize];
+                    let u = pair.u.map(V::splat);
+                    // SAFETY: see above.
+                    unsafe {
+                        let table =
+                            table.as_ptr().add(pair.interval as usize * COEFFICIENTS * V::LANES);
+                        let Filters { value: [f1, f2, f3], slope: [g1, g2, g3] } =
+                            filter::<V, INITIAL>(table, V::splat(pair.t));
+                        let record = at(pair.record as usize, c);
+                        let there =
+                            sender::<V, SENDER, INITIAL>(features.add(record * width * V::LANES));
+                        let [s_j, v_j @ ..] = load::<V, STATE>(bar.add(record * STATE * V::LANES));
+
+                        let p: [V; 3] = std::array::from_fn(|a| {
+                            if SENDER {
+                                there.x[2].mul(v_i[a]).sub(here.x[2].mul(v_j[a]))
+                            } else {
+                                v_i[a].sub(v_j[a])
+                            }
+                        });
+                        let mut d_bar = g1.mul(there.x[0].mul_add(s_i, here.x[0].mul(s_j)));
+                        d_bar = g3.mul_add(dot(u, p), d_bar);
+                        let u_bar = p.map(|p| f3.mul(p));
+                        if !INITIAL {
+                            let to_j = dot(here.v, v_j);
+                            let to_i = dot(there.v, v_i);
+                            let turned = if SENDER {
+                                there.x[1].mul_add(to_i, here.x[1].mul(to_j))
+                            } else {
+                                to_i.add(to_j)
+                            };
+                            d_bar = g2.mul_add(turned, d_bar);
+                            sums[0] = f1.mul_add(s_j, sums[0]);
+                            for a in 0..3 {
+                                sums[1 + a] = f2.mul_add(v_j[a], sums[1 + a]);
+                            }
+                            if SENDER {
+                                sums[OUT - 1] = sums[OUT - 1].sub(f3.mul(dot(u, v_j)));
+                            }
+                            if k < alone {
+                                let to = out.add((record - span.first) * OUT * V::LANES);
+                                let mut sent = load::<V, OUT>(to);
+                                sent[0] = f1.mul_add(s_i, sent[0]);
+                                for a in 0..3 {
+                                    sent[1 + a] = f2.mul_add(v_i[a], sent[1 + a]);
+                                }
+                                if SENDER {
+                                    sent[OUT - 1] = f3.mul_add(dot(u, v_i), sent[OUT - 1]);
+                                }
+                                for (q, value) in sent.into_iter().enumerate() {
+                                    value.store(to.add(q * V::LANES));
+                                }
+                            }
+                        }
+                        let [x, y, z] = u_bar;
+                        V::add_sums(gradients.add(4 * k as usize), [d_bar, x, y, z]);
+                    }
+                }
+                if !INITIAL {
+                    // SAFETY: see above.
+                    unsafe { accumulate(out.add(at(i, c) * OUT * V::LANES), sums) };
+                }
+            }
+        }
+    }
+}

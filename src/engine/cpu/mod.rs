@@ -1,0 +1,713 @@
+//! The fast engine for processors: float32 features, explicit SIMD, tables for the filters.
+//!
+//! One compute is: pairs within the cutoff ([`pairs`]); for each block the message ([`message`])
+//! and the atoms' own layers ([`network`]); the same in reverse; sums of forces and virials in
+//! float64. Atoms are kept in an order and in blocks of their own ([`plan`]); each block of atoms
+//! is computed by one thread in a fixed order, so the bits do not depend on the number of threads.
+
+mod buffer;
+mod dense;
+mod message;
+mod network;
+mod pairs;
+mod plan;
+mod simd;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+use self::buffer::Buffer;
+use self::message::{COEFFICIENTS, Forward, Reverse, STATE, Span};
+use self::network::{Advance, Network, Retreat, Turn, Work, kept_width};
+use self::pairs::{BlockPairs, Reach};
+use self::plan::Plan;
+use self::simd::{Portable, Vector};
+use super::table::FilterTable;
+use super::{
+    Engine, Exchange, FilterMode, InstructionSet, Options, Results, Rows, Seconds, Topology, pair,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Model;
+
+/// An engine for `model` on the instruction set that `options` ask for.
+pub fn engine(model: Arc<Model>, options: Options) -> Result<Box<dyn Engine>> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use self::simd::{Avx2, Avx512};
+        let wants = |set| {
+            matches!(options.instruction_set, InstructionSet::Best)
+                || options.instruction_set == set
+        };
+        if wants(InstructionSet::Avx512) && Avx512::available() {
+            return Ok(Box::new(Cpu::<Avx512>::new(model, options)?));
+        }
+        if wants(InstructionSet::Avx2) && Avx2::available() {
+            return Ok(Box::new(Cpu::<Avx2>::new(model, options)?));
+        }
+    }
+    if matches!(options.instruction_set, InstructionSet::Best | InstructionSet::Portable) {
+        return Ok(Box::new(Cpu::<Portable>::new(model, options)?));
+    }
+    Err(Error::new(
+        ErrorKind::Unsupported,
+        format!(
+            "this processor has no {:?} instructions: leave the choice to the library",
+            options.instruction_set
+        ),
+    ))
+}
+
+/// One block of atoms and what its thread works with.
+struct Block {
+    pairs: BlockPairs,
+    work: Work,
+    energies: Vec<f64>,
+    /// Exact filters of its pairs, in the layout of a table with an interval for each pair.
+    exact: Buffer,
+}
+
+struct Cpu<V> {
+    model: Arc<Model>,
+    filter: FilterMode,
+    pool: Option<rayon::ThreadPool>,
+    network: Network<V>,
+    /// For each message, for each channel block, each interval: see [`Span::table`].
+    tables: Vec<Buffer>,
+    intervals: usize,
+    /// For each atomic number, s (padded) and what the first block sends: records of one row.
+    species: Vec<Option<[Buffer; 2]>>,
+    topology: Topology,
+    plan: Option<Plan>,
+    positions: Vec<[f64; 3]>,
+    blocks: Vec<Block>,
+    /// For each message: what is sent, of all rows.
+    features: Vec<Buffer>,
+    /// For each message: state after it, of active rows.
+    states: Vec<Buffer>,
+    /// For each message: values for the reverse pass, of active rows.
+    kept: Vec<Buffer>,
+    /// Adjoint of the state after a message, of all rows.
+    bar: Buffer,
+    /// What a reverse message gives, of active rows.
+    received: Buffer,
+    /// Rows on their way to other ranks, in the caller's order.
+    outbox: Buffer,
+    seconds: Seconds,
+}
+
+impl<V: Vector> Cpu<V> {
+    fn new(model: Arc<Model>, options: Options) -> Result<Self> {
+        let pool = match options.threads {
+            0 | 1 => None,
+            threads => Some(
+                rayon::ThreadPoolBuilder::new()
+                    .num_threads(threads)
+                    .thread_name(|k| format!("mlff-student-{k}"))
+                    .build()
+                    .map_err(|error| {
+                        Error::new(
+                            ErrorKind::Memory,
+                            format!("cannot start {threads} threads ({error}): ask for fewer"),
+                        )
+                    })?,
+            ),
+        };
+        let (mut tables, mut intervals) = (Vec::new(), 1);
+        if options.filter == FilterMode::Table {
+            let found = model
+                .blocks
+                .iter()
+                .map(|block| FilterTable::new(&model, block))
+                .collect::<Result<Vec<_>>>()?;
+            // All messages share the places of a pair, so the finest table sets the intervals.
+            intervals = found.iter().map(|table| table.intervals).max().unwrap_or(1);
+            for (table, block) in found.iter().zip(&model.blocks) {
+                tables.push(if table.intervals == intervals {
+                    pack_table::<V>(&model, table)?
+                } else {
+                    let finer = FilterTable::with_intervals(&model, block, intervals);
+                    pack_table::<V>(&model, &finer)?
+                });
+            }
+        }
+        let species = (0..=u8::MAX)
+            .map(|number| model.knows(number).then(|| first_rows::<V>(&model, number)).transpose())
+            .collect::<Result<_>>()?;
+        let buffers = || model.blocks.iter().map(|_| Buffer::default()).collect();
+        Ok(Self {
+            filter: options.filter,
+            pool,
+            network: Network::new(&model)?,
+            tables,
+            intervals,
+            species,
+            topology: Topology::default(),
+            plan: None,
+            positions: Vec::new(),
+            blocks: Vec::new(),
+            features: buffers(),
+            states: buffers(),
+            kept: buffers(),
+            bar: Buffer::default(),
+            received: Buffer::default(),
+            outbox: Buffer::default(),
+            seconds: Seconds::default(),
+            model,
+        })
+    }
+
+    fn sender(&self) -> bool {
+        self.model.blocks[0].sender.is_some()
+    }
+
+    fn channel_blocks(&self) -> usize {
+        padded(&self.model) / V::LANES
+    }
+
+    /// Orders the atoms and makes room; the features of the first message are set here, as they
+    /// follow from the species.
+    fn prepare(&mut self, positions: &[[f64; 3]]) -> Result<()> {
+        let plan = Plan::new(&self.topology, positions, self.channel_blocks())?;
+        let channels = padded(&self.model);
+        let active_rows = plan.blocks.len() * plan.block_rows;
+        let width = Span::width(self.sender());
+        for b in 0..self.model.blocks.len() {
+            self.features[b].resize(plan.rows * width * channels)?;
+            self.states[b].resize(active_rows * STATE * channels)?;
+            self.kept[b].resize(active_rows * kept_width(&self.model) * channels)?;
+        }
+        self.bar.resize(plan.rows * STATE * channels)?;
+        self.received.resize(active_rows * Reverse::width(self.sender()) * channels)?;
+        self.blocks.truncate(plan.blocks.len());
+        self.blocks.try_reserve(plan.blocks.len() - self.blocks.len())?;
+        while self.blocks.len() < plan.blocks.len() {
+            self.blocks.push(Block {
+                pairs: BlockPairs::default(),
+                work: Work::new(&self.network)?,
+                energies: Vec::new(),
+                exact: Buffer::default(),
+            });
+        }
+        for block in &mut self.blocks {
+            block.energies.resize(plan.block_rows, 0.0);
+        }
+        // Rows that no atom uses must stay finite.
+        self.features.iter_mut().for_each(|features| features.fill(0.0));
+        self.bar.fill(0.0);
+        let stride = plan.block_rows;
+        for (&atom, &record) in plan.atoms.iter().zip(&plan.records) {
+            let number = usize::from(self.topology.species[atom as usize]);
+            let Some([_, sent]) = &self.species[number] else { continue };
+            for (c, row) in sent.chunks_exact(width * V::LANES).enumerate() {
+                let start = (record as usize + c * stride) * width * V::LANES;
+                self.features[0][start..start + row.len()].copy_from_slice(row);
+            }
+        }
+        self.plan = Some(plan);
+        Ok(())
+    }
+}
+
+/// Channels in whole vectors of every instruction set.
+fn padded(model: &Model) -> usize {
+    model.hidden.next_multiple_of(16)
+}
+
+/// Puts a table into the order in which the kernels read it.
+fn pack_table<V: Vector>(model: &Model, table: &FilterTable) -> Result<Buffer> {
+    let h = model.hidden;
+    let mut packed = Buffer::zeros(padded(model) * table.intervals * COEFFICIENTS)?;
+    for (place, lanes) in packed.chunks_exact_mut(V::LANES).enumerate() {
+        let (coefficient, rest) = (place % 4, place / 4);
+        let (filter, rest) = (rest % 3, rest / 3);
+        let (interval, c) = (rest % table.intervals, rest / table.intervals);
+        for (lane, value) in lanes.iter_mut().enumerate() {
+            let channel = c * V::LANES + lane;
+            if channel < h {
+                *value = table.coefficients(interval, filter * h + channel)[coefficient] as f32;
+            }
+        }
+    }
+    Ok(packed)
+}
+
+/// s of an element, and the feature record of the first message.
+fn first_rows<V: Vector>(model: &Model, number: u8) -> Result<[Buffer; 2]> {
+    let h = model.hidden;
+    let s = model.embedding_row(number);
+    let sent = match &model.blocks[0].sender {
+        None => s.to_vec(),
+        Some(sender) => sender.apply(s),
+    };
+    let width = Span::width(model.blocks[0].sender.is_some());
+    let mut state = Buffer::zeros(padded(model))?;
+    let mut record = Buffer::zeros(padded(model) * width)?;
+    for channel in 0..h {
+        state[channel] = s[channel] as f32;
+        let (c, lane) = (channel / V::LANES, channel % V::LANES);
+        for (k, sent) in sent.chunks_exact(h).enumerate() {
+            record[(c * width + k) * V::LANES + lane] = sent[channel] as f32;
+        }
+    }
+    Ok([state, record])
+}
+
+/// Runs `task` for each item, on the pool if there is one; the first item's error wins.
+fn each<T: Send>(
+    pool: Option<&rayon::ThreadPool>,
+    mut items: impl Iterator<Item = T>,
+    task: impl Fn(T) -> Result<()> + Sync,
+) -> Result<()> {
+    match pool {
+        None => items.try_for_each(task),
+        Some(pool) => {
+            let items: Vec<T> = items.collect();
+            let done: Vec<_> = pool.install(|| items.into_par_iter().map(&task).collect());
+            done.into_iter().collect()
+        }
+    }
+}
+
+impl<V: Vector> Cpu<V> {
+    /// Finds the pairs of this step; with exact filters, evaluates none of them yet.
+    fn find_pairs(&mut self, plan: &Plan) -> Result<()> {
+        let reach = Reach {
+            cutoff: self.model.cutoff,
+            softening: self.model.softening,
+            intervals: self.intervals,
+        };
+        let positions = &self.positions;
+        let blocks = self.blocks.iter_mut().zip(&plan.blocks).enumerate();
+        each(self.pool.as_ref(), blocks, |(index, (block, found))| {
+            block.pairs.update(plan, found, index * plan.block_rows, positions, reach)?;
+            if self.filter == FilterMode::Exact {
+                for (k, pair) in block.pairs.list.iter_mut().enumerate() {
+                    (pair.interval, pair.t) = (k as u32, 0.0);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The filters of a block's pairs in message `b`, as a table with an interval for each pair
+    /// in which the cubic is value + t · slope.
+    fn exact_table(
+        model: &Model,
+        b: usize,
+        positions: &[[f64; 3]],
+        first: usize,
+        block: &mut Block,
+    ) -> Result<()> {
+        let h = model.hidden;
+        let count = block.pairs.list.len();
+        block.exact.resize(padded(model) * count * COEFFICIENTS)?;
+        let (mut value, mut slope) = (vec![0.0; 3 * h], vec![0.0; 3 * h]);
+        for (i, &[start, _, end]) in block.pairs.spans.iter().enumerate() {
+            for k in start as usize..end as usize {
+                let neighbor = block.pairs.neighbors[k] as usize;
+                let d = pair::distance(&positions[first + i], &positions[neighbor]).1;
+                model.blocks[b].filter.evaluate(
+                    &model.basis,
+                    model.cutoff,
+                    d,
+                    &mut value,
+                    &mut slope,
+                );
+                for filter in 0..3 {
+                    for channel in 0..h {
+                        let (c, lane) = (channel / V::LANES, channel % V::LANES);
+                        let place = ((c * count + k) * 3 + filter) * 4;
+                        block.exact[place * V::LANES + lane] = value[filter * h + channel] as f32;
+                        block.exact[(place + 1) * V::LANES + lane] =
+                            slope[filter * h + channel] as f32;
+                        block.exact[(place + 2) * V::LANES + lane] = 0.0;
+                        block.exact[(place + 3) * V::LANES + lane] = 0.0;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a pair kernel of message `b` over all blocks of atoms; `parts` is each block's part
+    /// of the output.
+    ///
+    /// Channel blocks go outermost, so that their part of the table stays in the cache.
+    fn messages<'a>(
+        &'a mut self,
+        plan: &Plan,
+        b: usize,
+        parts: impl Iterator<Item = &'a mut [f32]>,
+        kernel: impl Fn(Span<'_>, &mut BlockPairs, &mut [f32]) + Sync,
+    ) -> Result<()> {
+        let count = padded(&self.model) / V::LANES;
+        let sender = self.model.blocks[b].sender.is_some();
+        let threads = self.pool.as_ref().map_or(1, rayon::ThreadPool::current_num_threads);
+        // With exact filters each block brings its own table, too large to keep several.
+        let group = match self.filter {
+            FilterMode::Exact => 1,
+            FilterMode::Table => self.blocks.len().div_ceil(4 * threads - 3).max(1),
+        };
+        let mut items: Vec<_> = self.blocks.iter_mut().zip(parts).enumerate().collect();
+        let (model, tables, positions) = (&self.model, &self.tables, &self.positions);
+        let (intervals, features) = (self.intervals, &self.features[b]);
+        each(self.pool.as_ref(), items.chunks_mut(group), |blocks| {
+            for channel in (0..count).step_by(Span::TOGETHER) {
+                for (index, (block, part)) in blocks.iter_mut() {
+                    let first = *index * plan.block_rows;
+                    let (table, table_stride) = match tables.get(b) {
+                        Some(table) => (&**table, intervals * COEFFICIENTS * V::LANES),
+                        None => {
+                            if channel == 0 {
+                                Self::exact_table(model, b, positions, first, block)?;
+                            }
+                            let pairs = block.pairs.list.len();
+                            (&*block.exact, pairs * COEFFICIENTS * V::LANES)
+                        }
+                    };
+                    let span = Span {
+                        table,
+                        table_stride,
+                        features,
+                        block_rows: plan.block_rows,
+                        first: plan.record(first, count),
+                        channel,
+                        channels: Span::TOGETHER.min(count - channel),
+                        sender,
+                        initial: b == 0,
+                    };
+                    kernel(span, &mut block.pairs, part);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Sends rows of K vectors to the ghosts that other ranks' atoms are; `records` are of all
+    /// rows. Outside, a row is K runs of channels, whatever the instruction set.
+    fn exchange(
+        &mut self,
+        plan: &Plan,
+        width: usize,
+        records: &mut Buffer,
+        exchange: &mut dyn Exchange,
+    ) -> Result<()> {
+        let started = Instant::now();
+        let channels = padded(&self.model);
+        let row = width * channels;
+        self.outbox.resize((self.topology.owned + self.topology.ghosts) * row)?;
+        let place = |record: usize, channel: usize, k: usize| {
+            let (c, lane) = (channel / V::LANES, channel % V::LANES);
+            ((record + c * plan.block_rows) * width + k) * V::LANES + lane
+        };
+        for (&atom, &record) in plan.atoms.iter().zip(&plan.records).take(plan.active) {
+            let out = &mut self.outbox[atom as usize * row..][..row];
+            for (k, run) in out.chunks_exact_mut(channels).enumerate() {
+                for (channel, lanes) in run.chunks_exact_mut(V::LANES).enumerate() {
+                    let from = place(record as usize, channel * V::LANES, k);
+                    lanes.copy_from_slice(&records[from..from + V::LANES]);
+                }
+            }
+        }
+        let calling = Instant::now();
+        exchange.forward(Rows::F32(&mut self.outbox), row)?;
+        let called = calling.elapsed().as_secs_f64();
+        let count = channels / V::LANES;
+        for &[atom, target] in &plan.remote {
+            let record = plan.record(target as usize, count);
+            let arrived = &self.outbox[atom as usize * row..][..row];
+            for (k, run) in arrived.chunks_exact(channels).enumerate() {
+                for (channel, lanes) in run.chunks_exact(V::LANES).enumerate() {
+                    let to = place(record, channel * V::LANES, k);
+                    records[to..to + V::LANES].copy_from_slice(lanes);
+                }
+            }
+        }
+        self.seconds.exchange += called;
+        self.seconds.rest += started.elapsed().as_secs_f64() - called;
+        Ok(())
+    }
+
+    /// s of each atom, v = 0, in the state that the first message adds to.
+    fn initial_state(&mut self, plan: &Plan) {
+        let count = self.channel_blocks();
+        let state = &mut self.states[0];
+        state.fill(0.0);
+        for (&atom, &record) in plan.atoms.iter().zip(&plan.records).take(plan.active) {
+            let number = usize::from(self.topology.species[atom as usize]);
+            let Some([s, _]) = &self.species[number] else { continue };
+            for c in 0..count {
+                let to = (record as usize + c * plan.block_rows) * STATE * V::LANES;
+                state[to..to + V::LANES].copy_from_slice(&s[c * V::LANES..][..V::LANES]);
+            }
+        }
+    }
+
+    fn forward(&mut self, plan: &Plan, exchange: &mut Option<&mut dyn Exchange>) -> Result<()> {
+        let channels = padded(&self.model);
+        let blocks = self.model.blocks.len();
+        let rows = plan.block_rows * channels;
+        self.initial_state(plan);
+        for b in 0..blocks {
+            let started = Instant::now();
+            let mut state = std::mem::take(&mut self.states[b]);
+            let done =
+                self.messages(plan, b, state.chunks_exact_mut(rows * STATE), |span, pairs, out| {
+                    V::run(Forward { span, pairs, out });
+                });
+            self.states[b] = state;
+            done?;
+            self.seconds.messages += started.elapsed().as_secs_f64();
+            let started = Instant::now();
+            let kept = rows * kept_width(&self.model);
+            let (network, block_rows) = (&self.network, plan.block_rows);
+            if b + 1 == blocks {
+                let parts = self
+                    .blocks
+                    .iter_mut()
+                    .zip(self.states[b].chunks_exact(rows * STATE))
+                    .zip(self.kept[b].chunks_exact_mut(kept))
+                    .zip(self.bar.chunks_exact_mut(rows * STATE));
+                each(self.pool.as_ref(), parts, |(((block, state), saved), bar)| {
+                    let Block { energies, work, .. } = block;
+                    V::run(Turn { network, block_rows, state, saved, energies, bar, work });
+                    Ok(())
+                })?;
+                self.seconds.atoms += started.elapsed().as_secs_f64();
+                break;
+            }
+            let width = Span::width(self.sender());
+            let (state, next_state) = self.states.split_at_mut(b + 1);
+            let (saved, next_saved) = self.kept.split_at_mut(b + 1);
+            let parts = self
+                .blocks
+                .iter_mut()
+                .zip(state[b].chunks_exact(rows * STATE))
+                .zip(saved[b].chunks_exact_mut(kept))
+                .zip(next_saved[0].chunks_exact_mut(kept))
+                .zip(next_state[0].chunks_exact_mut(rows * STATE))
+                .zip(self.features[b + 1].chunks_exact_mut(rows * width));
+            each(
+                self.pool.as_ref(),
+                parts,
+                |(((((block, state), saved), next_saved), next_state), next_features)| {
+                    V::run(Advance {
+                        network,
+                        block: b,
+                        block_rows,
+                        state,
+                        saved: [saved, next_saved],
+                        next_state,
+                        next_features,
+                        work: &mut block.work,
+                    });
+                    Ok(())
+                },
+            )?;
+            self.seconds.atoms += started.elapsed().as_secs_f64();
+            if let Some(exchange) = exchange.as_deref_mut() {
+                let mut features = std::mem::take(&mut self.features[b + 1]);
+                let done = self.exchange(plan, width, &mut features, exchange);
+                self.features[b + 1] = features;
+                done?;
+            }
+        }
+        Ok(())
+    }
+
+    fn reverse(&mut self, plan: &Plan, exchange: &mut Option<&mut dyn Exchange>) -> Result<()> {
+        let channels = padded(&self.model);
+        let rows = plan.block_rows * channels;
+        let width = Reverse::width(self.sender());
+        for b in (0..self.model.blocks.len()).rev() {
+            let mut bar = std::mem::take(&mut self.bar);
+            let exchanged = match exchange.as_deref_mut() {
+                None => Ok(()),
+                Some(exchange) => self.exchange(plan, STATE, &mut bar, exchange),
+            };
+            let started = Instant::now();
+            let mut received = std::mem::take(&mut self.received);
+            let done = exchanged.and_then(|()| {
+                self.messages(
+                    plan,
+                    b,
+                    received.chunks_exact_mut(rows * width),
+                    |span, pairs, out| {
+                        if span.channel == 0 && b > 0 {
+                            out.fill(0.0);
+                        }
+                        V::run(Reverse { span, pairs, bar: &bar, out });
+                    },
+                )
+            });
+            (self.bar, self.received) = (bar, received);
+            done?;
+            self.seconds.messages += started.elapsed().as_secs_f64();
+            if b == 0 {
+                break;
+            }
+            let started = Instant::now();
+            let features_width = Span::width(self.sender());
+            let kept = rows * kept_width(&self.model);
+            let (network, block_rows) = (&self.network, plan.block_rows);
+            let parts = self
+                .blocks
+                .iter_mut()
+                .zip(self.features[b].chunks_exact(rows * features_width))
+                .zip(self.received.chunks_exact(rows * width))
+                .zip(self.states[b - 1].chunks_exact(rows * STATE))
+                .zip(self.kept[b - 1].chunks_exact(kept))
+                .zip(self.kept[b].chunks_exact(kept))
+                .zip(self.bar.chunks_exact_mut(rows * STATE));
+            each(
+                self.pool.as_ref(),
+                parts,
+                |((((((block, features), received), state), saved), sender_saved), bar)| {
+                    V::run(Retreat {
+                        network,
+                        block: b,
+                        block_rows,
+                        features,
+                        received,
+                        state,
+                        saved: [saved, sender_saved],
+                        bar,
+                        work: &mut block.work,
+                    });
+                    Ok(())
+                },
+            )?;
+            self.seconds.atoms += started.elapsed().as_secs_f64();
+        }
+        Ok(())
+    }
+
+    /// Sums the pairs' gradients to forces and virials.
+    fn collect(&self, plan: &Plan) -> Result<Results> {
+        let owned = self.topology.owned;
+        let mut atomic_energies = zeros(owned, 0.0)?;
+        let mut forces = zeros(owned, [0.0; 3])?;
+        let mut atomic_virials = zeros(owned, [0.0; 9])?;
+        // The kernels' slopes are per interval.
+        let per_step = match self.filter {
+            FilterMode::Table => self.intervals as f64 / self.model.cutoff,
+            FilterMode::Exact => 1.0,
+        };
+        for (index, block) in self.blocks.iter().enumerate() {
+            let first = index * plan.block_rows;
+            let BlockPairs { spans, neighbors, gradients, .. } = &block.pairs;
+            for (i, &[start, alone, end]) in spans.iter().enumerate() {
+                let atom = plan.atoms[first + i] as usize;
+                let number = usize::from(self.topology.species[atom]);
+                atomic_energies[atom] = block.energies[i] + self.model.reference_energies[number];
+                for k in start as usize..end as usize {
+                    let neighbor = neighbors[k] as usize;
+                    let (r, d) =
+                        pair::distance(&self.positions[first + i], &self.positions[neighbor]);
+                    let [d_bar, u_bar @ ..]: [f64; 4] =
+                        std::array::from_fn(|q| f64::from(gradients[4 * k + q]));
+                    let g = pair::gradient(&r, d, self.model.softening, d_bar * per_step, &u_bar);
+                    pair::add(&mut forces[atom], &mut atomic_virials[atom], &r, &g);
+                    if k < alone as usize {
+                        // The other atom sees −r and −g.
+                        let owner = self.topology.resolve(plan.atoms[neighbor]);
+                        let Some(other) = owner.map(|atom| atom as usize) else { continue };
+                        let (r, g) = (r.map(|x| -x), g.map(|x| -x));
+                        pair::add(&mut forces[other], &mut atomic_virials[other], &r, &g);
+                    }
+                }
+            }
+        }
+        Ok(pair::total(atomic_energies, forces, atomic_virials))
+    }
+}
+
+fn zeros<T: Clone>(len: usize, zero: T) -> Result<Vec<T>> {
+    let mut zeros = Vec::new();
+    zeros.try_reserve_exact(len)?;
+    zeros.resize(len, zero);
+    Ok(zeros)
+}
+
+impl<V: Vector> Engine for Cpu<V> {
+    fn set_topology(&mut self, topology: Topology) -> Result<()> {
+        self.topology = topology;
+        // The order of atoms follows from positions, which the next compute brings.
+        self.plan = None;
+        Ok(())
+    }
+
+    fn compute(
+        &mut self,
+        positions: &[[f64; 3]],
+        mut exchange: Option<&mut dyn Exchange>,
+        results: &mut Results,
+    ) -> Result<()> {
+        let started = Instant::now();
+        pair::check_finite(positions)?;
+        if exchange.is_none() {
+            self.topology.check_resolved()?;
+        }
+        if self.plan.is_none() {
+            self.prepare(positions)?;
+        }
+        let Some(plan) = self.plan.take() else {
+            return Err(Error::new(ErrorKind::Internal, "no plan was made"));
+        };
+        self.positions.clear();
+        self.positions.try_reserve(plan.atoms.len())?;
+        self.positions.extend(plan.atoms.iter().map(|&atom| positions[atom as usize]));
+        self.seconds.topology += started.elapsed().as_secs_f64();
+
+        let started = Instant::now();
+        let done = self.find_pairs(&plan);
+        self.seconds.pairs += started.elapsed().as_secs_f64();
+        let done = done
+            .and_then(|()| self.forward(&plan, &mut exchange))
+            .and_then(|()| self.reverse(&plan, &mut exchange));
+        let started = Instant::now();
+        let found = done.and_then(|()| {
+            let found = self.collect(&plan)?;
+            pair::check_results(&found)?;
+            Ok(found)
+        });
+        self.plan = Some(plan);
+        *results = found?;
+        self.seconds.rest += started.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    fn exchanges(&self) -> usize {
+        2 * self.model.blocks.len() - 1
+    }
+
+    fn seconds(&self) -> Seconds {
+        self.seconds
+    }
+
+    fn memory(&self) -> usize {
+        let arrays = [&self.tables, &self.features, &self.states, &self.kept].into_iter().flatten();
+        let block = |block: &Block| {
+            block.pairs.memory()
+                + block.work.memory()
+                + 8 * block.energies.capacity()
+                + block.exact.memory()
+        };
+        arrays.chain([&self.bar, &self.received, &self.outbox]).map(Buffer::memory).sum::<usize>()
+            + self.blocks.iter().map(block).sum::<usize>()
+            + self.network.memory()
+            + self.topology.memory()
+            + self.plan.as_ref().map_or(0, Plan::memory)
+            + self.positions.capacity() * size_of::<[f64; 3]>()
+    }
+
+    fn instruction_set(&self) -> &'static str {
+        match V::SET {
+            InstructionSet::Avx512 => "avx512",
+            InstructionSet::Avx2 => "avx2",
+            _ => "portable",
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Pairs within the cutoff at this step: where they stand in the filter table, and their direction.
+
+use super::buffer::Buffer;
+use super::plan::{BlockPlan, Plan};
+use crate::engine::pair;
+use crate::error::Result;
+
+/// A pair, as the kernels read it.
+#[derive(Clone, Copy, Default)]
+pub struct Pair {
+    /// The neighbor's record in the first channel block.
+    pub record: u32,
+    /// Interval of the filter table.
+    pub interval: u32,
+    /// Place in the interval, 0 … 1.
+    pub t: f32,
+    /// (r_j − r_i) / (d + softening).
+    pub u: [f32; 3],
+}
+
+/// The pairs of one block of atoms.
+#[derive(Default)]
+pub struct BlockPairs {
+    /// For each atom: where its pairs begin, where those begin that this block computes for its
+    /// own atom alone, where they end.
+    pub spans: Vec<[u32; 3]>,
+    /// All pairs, atom by atom.
+    pub list: Vec<Pair>,
+    /// Position index of each pair's neighbor.
+    pub neighbors: Vec<u32>,
+    /// For each pair ∂E/∂d · step and ∂E/∂u.
+    pub gradients: Buffer,
+}
+
+/// How distances become places in the table.
+#[derive(Clone, Copy)]
+pub struct Reach {
+    /// Pairs with d ≤ cutoff take part (Å).
+    pub cutoff: f64,
+    /// Added to d where u is formed (Å).
+    pub softening: f64,
+    /// Intervals of the table on [0, cutoff].
+    pub intervals: usize,
+}
+
+impl BlockPairs {
+    /// Finds the pairs of the block that starts at row `first`.
+    pub fn update(
+        &mut self,
+        plan: &Plan,
+        block: &BlockPlan,
+        first: usize,
+        positions: &[[f64; 3]],
+        reach: Reach,
+    ) -> Result<()> {
+        self.spans.clear();
+        self.list.clear();
+        self.neighbors.clear();
+        self.spans.try_reserve(block.starts.len())?;
+        self.list.try_reserve(block.entries.len())?;
+        self.neighbors.try_reserve(block.entries.len())?;
+        let per_length = reach.intervals as f64 / reach.cutoff;
+        for (k, range) in block.starts.windows(2).enumerate() {
+            let [[start, alone], [end, _]] = [range[0], range[1]];
+            let here = positions[first + k];
+            let mut span = [self.list.len() as u32; 3];
+            for (from, to, last) in [(start, alone, 1), (alone, end, 2)] {
+                for &neighbor in &block.entries[from as usize..to as usize] {
+                    let there = positions[neighbor as usize];
+                    let r: [f64; 3] = std::array::from_fn(|a| there[a] - here[a]);
+                    let d = (r[0] * r[0] + r[1] * r[1] + r[2] * r[2]).sqrt();
+                    if d > reach.cutoff {
+                        continue;
+                    }
+                    if d == 0.0 {
+                        let [i, j] = [first + k, neighbor as usize].map(|p| plan.atoms[p] as usize);
+                        pair::check_apart(d, i, j)?;
+                    }
+                    let x = d * per_length;
+                    let interval = (x as usize).min(reach.intervals - 1);
+                    let soft = 1.0 / (d + reach.softening);
+                    self.list.push(Pair {
+                        record: plan.records[neighbor as usize],
+                        interval: interval as u32,
+                        t: (x - interval as f64) as f32,
+                        u: r.map(|x| (x * soft) as f32),
+                    });
+                    self.neighbors.push(neighbor);
+                }
+                span[last] = self.list.len() as u32;
+            }
+            self.spans.push(span);
+        }
+        self.gradients.resize(4 * self.list.len())?;
+        self.gradients.fill(0.0);
+        Ok(())
+    }
+
+    /// Bytes allocated.
+    pub fn memory(&self) -> usize {
+        12 * self.spans.capacity()
+            + size_of::<Pair>() * self.list.capacity()
+            + 4 * self.neighbors.capacity()
+            + self.gradients.memory()
+    }
+}

@@ -1,0 +1,156 @@
+//! Everything that follows from a neighbor list alone: the engine's own order of atoms, blocks of
+//! atoms, and which pairs a block computes once for both directions.
+
+use crate::engine::Topology;
+use crate::error::Result;
+
+use super::dense::ROWS;
+
+/// Most atoms in a block. A block's pairs inside are computed once for both directions; a larger
+/// block has more of them, a smaller one gives threads more to share (`docs/design.md`).
+const BLOCK: usize = 512;
+
+/// Atoms in the engine's order. Positions have an index of their own: active owned atoms in row
+/// order, then ghosts that some atom lists.
+#[derive(Default)]
+pub struct Plan {
+    /// Active owned atoms, one feature row each.
+    pub active: usize,
+    /// Rows of a block; rows of the last block beyond `active` stay unused.
+    pub block_rows: usize,
+    /// Blocks of active atoms.
+    pub blocks: Vec<BlockPlan>,
+    /// Rows of active atoms (whole blocks) and of ghosts that live on other ranks (whole blocks).
+    pub rows: usize,
+    /// The caller's index of each position.
+    pub atoms: Vec<u32>,
+    /// Where the feature rows of each position start, see [`Plan::record`]; images of own atoms
+    /// share their owner's.
+    pub records: Vec<u32>,
+    /// Ghosts that need an exchange: caller's index and feature row.
+    pub remote: Vec<[u32; 2]>,
+}
+
+/// Candidate pairs of a block of atoms.
+#[derive(Default)]
+pub struct BlockPlan {
+    /// For each atom of the block, where its entries begin and where, behind the pairs that this
+    /// block computes for both atoms, those begin that it computes for its own atom alone. One
+    /// more at the end.
+    pub starts: Vec<[u32; 2]>,
+    /// Position index of the neighbor.
+    pub entries: Vec<u32>,
+}
+
+impl Plan {
+    /// Orders the atoms of `topology` in space and splits them into blocks, for features of
+    /// `channel_blocks` channel blocks.
+    pub fn new(topology: &Topology, positions: &[[f64; 3]], channel_blocks: usize) -> Result<Self> {
+        let mut order: Vec<(u64, u32)> = Vec::new();
+        order.try_reserve_exact(topology.owned)?;
+        order.extend(
+            (0..topology.owned)
+                .filter(|&i| topology.is_center[i])
+                .map(|i| (morton(&positions[i]), i as u32)),
+        );
+        order.sort_unstable();
+        let active = order.len();
+        let block_count = active.div_ceil(BLOCK);
+        let block_rows = active.div_ceil(block_count.max(1)).next_multiple_of(ROWS).max(ROWS);
+        let mut plan =
+            Self { active, block_rows, rows: block_count * block_rows, ..Self::default() };
+
+        const NOWHERE: u32 = u32::MAX;
+        let mut position_of: Vec<u32> = Vec::new();
+        position_of.try_reserve_exact(topology.owned + topology.ghosts)?;
+        position_of.resize(topology.owned + topology.ghosts, NOWHERE);
+        plan.atoms.try_reserve(active)?;
+        let mut row_of: Vec<u32> = Vec::new();
+        row_of.try_reserve(active)?;
+        for (row, &(_, atom)) in order.iter().enumerate() {
+            position_of[atom as usize] = row as u32;
+            plan.atoms.push(atom);
+            row_of.push(row as u32);
+        }
+        let mut entries_left = topology.neighbors.len();
+        for first in (0..active).step_by(block_rows) {
+            let range = first..(first + block_rows).min(active);
+            let mut block = BlockPlan::default();
+            block.starts.try_reserve_exact(range.len() + 1)?;
+            block.entries.try_reserve(entries_left.min(128 * range.len()))?;
+            let mut alone = Vec::new();
+            for row in range.clone() {
+                let start = block.entries.len() as u32;
+                alone.clear();
+                for &j in topology.neighbors_of(plan.atoms[row] as usize) {
+                    if position_of[j as usize] == NOWHERE {
+                        position_of[j as usize] = plan.atoms.len() as u32;
+                        let row = match topology.resolve(j) {
+                            Some(owner) => position_of[owner as usize],
+                            None => {
+                                let row = (plan.rows + plan.remote.len()) as u32;
+                                plan.remote.push([j, row]);
+                                row
+                            }
+                        };
+                        plan.atoms.push(j);
+                        row_of.push(row);
+                    }
+                    let position = position_of[j as usize];
+                    let other = row_of[position as usize] as usize;
+                    // Of a pair inside the block, the entry of the lower row stands for both; an
+                    // atom's own images come in pairs S and −S and stay with it.
+                    if !range.contains(&other) || other == row {
+                        alone.push(position);
+                    } else if row < other {
+                        block.entries.push(position);
+                    }
+                }
+                entries_left -= topology.neighbors_of(plan.atoms[row] as usize).len();
+                block.starts.push([start, block.entries.len() as u32]);
+                block.entries.extend_from_slice(&alone);
+            }
+            let end = block.entries.len() as u32;
+            block.starts.push([end, end]);
+            block.entries.shrink_to_fit();
+            plan.blocks.push(block);
+        }
+        row_of.iter_mut().for_each(|row| *row = plan.record(*row as usize, channel_blocks) as u32);
+        plan.records = row_of;
+        plan.rows += plan.remote.len().next_multiple_of(block_rows);
+        Ok(plan)
+    }
+
+    /// Where the rows of `row` start, in units of one channel block's record: channel block c is
+    /// `c * block_rows` further on.
+    pub fn record(&self, row: usize, channel_blocks: usize) -> usize {
+        row / self.block_rows * self.block_rows * channel_blocks + row % self.block_rows
+    }
+
+    /// Bytes allocated.
+    pub fn memory(&self) -> usize {
+        let block = |block: &BlockPlan| 8 * block.starts.capacity() + 4 * block.entries.capacity();
+        self.blocks.iter().map(block).sum::<usize>()
+            + 4 * (self.atoms.capacity() + self.records.capacity())
+            + 8 * self.remote.capacity()
+    }
+}
+
+/// The place of a position along a Morton curve with steps of 1 Å.
+fn morton(position: &[f64; 3]) -> u64 {
+    // 21 bits for each axis, zero in the middle.
+    let spread = |x: f64| {
+        let mut x = (x + f64::from(1 << 20)).clamp(0.0, f64::from((1 << 21) - 1)) as u64;
+        for (shift, mask) in [
+            (32, 0x001f_0000_0000_ffff),
+            (16, 0x001f_0000_ff00_00ff),
+            (8, 0x100f_00f0_0f00_f00f),
+            (4, 0x10c3_0c30_c30c_30c3),
+            (2, 0x1249_2492_4924_9249),
+        ] {
+            x = (x | x << shift) & mask;
+        }
+        x
+    };
+    spread(position[0]) | spread(position[1]) << 1 | spread(position[2]) << 2
+}

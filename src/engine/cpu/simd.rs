@@ -1,0 +1,341 @@
+//! A small vector of float32 lanes, one implementation for each instruction set.
+//!
+//! Kernels are written once over [`Vector`] and inlined into [`Vector::run`], a thin function that
+//! is compiled for the instruction set. Everything on the way must be `#[inline(always)]`, or the
+//! intrinsics are called instead of inlined.
+#![allow(unsafe_code)]
+
+use crate::engine::InstructionSet;
+
+/// A kernel with its arguments.
+pub trait Task<V: Vector> {
+    /// Runs the kernel; must be `#[inline(always)]`.
+    fn run(self);
+}
+
+/// Lanes of float32. All operations are lane by lane.
+pub trait Vector: Copy + Send + Sync + 'static {
+    /// Number of lanes: a divisor of 16.
+    const LANES: usize;
+    /// The instruction set.
+    const SET: InstructionSet;
+
+    /// Whether this processor has the instructions.
+    fn available() -> bool;
+    /// Runs `task`, compiled for this instruction set. Panics where it is not [`available`].
+    ///
+    /// [`available`]: Self::available
+    fn run<T: Task<Self>>(task: T);
+
+    /// All lanes `x`.
+    fn splat(x: f32) -> Self;
+    /// Reads `LANES` values.
+    ///
+    /// # Safety
+    /// `from` is valid for reading `LANES` values.
+    unsafe fn load(from: *const f32) -> Self;
+    /// Writes `LANES` values.
+    ///
+    /// # Safety
+    /// `to` is valid for writing `LANES` values.
+    unsafe fn store(self, to: *mut f32);
+    /// self + other.
+    fn add(self, other: Self) -> Self;
+    /// self − other.
+    fn sub(self, other: Self) -> Self;
+    /// self · other.
+    fn mul(self, other: Self) -> Self;
+    /// self / other.
+    fn div(self, other: Self) -> Self;
+    /// self · a + b.
+    fn mul_add(self, a: Self, b: Self) -> Self;
+    /// √self.
+    fn sqrt(self) -> Self;
+    /// The larger of both.
+    fn max(self, other: Self) -> Self;
+    /// The smaller of both.
+    fn min(self, other: Self) -> Self;
+    /// The nearest whole number.
+    fn round(self) -> Self;
+    /// 2^self for whole numbers −126 … 127.
+    fn exp2_whole(self) -> Self;
+    /// Adds the sum over the lanes of each of four vectors to `to[0..4]`.
+    ///
+    /// # Safety
+    /// `to` is valid for reading and writing four values.
+    unsafe fn add_sums(to: *mut f32, of: [Self; 4]);
+
+    /// e^self; relative error below 2e-7 for |self| ≤ 87, saturating beyond.
+    #[inline(always)]
+    fn exp(self) -> Self {
+        let x = self.max(Self::splat(-87.0)).min(Self::splat(87.0));
+        let n = x.mul(Self::splat(std::f32::consts::LOG2_E)).round();
+        // ln 2 in two parts, so that the remainder is exact (Cody and Waite).
+        let r = n.mul_add(Self::splat(-0.693_359_4), x);
+        let r = n.mul_add(Self::splat(2.121_944_4e-4), r);
+        // Taylor's series, |r| ≤ ln 2 / 2: the first term left out is below 3e-8.
+        let mut p = Self::splat(1.0 / 5040.0);
+        for factorial in [720.0, 120.0, 24.0, 6.0, 2.0, 1.0, 1.0] {
+            p = p.mul_add(r, Self::splat(1.0 / factorial));
+        }
+        p.mul(n.exp2_whole())
+    }
+
+    /// 1 / (1 + e^−self).
+    #[inline(always)]
+    fn sigmoid(self) -> Self {
+        let one = Self::splat(1.0);
+        one.div(one.add(Self::splat(0.0).sub(self).exp()))
+    }
+}
+
+/// Plain Rust, four lanes: one register of any 128-bit instruction set.
+#[derive(Clone, Copy)]
+pub struct Portable([f32; 4]);
+
+impl Portable {
+    #[inline(always)]
+    fn zip(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
+        Self(std::array::from_fn(|k| f(self.0[k], other.0[k])))
+    }
+}
+
+impl Vector for Portable {
+    const LANES: usize = 4;
+    const SET: InstructionSet = InstructionSet::Portable;
+
+    fn available() -> bool {
+        true
+    }
+    fn run<T: Task<Self>>(task: T) {
+        task.run();
+    }
+    #[inline(always)]
+    fn splat(x: f32) -> Self {
+        Self([x; 4])
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: valid for reading four values, as the caller promises.
+        Self(unsafe { from.cast::<[f32; 4]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: valid for writing four values, as the caller promises.
+        unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        self.zip(other, |a, b| a + b)
+    }
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        self.zip(other, |a, b| a - b)
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        self.zip(other, |a, b| a * b)
+    }
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        self.zip(other, |a, b| a / b)
+    }
+    #[inline(always)]
+    fn mul_add(self, a: Self, b: Self) -> Self {
+        // Not f32::mul_add: without the instruction that is a slow library call.
+        self.mul(a).add(b)
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        Self(self.0.map(f32::sqrt))
+    }
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        self.zip(other, |a, b| if a > b { a } else { b })
+    }
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        self.zip(other, |a, b| if a < b { a } else { b })
+    }
+    #[inline(always)]
+    fn round(self) -> Self {
+        // Adding and subtracting 1.5 · 2²³ leaves no room for a fraction.
+        let shift = Self::splat(12_582_912.0);
+        self.add(shift).sub(shift)
+    }
+    #[inline(always)]
+    fn exp2_whole(self) -> Self {
+        Self(self.0.map(|n| f32::from_bits(((n as i32 + 127) << 23) as u32)))
+    }
+    #[inline(always)]
+    unsafe fn add_sums(to: *mut f32, of: [Self; 4]) {
+        let sums = of.map(|v| (v.0[0] + v.0[2]) + (v.0[1] + v.0[3]));
+        // SAFETY: valid for four values, as the caller promises.
+        unsafe { Self::load(to).add(Self(sums)).store(to) }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub use x86::{Avx2, Avx512};
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::{InstructionSet, Task, Vector};
+
+    /// AVX2 with FMA, eight lanes. Values exist only inside [`Vector::run`].
+    #[derive(Clone, Copy)]
+    pub struct Avx2(__m256);
+
+    /// AVX-512 F, sixteen lanes. Values exist only inside [`Vector::run`].
+    #[derive(Clone, Copy)]
+    pub struct Avx512(__m512);
+
+    #[target_feature(enable = "avx2,fma")]
+    fn run_avx2<T: Task<Avx2>>(task: T) {
+        task.run();
+    }
+
+    #[target_feature(enable = "avx512f,avx2,fma")]
+    fn run_avx512<T: Task<Avx512>>(task: T) {
+        task.run();
+    }
+
+    /// Implements the methods that are one intrinsic each.
+    macro_rules! intrinsics {
+        ($($name:ident($($argument:ident),*) = $intrinsic:ident;)*) => {
+            $(
+                #[inline(always)]
+                fn $name(self, $($argument: Self),*) -> Self {
+                    // SAFETY: values exist only inside `run`, which checked the processor.
+                    Self(unsafe { $intrinsic(self.0, $($argument.0),*) })
+                }
+            )*
+        };
+    }
+
+    impl Vector for Avx2 {
+        const LANES: usize = 8;
+        const SET: InstructionSet = InstructionSet::Avx2;
+
+        fn available() -> bool {
+            is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+        }
+        fn run<T: Task<Self>>(task: T) {
+            assert!(Self::available());
+            // SAFETY: the processor has the instructions.
+            unsafe { run_avx2(task) }
+        }
+        #[inline(always)]
+        fn splat(x: f32) -> Self {
+            // SAFETY: called inside `run`, which checked the processor.
+            Self(unsafe { _mm256_set1_ps(x) })
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: valid for eight values, as the caller promises; inside `run`.
+            Self(unsafe { _mm256_loadu_ps(from) })
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            // SAFETY: valid for eight values, as the caller promises; inside `run`.
+            unsafe { _mm256_storeu_ps(to, self.0) }
+        }
+        intrinsics! {
+            add(other) = _mm256_add_ps;
+            sub(other) = _mm256_sub_ps;
+            mul(other) = _mm256_mul_ps;
+            div(other) = _mm256_div_ps;
+            mul_add(a, b) = _mm256_fmadd_ps;
+            sqrt() = _mm256_sqrt_ps;
+            max(other) = _mm256_max_ps;
+            min(other) = _mm256_min_ps;
+        }
+        #[inline(always)]
+        fn round(self) -> Self {
+            const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+            // SAFETY: inside `run`.
+            Self(unsafe { _mm256_round_ps::<NEAREST>(self.0) })
+        }
+        #[inline(always)]
+        fn exp2_whole(self) -> Self {
+            // SAFETY: inside `run`.
+            unsafe {
+                let n = _mm256_add_epi32(_mm256_cvtps_epi32(self.0), _mm256_set1_epi32(127));
+                Self(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(n)))
+            }
+        }
+        #[inline(always)]
+        unsafe fn add_sums(to: *mut f32, [a, b, c, d]: [Self; 4]) {
+            // SAFETY: inside `run`; `to` is valid for four values, as the caller promises.
+            unsafe {
+                let sums = _mm256_hadd_ps(_mm256_hadd_ps(a.0, b.0), _mm256_hadd_ps(c.0, d.0));
+                let sums =
+                    _mm_add_ps(_mm256_castps256_ps128(sums), _mm256_extractf128_ps::<1>(sums));
+                _mm_storeu_ps(to, _mm_add_ps(_mm_loadu_ps(to), sums));
+            }
+        }
+    }
+
+    impl Vector for Avx512 {
+        const LANES: usize = 16;
+        const SET: InstructionSet = InstructionSet::Avx512;
+
+        fn available() -> bool {
+            Avx2::available() && is_x86_feature_detected!("avx512f")
+        }
+        fn run<T: Task<Self>>(task: T) {
+            assert!(Self::available());
+            // SAFETY: the processor has the instructions.
+            unsafe { run_avx512(task) }
+        }
+        #[inline(always)]
+        fn splat(x: f32) -> Self {
+            // SAFETY: called inside `run`, which checked the processor.
+            Self(unsafe { _mm512_set1_ps(x) })
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: valid for sixteen values, as the caller promises; inside `run`.
+            Self(unsafe { _mm512_loadu_ps(from) })
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            // SAFETY: valid for sixteen values, as the caller promises; inside `run`.
+            unsafe { _mm512_storeu_ps(to, self.0) }
+        }
+        intrinsics! {
+            add(other) = _mm512_add_ps;
+            sub(other) = _mm512_sub_ps;
+            mul(other) = _mm512_mul_ps;
+            div(other) = _mm512_div_ps;
+            mul_add(a, b) = _mm512_fmadd_ps;
+            sqrt() = _mm512_sqrt_ps;
+            max(other) = _mm512_max_ps;
+            min(other) = _mm512_min_ps;
+        }
+        #[inline(always)]
+        fn round(self) -> Self {
+            // SAFETY: inside `run`. 0: no fraction bits, to nearest.
+            Self(unsafe { _mm512_roundscale_ps::<0>(self.0) })
+        }
+        #[inline(always)]
+        fn exp2_whole(self) -> Self {
+            // SAFETY: inside `run`.
+            Self(unsafe { _mm512_scalef_ps(_mm512_set1_ps(1.0), self.0) })
+        }
+        #[inline(always)]
+        unsafe fn add_sums(to: *mut f32, of: [Self; 4]) {
+            let halves = of.map(|v| {
+                // SAFETY: inside `run`.
+                unsafe {
+                    let high = _mm512_extractf64x4_pd::<1>(_mm512_castps_pd(v.0));
+                    Avx2(_mm256_add_ps(_mm512_castps512_ps256(v.0), _mm256_castpd_ps(high)))
+                }
+            });
+            // SAFETY: `to` is valid for four values, as the caller promises.
+            unsafe { Avx2::add_sums(to, halves) }
+        }
+    }
+}
