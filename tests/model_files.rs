@@ -4,48 +4,17 @@
 mod bags;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use bags::{content, load_bag, load_bytes, models, refused};
 use mlff_student::ErrorKind;
 use mlff_student::model::format::{Tensor, Tensors, safetensors};
 use mlff_student::model::{
     Architecture, Basis, EnvelopePlace, Linear, Model, SOURCE_FORMAT, Update,
 };
 
-fn models() -> PathBuf {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/reference/models");
-    assert!(folder.is_dir(), "the reference data are expected at {}", folder.display());
-    folder
-}
-
 fn load(name: &str) -> Model {
     Model::load(&models().join(name)).unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// Without what says where it came from.
-fn content(mut model: Model) -> Model {
-    model.metadata.remove(SOURCE_FORMAT);
-    model
-}
-
-fn load_bytes(bytes: &[u8]) -> mlff_student::Result<Model> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("model");
-    fs::write(&path, bytes).unwrap();
-    Model::load(&path)
-}
-
-fn load_bag(bag: &Tensors) -> mlff_student::Result<Model> {
-    load_bytes(&safetensors::write(bag).unwrap())
-}
-
-/// The message of an error that must come.
-fn refused(result: mlff_student::Result<Model>, kind: ErrorKind, parts: &[&str]) {
-    let error = result.expect_err("must be refused");
-    for part in parts {
-        assert!(error.message().contains(part), "`{part}` is not in: {error}");
-    }
-    assert_eq!(error.kind(), kind, "{error}");
 }
 
 #[test]

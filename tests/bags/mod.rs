@@ -1,6 +1,13 @@
 //! Small networks with random weights, under the names of those who train them.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
-use mlff_student::model::format::{Tensor, Tensors};
+pub mod torch;
+
+use std::path::{Path, PathBuf};
+
+use mlff_student::ErrorKind;
+use mlff_student::model::format::{Tensor, Tensors, safetensors};
+use mlff_student::model::{Model, SOURCE_FORMAT};
 
 fn tensor(bag: &mut Tensors, name: &str, shape: &[usize]) {
     let mut random = fastrand::Rng::with_seed(
@@ -66,4 +73,39 @@ pub fn schnetpack(hidden: usize, blocks: usize, basis: usize, shared_filters: bo
     linear(&mut bag, "output_modules.0.outnet.0", hidden, hidden / 2);
     linear(&mut bag, "output_modules.0.outnet.1", hidden / 2, 1);
     bag
+}
+
+/// Loads a file with these bytes.
+pub fn load_bytes(bytes: &[u8]) -> mlff_student::Result<Model> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model");
+    std::fs::write(&path, bytes).unwrap();
+    Model::load(&path)
+}
+
+/// Loads a bag as a safetensors file.
+pub fn load_bag(bag: &Tensors) -> mlff_student::Result<Model> {
+    load_bytes(&safetensors::write(bag).unwrap())
+}
+
+/// An error of this kind must come, with these parts in its message.
+pub fn refused(result: mlff_student::Result<Model>, kind: ErrorKind, parts: &[&str]) {
+    let error = result.expect_err("must be refused");
+    for part in parts {
+        assert!(error.message().contains(part), "`{part}` is not in: {error}");
+    }
+    assert_eq!(error.kind(), kind, "{error}");
+}
+
+/// Without what says where it came from.
+pub fn content(mut model: Model) -> Model {
+    model.metadata.remove(SOURCE_FORMAT);
+    model
+}
+
+/// The folder with the reference weights.
+pub fn models() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/reference/models");
+    assert!(folder.is_dir(), "the reference data are expected at {}", folder.display());
+    folder
 }

@@ -98,26 +98,27 @@ fn member(zip: &mut ZipArchive<Cursor<&[u8]>>, name: &str, budget: &mut Budget) 
 
 impl Storages for Archive<'_> {
     fn bytes(&mut self, storage: &Storage, budget: &mut Budget) -> Result<&[u8]> {
+        let size = storage.dtype.size();
+        let name = format!("{}data/{}", self.folder, storage.key);
         if !self.storages.contains_key(&storage.key) {
-            let name = format!("{}data/{}", self.folder, storage.key);
             let mut bytes = member(&mut self.zip, &name, budget)?;
-            let size = storage.dtype.size();
-            if storage.count.checked_mul(size).is_none_or(|expected| expected > bytes.len()) {
-                return Err(Error::new(
-                    ErrorKind::Format,
-                    format!(
-                        "archive member {name}: expected {} values of {size} bytes, found {} \
-                         bytes: the file is damaged",
-                        storage.count,
-                        bytes.len()
-                    ),
-                ));
-            }
             if self.big_endian {
                 bytes.chunks_exact_mut(size).for_each(<[u8]>::reverse);
             }
             self.storages.insert(storage.key.clone(), bytes);
         }
-        Ok(self.storages.get(&storage.key).map_or(&[], Vec::as_slice))
+        let bytes = self.storages.get(&storage.key).map_or(&[][..], Vec::as_slice);
+        if storage.count.checked_mul(size).is_none_or(|expected| expected > bytes.len()) {
+            return Err(Error::new(
+                ErrorKind::Format,
+                format!(
+                    "archive member {name}: expected {} values of {size} bytes, found {} bytes: \
+                     the file is damaged",
+                    storage.count,
+                    bytes.len()
+                ),
+            ));
+        }
+        Ok(bytes)
     }
 }

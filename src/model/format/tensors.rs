@@ -134,7 +134,7 @@ pub(super) fn list(names: &[impl AsRef<str>]) -> String {
     let shown: Vec<&str> = names.iter().take(SHOWN).map(AsRef::as_ref).collect();
     match names.len() {
         0 => "nothing".to_string(),
-        ..=SHOWN => shown.join(", "),
+        1..=SHOWN => shown.join(", "),
         all => format!("{} and {} more", shown.join(", "), all - SHOWN),
     }
 }
