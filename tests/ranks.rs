@@ -5,61 +5,22 @@
 
 #![allow(unsafe_code)]
 
+mod c_calls;
 mod toolchain;
 
-use std::ffi::{CStr, CString, c_void};
-use std::os::unix::ffi::OsStrExt;
-use std::ptr::{null, null_mut};
+use std::ffi::c_void;
+use std::ptr::null;
 use std::sync::{Barrier, Mutex};
 
+use c_calls::{Found, new_calculator, ok, sized_options};
 use mlff_student::c_api::*;
 use toolchain::model;
 
-/// A periodic system and its results, as one calculator or all ranks together give them.
+/// A periodic system.
 struct System {
     species: Vec<i32>,
     positions: Vec<[f64; 3]>,
     cell: [[f64; 3]; 3],
-}
-
-#[derive(Clone, Debug)]
-struct Found {
-    energy: f64,
-    virial: [f64; 9],
-    atomic_energies: Vec<f64>,
-    forces: Vec<[f64; 3]>,
-    atomic_virials: Vec<[f64; 9]>,
-}
-
-impl Found {
-    fn zeros(atoms: usize) -> Self {
-        Self {
-            energy: 0.0,
-            virial: [0.0; 9],
-            atomic_energies: vec![0.0; atoms],
-            forces: vec![[0.0; 3]; atoms],
-            atomic_virials: vec![[0.0; 9]; atoms],
-        }
-    }
-
-    fn results(&mut self) -> mlff_results {
-        mlff_results {
-            struct_size: size_of::<mlff_results>() as u32,
-            reserved: 0,
-            energy: 0.0,
-            virial: [0.0; 9],
-            stress: [0.0; 9],
-            atomic_energies: self.atomic_energies.as_mut_ptr(),
-            forces: self.forces.as_mut_ptr().cast(),
-            atomic_virials: self.atomic_virials.as_mut_ptr().cast(),
-        }
-    }
-}
-
-fn ok(status: mlff_status) {
-    // SAFETY: the message is a C string of this thread.
-    let message = unsafe { CStr::from_ptr(mlff_last_error()) };
-    assert_eq!(status, MLFF_OK, "{message:?}");
 }
 
 /// Water, 8 cells of 3 molecules, away from any symmetry.
@@ -95,47 +56,21 @@ fn water() -> System {
     system
 }
 
-fn new_calculator(file: &str, precision: i32) -> *mut mlff_calculator {
-    let path = CString::new(model(file).as_os_str().as_bytes()).unwrap();
-    let options = mlff_options {
-        struct_size: size_of::<mlff_options>() as u32,
-        device: MLFF_DEVICE_CPU,
-        device_index: 0,
-        precision,
-        filter: MLFF_FILTER_TABLE,
-        threads: 0,
-        instruction_set: MLFF_ISA_BEST,
-        reserved: 0,
-    };
-    let (mut model, mut calculator) = (null_mut(), null_mut());
-    // SAFETY: all arguments live through their calls.
-    unsafe {
-        ok(mlff_model_load(path.as_ptr(), &mut model));
-        ok(mlff_calculator_new(model, &options, &mut calculator));
-        mlff_model_free(model);
-    }
-    calculator
+fn calculator(file: &str, precision: i32) -> *mut mlff_calculator {
+    new_calculator(&model(file), mlff_options { precision, ..sized_options() })
 }
 
 fn alone(system: &System, file: &str, precision: i32) -> Found {
-    let calculator = new_calculator(file, precision);
-    let structure = mlff_structure {
-        struct_size: size_of::<mlff_structure>() as u32,
-        atoms: system.species.len() as i32,
-        species: system.species.as_ptr(),
-        positions: system.positions.as_ptr().cast(),
-        cell: system.cell.as_ptr().cast(),
-        periodic: [1; 3],
-        reserved: 0,
+    let calculator = calculator(file, precision);
+    let structure = c_calls::Structure {
+        species: &system.species,
+        positions: &system.positions,
+        cell: Some(&system.cell),
+        periodic: [true; 3],
     };
-    let mut found = Found::zeros(system.species.len());
-    let mut results = found.results();
-    // SAFETY: all arguments live through their calls.
-    unsafe {
-        ok(mlff_calculator_compute_structure(calculator, &structure, &mut results));
-        mlff_calculator_free(calculator);
-    }
-    (found.energy, found.virial) = (results.energy, results.virial);
+    let found = structure.compute(calculator);
+    // SAFETY: not used again.
+    unsafe { mlff_calculator_free(calculator) };
     found
 }
 
@@ -258,7 +193,7 @@ fn compute(
         neighbor_mask: 0,
         reserved: 0,
     };
-    let calculator = new_calculator(file, precision);
+    let calculator = calculator(file, precision);
     let mut found = Found::zeros(part.owned);
     let mut results = found.results();
     let mut rank = Rank { board, part, calls: 0 };
@@ -272,13 +207,10 @@ fn compute(
             (&raw mut rank).cast(),
             &mut results,
         ));
-        let mut info: mlff_calculator_info = std::mem::zeroed();
-        info.struct_size = size_of::<mlff_calculator_info>() as u32;
-        ok(mlff_calculator_get_info(calculator, &mut info));
-        assert_eq!(rank.calls, info.exchanges as usize);
+        assert_eq!(rank.calls, c_calls::info(calculator).exchanges as usize);
         mlff_calculator_free(calculator);
     }
-    (found.energy, found.virial) = (results.energy, results.virial);
+    found.take(&results);
     (found, rank.calls)
 }
 
