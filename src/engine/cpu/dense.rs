@@ -12,7 +12,7 @@ use crate::model::Linear;
 pub const ROWS: usize = 12;
 
 /// Longest chain of additions in float32, in channels.
-const CHAIN: usize = 64;
+const CHAIN: usize = 32;
 
 /// Rows of activations: value `lane` of channel block `c` of row `r` is at
 /// `pointer[c * block_stride + r * row_stride + lane]`.

@@ -16,7 +16,7 @@ pub const STATE: usize = 4;
 pub const COEFFICIENTS: usize = 12;
 
 /// Longest chain of additions in float32, in pairs: longer ones would lose a digit.
-const CHAIN: usize = 16;
+const CHAIN: usize = 8;
 
 /// What both kernels know of a block of atoms.
 #[derive(Clone, Copy)]
