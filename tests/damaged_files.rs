@@ -2,12 +2,14 @@
 //! be saved and read back.
 
 mod bags;
+mod common;
 
 use std::fs;
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
 
-use bags::{content, load_bytes, models};
+use bags::{content, load_bytes};
+use common::reference;
 use mlff_student::ErrorKind;
 use mlff_student::model::format::{Tensors, safetensors};
 use mlff_student::model::{Linear, Model, Update};
@@ -16,13 +18,13 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 /// The smallest file of each container.
 fn samples() -> Vec<(&'static str, Vec<u8>)> {
-    let reference = |name: &str| fs::read(models().join(name)).unwrap();
+    let read = |name: &str| fs::read(reference(&format!("models/{name}"))).unwrap();
     let (pickle, storages) = bags::torch::state_dict(&bags::published(8, 2, 5));
     vec![
-        ("onnx", reference("student-21k.onnx")),
-        ("pytorch", reference("student-21k-wrapped.pt")),
-        ("schnetpack", reference("painn-32-bessel.pt")),
-        ("torchscript", reference("student-77k-torchscript.pt")),
+        ("onnx", read("student-21k.onnx")),
+        ("pytorch", read("student-21k-wrapped.pt")),
+        ("schnetpack", read("painn-32-bessel.pt")),
+        ("torchscript", read("student-77k-torchscript.pt")),
         ("pytorch, older", bags::torch::legacy(&pickle.end(), &storages)),
         ("own", own_file()),
     ]
@@ -31,7 +33,7 @@ fn samples() -> Vec<(&'static str, Vec<u8>)> {
 fn own_file() -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
-    Model::load(&models().join("painn-32-bessel.pt")).unwrap().save(&path).unwrap();
+    Model::load(&reference("models/painn-32-bessel.pt")).unwrap().save(&path).unwrap();
     fs::read(path).unwrap()
 }
 

@@ -2,11 +2,13 @@
 //! refused with a sentence and never bring the process down.
 
 mod bags;
+mod common;
 
 use std::fs;
 use std::path::Path;
 
-use bags::{content, load_bag, load_bytes, models, refused};
+use bags::{content, load_bag, load_bytes, refused};
+use common::reference;
 use mlff_student::ErrorKind;
 use mlff_student::model::format::{Tensor, Tensors, safetensors};
 use mlff_student::model::{
@@ -14,7 +16,7 @@ use mlff_student::model::{
 };
 
 fn load(name: &str) -> Model {
-    Model::load(&models().join(name)).unwrap_or_else(|error| panic!("{error}"))
+    Model::load(&reference(&format!("models/{name}"))).unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[test]
@@ -33,7 +35,7 @@ fn every_reference_file_loads_and_says_what_it_was() {
         ("student-77k-wrapped.pt", "pytorch/published", 2, 64, 12, 100),
         ("student-77k.onnx", "onnx/published", 2, 64, 12, 100),
     ];
-    let mut files: Vec<String> = fs::read_dir(models())
+    let mut files: Vec<String> = fs::read_dir(reference("models"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
