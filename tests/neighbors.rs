@@ -1,6 +1,6 @@
 //! The pair list against brute force over images.
 
-mod common;
+mod reference;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -235,8 +235,8 @@ fn pairs_at_the_very_cutoff_are_listed_in_both_directions() {
 #[test]
 fn reference_structures_have_the_recorded_number_of_pairs() {
     let mut checked = 0;
-    for file in common::CASE_FILES {
-        for case in common::cases(file) {
+    for file in reference::CASE_FILES {
+        for case in reference::cases(file) {
             let list = neighborhood(&case.positions, case.cell, case.pbc, CUTOFF).unwrap();
             if let Some(expected) = case.n_directed_pairs {
                 assert_eq!(list.neighbors.len(), expected, "{file} {}", case.name);

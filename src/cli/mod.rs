@@ -1,6 +1,94 @@
 //! The tool's commands.
 
-/// Runs the tool.
-pub fn run() -> std::process::ExitCode {
-    std::process::ExitCode::FAILURE
+mod convert;
+mod eval;
+mod extxyz;
+mod inspect;
+mod measure;
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Architecture, Model};
+
+/// Distilled ("student") machine-learned force fields: look at them, convert them, evaluate them
+#[derive(Parser)]
+#[command(name = "mlff-student", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Eval(eval::Arguments),
+    Inspect(inspect::Arguments),
+    Convert(convert::Arguments),
+}
+
+/// Runs the tool: 0 on success, 1 on an error, 2 where the command line is wrong.
+pub fn run() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Eval(arguments) => eval::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Convert(arguments) => convert::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::OutputClosed) => ExitCode::SUCCESS,
+        Err(Failure::Error(error)) => {
+            // Nowhere is left to report that stderr is closed.
+            let _ = writeln!(io::stderr(), "error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Why a command ended early.
+enum Failure {
+    Error(Error),
+    /// Whoever read stdout has enough (`| head`).
+    OutputClosed,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// Writes text to stdout.
+fn print(text: &str) -> std::result::Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::OutputClosed),
+        Err(error) => {
+            Err(Error::new(ErrorKind::Io, format!("cannot write to stdout: {error}")).into())
+        }
+    }
+}
+
+fn to_json(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| {
+        Error::new(ErrorKind::Internal, format!("the result cannot be written as JSON: {error}"))
+    })
+}
+
+/// Loads a model and says plainly what to expect from it.
+fn load(path: &Path) -> Result<Model> {
+    let model = Model::load(path)?;
+    if model.architecture == Architecture::Published {
+        let _ = writeln!(
+            io::stderr(),
+            "note: {}: this architecture is neither rotation-invariant nor continuous at the \
+             cutoff; `mlff-student inspect` measures both",
+            path.display()
+        );
+    }
+    Ok(model)
 }

@@ -1,5 +1,6 @@
 //! What several tests need: the reference data.
 
+// Each test program uses a part of it.
 #![allow(dead_code)]
 
 use std::path::PathBuf;

@@ -1,0 +1,178 @@
+//! `mlff-student eval`.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::extxyz::{Frame, Reader};
+use super::{Failure, load, print, to_json};
+use crate::engine::{
+    Calculator, FilterMode, InstructionSet, Options, Precision, Results, Structure,
+};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Energies, forces and stresses of structures, one JSON object for each, line by line
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Model in any format that `inspect` reads
+    model: PathBuf,
+    /// Structures in extended XYZ; - reads stdin
+    structures: PathBuf,
+    /// float32 or float64 features
+    #[arg(long, value_enum, default_value = "mixed")]
+    precision: PrecisionName,
+    /// Interpolated or exact filters
+    #[arg(long, value_enum, default_value = "table")]
+    filter: FilterName,
+    /// Threads; the results do not depend on them
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: u16,
+    /// Device
+    #[arg(long, value_enum, default_value = "cpu")]
+    device: DeviceName,
+    /// Instructions of the kernels
+    #[arg(long, value_enum, default_value = "best")]
+    isa: InstructionSetName,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum PrecisionName {
+    Mixed,
+    Double,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum FilterName {
+    Table,
+    Exact,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum DeviceName {
+    Cpu,
+    Cuda,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum InstructionSetName {
+    Best,
+    Portable,
+    Avx2,
+    Avx512,
+}
+
+/// One line of output. Programs outside rely on these keys.
+#[derive(Serialize)]
+struct Line<'a> {
+    /// eV.
+    energy: f64,
+    /// eV.
+    atomic_energies: &'a [f64],
+    /// eV/Å.
+    forces: &'a [[f64; 3]],
+    /// eV/Å³, positive = tension; null unless periodic in three directions.
+    stress: Option<[[f64; 3]; 3]>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
+    if arguments.device == DeviceName::Cuda {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            "this build computes on the CPU only, found device cuda: use --device cpu",
+        )
+        .into());
+    }
+    let mut reader = Reader::open(&arguments.structures)?;
+    let model = Arc::new(load(&arguments.model)?);
+    let mut calculator = Calculator::new(model, options(arguments))?;
+    let mut progress = Progress::new(&reader);
+    while let Some(frame) = reader.next_frame()? {
+        let line = evaluate(&mut calculator, &frame).map_err(|e| e.within(reader.place(&frame)))?;
+        print(&line)?;
+        progress.show(&reader);
+    }
+    progress.finish();
+    Ok(())
+}
+
+fn options(arguments: &Arguments) -> Options {
+    Options {
+        precision: match arguments.precision {
+            PrecisionName::Mixed => Precision::Mixed,
+            PrecisionName::Double => Precision::Double,
+        },
+        filter: match arguments.filter {
+            FilterName::Table => FilterMode::Table,
+            FilterName::Exact => FilterMode::Exact,
+        },
+        threads: usize::from(arguments.threads),
+        instruction_set: match arguments.isa {
+            InstructionSetName::Best => InstructionSet::Best,
+            InstructionSetName::Portable => InstructionSet::Portable,
+            InstructionSetName::Avx2 => InstructionSet::Avx2,
+            InstructionSetName::Avx512 => InstructionSet::Avx512,
+        },
+    }
+}
+
+fn evaluate(calculator: &mut Calculator, frame: &Frame) -> Result<String> {
+    let structure = Structure {
+        species: &frame.species,
+        positions: &frame.positions,
+        cell: frame.cell,
+        periodic: frame.periodic,
+    };
+    let Results { energy, atomic_energies, forces, virial, .. } =
+        calculator.compute_structure(&structure)?;
+    let stress = structure.stress(virial);
+    let mut line = to_json(&Line { energy: *energy, atomic_energies, forces, stress })?;
+    line.push('\n');
+    Ok(line)
+}
+
+/// A line on stderr, where somebody watches and waits.
+struct Progress {
+    started: Instant,
+    /// `None`: nobody watches.
+    next: Option<Instant>,
+    shown: bool,
+}
+
+impl Progress {
+    const DELAY: Duration = Duration::from_secs(2);
+    const INTERVAL: Duration = Duration::from_millis(500);
+
+    fn new(_: &Reader) -> Self {
+        let started = Instant::now();
+        let next = io::stderr().is_terminal().then_some(started + Self::DELAY);
+        Self { started, next, shown: false }
+    }
+
+    fn show(&mut self, reader: &Reader) {
+        let now = Instant::now();
+        if self.next.is_none_or(|next| now < next) {
+            return;
+        }
+        self.next = Some(now + Self::INTERVAL);
+        self.shown = true;
+        let seconds = (now - self.started).as_secs_f64();
+        let share =
+            reader.share().map_or(String::new(), |share| format!(", {:.0} %", 100.0 * share));
+        let _ = write!(
+            io::stderr(),
+            "\r{} structures{share}, {:.1} per second ",
+            reader.frames(),
+            reader.frames() as f64 / seconds
+        );
+    }
+
+    fn finish(&self) {
+        if self.shown {
+            let _ = writeln!(io::stderr());
+        }
+    }
+}

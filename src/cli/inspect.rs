@@ -1,0 +1,202 @@
+//! `mlff-student inspect`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::measure::{Jump, Measure, ROUNDING, Rotation};
+use super::{Failure, print, to_json};
+use crate::engine::{Calculator, Options};
+use crate::error::Result;
+use crate::model::{Basis, Linear, Mlp, Model, Update, symbol};
+
+/// What a model is, how large it is, and which of its properties hold
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Model: .safetensors, .pt, .pth, .onnx or TorchScript
+    model: PathBuf,
+    /// Form of the output
+    #[arg(long, value_enum, default_value = "text")]
+    format: Form,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Form {
+    Text,
+    Json,
+}
+
+#[derive(Serialize)]
+struct Report {
+    file: String,
+    architecture: &'static str,
+    hidden: usize,
+    blocks: usize,
+    basis: BasisReport,
+    /// Widths of the readout's layers, from the hidden size to 1.
+    head: Vec<usize>,
+    parameters: usize,
+    /// Å.
+    cutoff: f64,
+    species: Vec<&'static str>,
+    memory: Memory,
+    instruction_set: &'static str,
+    rotation_invariant: bool,
+    continuous_at_cutoff: bool,
+    measured: Measured,
+    metadata: BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct BasisReport {
+    kind: &'static str,
+    functions: usize,
+}
+
+/// Bytes.
+#[derive(Serialize)]
+struct Memory {
+    weights: usize,
+    /// Of a calculator without a structure: filter tables, mainly.
+    calculator: usize,
+}
+
+/// Energies in eV.
+#[derive(Serialize)]
+struct Measured {
+    rotation: Rotation,
+    cutoff: Vec<Jump>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
+    let model = Arc::new(Model::load(&arguments.model)?);
+    let report = Report::new(arguments.model.display().to_string(), &model)?;
+    let text = match arguments.format {
+        Form::Json => to_json(&report)? + "\n",
+        Form::Text => report.text(&model),
+    };
+    print(&text)
+}
+
+impl Report {
+    fn new(file: String, model: &Arc<Model>) -> Result<Self> {
+        let mut measure = Measure::new(model)?;
+        let measured = Measured { rotation: measure.rotation()?, cutoff: measure.jumps()? };
+        let calculator = Calculator::new(Arc::clone(model), Options::default())?;
+        let head = model.head.iter().map(|layer| layer.outputs);
+        Ok(Self {
+            file,
+            architecture: model.architecture.name(),
+            hidden: model.hidden,
+            blocks: model.blocks.len(),
+            basis: BasisReport {
+                kind: match model.basis {
+                    Basis::Gaussian { .. } => "gaussian",
+                    Basis::Bessel { .. } => "bessel",
+                },
+                functions: model.basis.len(),
+            },
+            head: std::iter::once(model.hidden).chain(head).collect(),
+            parameters: model.parameters(),
+            cutoff: model.cutoff,
+            species: model.species.iter().filter_map(|&z| symbol(z)).collect(),
+            memory: Memory { weights: weight_bytes(model), calculator: calculator.memory() },
+            instruction_set: calculator.instruction_set(),
+            rotation_invariant: measured.rotation.largest_energy_change < ROUNDING,
+            continuous_at_cutoff: measured.cutoff.iter().all(|jump| jump.energy.abs() < ROUNDING),
+            measured,
+            metadata: model.metadata.clone(),
+        })
+    }
+
+    fn text(&self, model: &Model) -> String {
+        let Self { basis, memory, measured, .. } = self;
+        let mut text = String::new();
+        let mut line = |name: &str, value: String| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{name:<20} {value}");
+        };
+        let head: Vec<String> = self.head.iter().map(usize::to_string).collect();
+        line("file", self.file.clone());
+        line("architecture", self.architecture.into());
+        line("hidden", self.hidden.to_string());
+        line("blocks", self.blocks.to_string());
+        line("basis", format!("{} {} functions", basis.functions, basis.kind));
+        line("head", head.join(" → "));
+        line("parameters", self.parameters.to_string());
+        line("cutoff", format!("{} Å", self.cutoff));
+        line("elements", model.species_list());
+        let kib = |bytes: usize| format!("{:.0} KiB", bytes as f64 / 1024.0);
+        line(
+            "memory",
+            format!("weights {}, tables {}", kib(memory.weights), kib(memory.calculator)),
+        );
+        line("instruction set", self.instruction_set.into());
+        let rotation = &measured.rotation;
+        line(
+            "rotation-invariant",
+            format!(
+                "{}: {} rotations of {} change the energy by up to {}",
+                yes(self.rotation_invariant),
+                rotation.rotations,
+                rotation.structure,
+                milli(rotation.largest_energy_change)
+            ),
+        );
+        let jumps: Vec<String> = measured
+            .cutoff
+            .iter()
+            .map(|jump| format!("{} {}", jump.structure, milli(jump.energy)))
+            .collect();
+        line(
+            "continuous at cutoff",
+            format!(
+                "{}: energy just inside minus just outside: {}",
+                yes(self.continuous_at_cutoff),
+                jumps.join(", ")
+            ),
+        );
+        for (key, value) in &self.metadata {
+            line(key, value.clone());
+        }
+        text
+    }
+}
+
+fn yes(holds: bool) -> &'static str {
+    if holds { "yes" } else { "NO" }
+}
+
+fn milli(energy: f64) -> String {
+    let milli = 1000.0 * energy;
+    if milli.abs() < 0.1 { format!("{milli:.1e} meV") } else { format!("{milli:.1} meV") }
+}
+
+/// Bytes of a model's numbers, all float64.
+fn weight_bytes(model: &Model) -> usize {
+    let linear = |layer: &Linear| layer.weight.len() + layer.bias.len();
+    let mlp = |mlp: &Mlp| linear(&mlp.first) + linear(&mlp.second);
+    let blocks = model.blocks.iter().map(|block| {
+        let update = match &block.update {
+            Update::Published { mlp: net, mixing } => mlp(net) + mixing.len(),
+            Update::Painn { channel_mix, mlp: net, .. } => linear(channel_mix) + mlp(net),
+        };
+        block.filter.layers.iter().map(linear).sum::<usize>()
+            + block.sender.as_ref().map_or(0, mlp)
+            + update
+    });
+    let basis = match &model.basis {
+        Basis::Gaussian { centers, exponents } => centers.len() + exponents.len(),
+        Basis::Bessel { frequencies } => frequencies.len(),
+    };
+    let numbers = model.embedding.len()
+        + model.reference_energies.len()
+        + basis
+        + blocks.sum::<usize>()
+        + model.head.iter().map(linear).sum::<usize>();
+    numbers * size_of::<f64>()
+}
