@@ -160,7 +160,8 @@ impl Progress {
         self.next = Some(now + Self::INTERVAL);
         self.shown = true;
         let seconds = (now - self.started).as_secs_f64();
-        let share = reader.share().map_or(String::new(), |share| format!(", {:.0} %", 100.0 * share));
+        let share =
+            reader.share().map_or(String::new(), |share| format!(", {:.0} %", 100.0 * share));
         let _ = write!(
             io::stderr(),
             "\r{} structures{share}, {:.1} per second ",

@@ -92,4 +92,3 @@ fn load(path: &Path) -> Result<Model> {
     }
     Ok(model)
 }
-

@@ -58,7 +58,8 @@ impl Columns {
             count = count.saturating_add(columns);
         }
         // Numbers say it best where both are there.
-        let species = numbers.map(|column| (column, true)).or(symbols.map(|column| (column, false)));
+        let species =
+            numbers.map(|column| (column, true)).or(symbols.map(|column| (column, false)));
         match (species, position) {
             (Some(species), Some(position)) => {
                 Ok(Self { properties: properties.to_string(), species, position, count })
@@ -85,11 +86,7 @@ impl Columns {
             *value = number(text).ok_or_else(|| {
                 Error::new(
                     ErrorKind::Format,
-                    format!(
-                        "expected a coordinate in Å, found {}: {}",
-                        quoted(text),
-                        quoted(line)
-                    ),
+                    format!("expected a coordinate in Å, found {}: {}", quoted(text), quoted(line)),
                 )
             })?;
         }
@@ -104,8 +101,12 @@ fn species(text: &str, numbers_only: bool) -> Result<i32> {
         return Ok(number);
     }
     let lower = text.to_ascii_lowercase();
-    let symbol: String =
-        lower.chars().take(1).map(|c| c.to_ascii_uppercase()).chain(lower.chars().skip(1)).collect();
+    let symbol: String = lower
+        .chars()
+        .take(1)
+        .map(|c| c.to_ascii_uppercase())
+        .chain(lower.chars().skip(1))
+        .collect();
     match atomic_number(&symbol) {
         Some(number) if !numbers_only => Ok(i32::from(number)),
         _ => Err(Error::new(

@@ -42,10 +42,9 @@ fn a_lattice_is_periodic_unless_pbc_says_otherwise() {
 
 #[test]
 fn columns_come_in_any_order() {
-    let frame = one(
-        "2\nProperties=forces:R:3:Z:I:1:tag:L:1:pos:R:3:species:S:1:q:R:1 pbc=\"F F F\"\n\
-         9 9 9 8 T 1 2 3 H 0.5\n9 9 9 1 F 4 5 6 O 0.5\n",
-    );
+    let frame =
+        one("2\nProperties=forces:R:3:Z:I:1:tag:L:1:pos:R:3:species:S:1:q:R:1 pbc=\"F F F\"\n\
+         9 9 9 8 T 1 2 3 H 0.5\n9 9 9 1 F 4 5 6 O 0.5\n");
     assert_eq!(frame.species, [8, 1], "numbers count, not symbols");
     assert_eq!(frame.positions, [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]);
     assert_eq!(one("1\nProperties=pos:R:3:numbers:I:1\n1 2 3 6\n").species, [6]);
@@ -70,7 +69,8 @@ fn values_may_be_quoted_in_every_way() {
 
 #[test]
 fn line_ends_exponents_and_blank_lines_of_all_kinds_are_read() {
-    let frames = frames("1\r\nx\r\nH 1.0D+00 -2.5d-1 3E2\r\n\r\n0\n\n  1  \n\n He\t1 .5 5. \n\n\n").unwrap();
+    let frames =
+        frames("1\r\nx\r\nH 1.0D+00 -2.5d-1 3E2\r\n\r\n0\n\n  1  \n\n He\t1 .5 5. \n\n\n").unwrap();
     assert_eq!(frames.len(), 3);
     assert_eq!(frames[0].positions, [[1.0, -0.25, 300.0]]);
     assert!(frames[1].positions.is_empty());
@@ -85,7 +85,11 @@ fn broken_frames_name_file_frame_and_line() {
         ("two\n\n", "frame 2, line 4", "number of atoms, found \"two\""),
         ("-1\n\n", "frame 2, line 4", "number of atoms"),
         ("2\n", "frame 2, line 4", "comment line, found the end"),
-        ("2\n\nH 0 0 0\n", "frame 2, line 6", "expected 2 atoms, found the end of the file after 1"),
+        (
+            "2\n\nH 0 0 0\n",
+            "frame 2, line 6",
+            "expected 2 atoms, found the end of the file after 1",
+        ),
         ("1\n\nH 0 0\n", "frame 2, line 6", "expected 4 columns"),
         ("1\n\nH 0 0 zero\n", "frame 2, line 6", "expected a coordinate"),
         ("1\n\nQq 0 0 0\n", "frame 2, line 6", "a chemical symbol, found \"Qq\""),
@@ -99,7 +103,11 @@ fn broken_frames_name_file_frame_and_line() {
         ("1\nProperties=species:S:1:pos:Q:3\nH 0 0 0\n", "frame 2, line 5", "unknown type"),
         ("1\nProperties=species:S:1:pos:R:2\nH 0 0\n", "frame 2, line 5", "found pos:R:2"),
         ("1\nProperties=species:S:1:pos:R:0\nH 0 0\n", "frame 2, line 5", "number of columns"),
-        ("1\nProperties=species:S:1:pos:R:3:Z:I:1\nH 0 0 0 H\n", "frame 2, line 6", "atomic number"),
+        (
+            "1\nProperties=species:S:1:pos:R:3:Z:I:1\nH 0 0 0 H\n",
+            "frame 2, line 6",
+            "atomic number",
+        ),
     ] {
         let message = refusal(&format!("{good}{text}"));
         assert!(message.starts_with(&format!("test.xyz, {place}: ")), "{text:?}: {message}");
