@@ -13,11 +13,19 @@
 //! then an update mixes each atom's own features. All weights are kept in float64: files of any
 //! width load exactly, and engines narrow them as they need.
 
+mod arrays;
 pub mod filter;
+pub mod format;
+mod validate;
 
 use std::collections::BTreeMap;
 
 pub use filter::{Basis, EnvelopePlace, Filter};
+
+/// The metadata entry that says what kind of file a model was read from, as container/names:
+/// `safetensors/mlff-student`, `pytorch/published`, `onnx/published`, `torchscript/schnetpack`, …
+/// It is not written to files.
+pub const SOURCE_FORMAT: &str = "source_format";
 
 /// Which family of networks a student belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,68 @@
+//! Every array of numbers in a model, by the name it has in model files.
+
+use super::{Basis, Linear, Mlp, Model, Update};
+
+/// Name, shape and values.
+pub(super) type Array<'a> = (String, Vec<usize>, &'a [f64]);
+
+impl Model {
+    /// All arrays. Shapes are those the model's sizes ask for; [`Model::validate`] compares them
+    /// with the values.
+    pub(super) fn arrays(&self) -> Vec<Array<'_>> {
+        let rows = self.reference_energies.len();
+        let mut arrays: Vec<Array<'_>> = vec![
+            ("embedding".to_string(), vec![rows, self.hidden], &self.embedding),
+            ("reference_energies".to_string(), vec![rows], &self.reference_energies),
+        ];
+        let size = self.basis.len();
+        match &self.basis {
+            Basis::Gaussian { centers, exponents } => {
+                arrays.push(("basis.centers".to_string(), vec![size], centers));
+                arrays.push(("basis.exponents".to_string(), vec![size], exponents));
+            }
+            Basis::Bessel { frequencies } => {
+                arrays.push(("basis.frequencies".to_string(), vec![size], frequencies));
+            }
+        }
+        for (index, block) in self.blocks.iter().enumerate() {
+            let name = |part: &str| format!("blocks.{index}.{part}");
+            for (index, layer) in block.filter.layers.iter().enumerate() {
+                push_linear(&mut arrays, &name(&format!("filter.{index}")), layer);
+            }
+            if let Some(mlp) = &block.sender {
+                push_mlp(&mut arrays, &name("sender"), mlp);
+            }
+            match &block.update {
+                Update::Published { mlp, mixing } => {
+                    push_mlp(&mut arrays, &name("update"), mlp);
+                    arrays.push((name("update.mixing"), vec![3, 3], mixing));
+                }
+                Update::Painn { channel_mix, mlp, epsilon } => {
+                    push_mlp(&mut arrays, &name("update"), mlp);
+                    // It has no bias.
+                    arrays.push(weight(&name("update.channel_mix"), channel_mix));
+                    let epsilon = std::slice::from_ref(epsilon);
+                    arrays.push((name("update.epsilon"), vec![], epsilon));
+                }
+            }
+        }
+        for (index, layer) in self.head.iter().enumerate() {
+            push_linear(&mut arrays, &format!("head.{index}"), layer);
+        }
+        arrays
+    }
+}
+
+fn weight<'a>(name: &str, layer: &'a Linear) -> Array<'a> {
+    (format!("{name}.weight"), vec![layer.outputs, layer.inputs], &layer.weight)
+}
+
+fn push_linear<'a>(arrays: &mut Vec<Array<'a>>, name: &str, layer: &'a Linear) {
+    arrays.push(weight(name, layer));
+    arrays.push((format!("{name}.bias"), vec![layer.outputs], &layer.bias));
+}
+
+fn push_mlp<'a>(arrays: &mut Vec<Array<'a>>, name: &str, mlp: &'a Mlp) {
+    push_linear(arrays, &format!("{name}.first"), &mlp.first);
+    push_linear(arrays, &format!("{name}.second"), &mlp.second);
+}

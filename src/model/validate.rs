@@ -1,0 +1,155 @@
+//! What engines rely on: sizes that fit together, finite numbers.
+
+use std::fmt::Display;
+
+use super::{Architecture, Basis, EnvelopePlace, Linear, Model, Update};
+use crate::error::{Error, ErrorKind, Result};
+
+impl Model {
+    /// Checks that all sizes fit together, that every number is finite and that the cutoff, the
+    /// widths and ε are positive. Every loaded model has passed; engines rely on it.
+    pub fn validate(&self) -> Result<()> {
+        self.check_numbers()?;
+        self.check_elements()?;
+        self.check_layers()
+    }
+
+    /// Where the envelope acts; the same in every block.
+    pub(super) fn envelope_place(&self) -> EnvelopePlace {
+        self.blocks.first().map_or(EnvelopePlace::Filter, |block| block.filter.envelope)
+    }
+
+    fn check_numbers(&self) -> Result<()> {
+        for (name, shape, values) in self.arrays() {
+            let count = shape.iter().try_fold(1_usize, |count, &n| count.checked_mul(n));
+            if count != Some(values.len()) {
+                let expected = format!("as many values as its shape {shape:?} has");
+                return wrong(&name, expected, values.len());
+            }
+            if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+                return Err(Error::new(
+                    ErrorKind::Numeric,
+                    format!(
+                        "{name}: expected finite numbers, found {} at value {at}: the training \
+                         diverged or the file is damaged, use another checkpoint",
+                        values[at]
+                    ),
+                ));
+            }
+        }
+        if !(self.cutoff.is_finite() && self.cutoff > 0.0) {
+            return wrong("cutoff", "a positive distance (Å)", self.cutoff);
+        }
+        if !(self.softening.is_finite() && self.softening >= 0.0) {
+            return wrong("softening", "zero or a positive distance (Å)", self.softening);
+        }
+        if let Basis::Gaussian { exponents, .. } = &self.basis
+            && let Some(exponent) = exponents.iter().find(|&&exponent| exponent <= 0.0)
+        {
+            return wrong("basis.exponents", "positive exponents", exponent);
+        }
+        Ok(())
+    }
+
+    fn check_elements(&self) -> Result<()> {
+        let rows = self.reference_energies.len();
+        if !self.species.is_sorted_by(|a, b| a < b) {
+            return wrong("species", "atomic numbers in ascending order", self.species_list());
+        }
+        match (self.species.first(), self.species.last()) {
+            (Some(1..), Some(&last))
+                if usize::from(last) < rows && super::symbol(last).is_some() =>
+            {
+                Ok(())
+            }
+            _ => wrong(
+                "species",
+                format_args!("atomic numbers from 1 to {}", rows.saturating_sub(1).min(118)),
+                format_args!("{:?}", self.species),
+            ),
+        }
+    }
+
+    fn check_layers(&self) -> Result<()> {
+        let hidden = self.hidden;
+        if hidden == 0 || self.blocks.is_empty() || self.basis.is_empty() {
+            return wrong(
+                "sizes",
+                "at least one channel, block and basis function",
+                format_args!("{hidden}, {}, {}", self.blocks.len(), self.basis.len()),
+            );
+        }
+        for (index, block) in self.blocks.iter().enumerate() {
+            let name = |part: &str| format!("blocks.{index}.{part}");
+            check_chain(&name("filter"), &block.filter.layers, self.basis.len(), 3 * hidden)?;
+            if block.filter.envelope != self.envelope_place() {
+                return wrong(&name("filter"), "the envelope of block 0", "another one");
+            }
+            let mlp = match (self.architecture, &block.sender, &block.update) {
+                (Architecture::Published, None, Update::Published { mlp, .. }) => mlp,
+                (
+                    Architecture::Painn,
+                    Some(sender),
+                    Update::Painn { channel_mix, mlp, epsilon },
+                ) => {
+                    check_layer(&name("sender.first"), &sender.first, hidden, hidden)?;
+                    check_layer(&name("sender.second"), &sender.second, hidden, 3 * hidden)?;
+                    check_layer(&name("update.channel_mix"), channel_mix, hidden, 2 * hidden)?;
+                    if channel_mix.bias.iter().any(|&bias| bias != 0.0) {
+                        return wrong(&name("update.channel_mix"), "no bias", "one");
+                    }
+                    // At zero the norm has no slope where V = 0, as in the first block's input.
+                    if *epsilon <= 0.0 {
+                        return wrong(&name("update.epsilon"), "a positive number", epsilon);
+                    }
+                    mlp
+                }
+                (architecture, ..) => {
+                    return wrong(
+                        &format!("blocks.{index}"),
+                        format_args!("the parts of a {} block", architecture.name()),
+                        "another family's",
+                    );
+                }
+            };
+            check_layer(&name("update.first"), &mlp.first, 2 * hidden, hidden)?;
+            check_layer(&name("update.second"), &mlp.second, hidden, 3 * hidden)?;
+        }
+        check_chain("head", &self.head, hidden, 1)
+    }
+}
+
+fn wrong<T>(name: &str, expected: impl Display, found: impl Display) -> Result<T> {
+    Err(Error::new(
+        ErrorKind::Format,
+        format!("{name}: expected {expected}, found {found}: the model is damaged, export it anew"),
+    ))
+}
+
+/// `inputs` → any → … → `outputs`.
+fn check_chain(name: &str, layers: &[Linear], inputs: usize, outputs: usize) -> Result<()> {
+    let mut inputs = inputs;
+    for (index, layer) in layers.iter().enumerate() {
+        let outputs = if index + 1 == layers.len() { outputs } else { layer.outputs };
+        check_layer(&format!("{name}.{index}"), layer, inputs, outputs)?;
+        inputs = outputs;
+    }
+    if layers.is_empty() { wrong(name, "at least one layer", "none") } else { Ok(()) }
+}
+
+/// The numbers themselves are counted in `check_numbers`.
+fn check_layer(name: &str, layer: &Linear, inputs: usize, outputs: usize) -> Result<()> {
+    if (layer.inputs, layer.outputs) == (inputs, outputs) && layer.bias.len() == outputs {
+        return Ok(());
+    }
+    wrong(
+        name,
+        format_args!("{inputs} inputs and {outputs} outputs"),
+        format_args!(
+            "{} inputs, {} outputs, {} biases",
+            layer.inputs,
+            layer.outputs,
+            layer.bias.len()
+        ),
+    )
+}
