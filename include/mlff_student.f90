@@ -1,0 +1,689 @@
+! SPDX-License-Identifier: MIT OR Apache-2.0
+!
+! Fortran on top of mlff_student.h, in two layers: the C functions and structs under their own names
+! (see mlff_student.h for units, shapes, thread safety), and mlff_model_t and mlff_calculator_t.
+!
+!     type(mlff_model_t) :: model
+!     type(mlff_calculator_t) :: calculator
+!     type(mlff_results_t) :: results
+!     call model%load('water.safetensors')
+!     call calculator%create(model)
+!     call calculator%compute_structure(species, positions, results, cell=cell)
+!
+! In the second layer atoms are numbered from 1, positions and forces are (3, atoms), cell(:, k) is
+! lattice vector k, and virial(a, b) and stress(a, b) have row a and column b. Every call takes stat
+! and errmsg; without stat a failure ends the program with the message.
+!
+! Compile this file with your own program (module files fit one compiler only) and link
+! -lmlff_student.
+module mlff_student
+  use, intrinsic :: iso_c_binding
+  implicit none
+  private
+
+  ! ---- Constants of mlff_student.h ----------------------------------------------------------------
+
+  integer(c_int32_t), parameter, public :: &
+    MLFF_OK = 0, &
+    MLFF_ERROR_INVALID_ARGUMENT = 1, &
+    MLFF_ERROR_IO = 2, &
+    MLFF_ERROR_FORMAT = 3, &
+    MLFF_ERROR_UNSUPPORTED = 4, &
+    MLFF_ERROR_SPECIES = 5, &
+    MLFF_ERROR_NUMERIC = 6, &
+    MLFF_ERROR_MEMORY = 7, &
+    MLFF_ERROR_CALLBACK = 8, &
+    MLFF_ERROR_STATE = 9, &
+    MLFF_ERROR_INTERNAL = 10, &
+    MLFF_ERROR_NO_DEVICE = 11, &
+    MLFF_ERROR_DEVICE_LOST = 12, &
+    MLFF_DEVICE_CPU = 0, &
+    MLFF_DEVICE_CUDA = 1, &
+    MLFF_PRECISION_MIXED = 0, &
+    MLFF_PRECISION_DOUBLE = 1, &
+    MLFF_FILTER_TABLE = 0, &
+    MLFF_FILTER_EXACT = 1, &
+    MLFF_ISA_BEST = 0, &
+    MLFF_ISA_PORTABLE = 1, &
+    MLFF_ISA_AVX2 = 2, &
+    MLFF_ISA_AVX512 = 3, &
+    MLFF_ARCHITECTURE_PUBLISHED = 1, &
+    MLFF_ARCHITECTURE_PAINN = 2
+
+  ! ---- Structs of mlff_student.h; set struct_size = int(c_sizeof(struct), c_int32_t) --------------
+
+  type, bind(C), public :: mlff_model_info
+    integer(c_int32_t) :: struct_size = 0
+    integer(c_int32_t) :: architecture = 0
+    integer(c_int32_t) :: hidden = 0
+    integer(c_int32_t) :: blocks = 0
+    integer(c_int32_t) :: basis = 0
+    integer(c_int32_t) :: species_count = 0
+    integer(c_int64_t) :: parameters = 0
+    real(c_double) :: cutoff = 0
+    integer(c_int32_t) :: rotation_invariant = 0
+    integer(c_int32_t) :: continuous_at_cutoff = 0
+  end type
+
+  type, bind(C), public :: mlff_options
+    integer(c_int32_t) :: struct_size = 0
+    integer(c_int32_t) :: device = MLFF_DEVICE_CPU
+    integer(c_int32_t) :: device_index = 0
+    integer(c_int32_t) :: precision = MLFF_PRECISION_MIXED
+    integer(c_int32_t) :: filter = MLFF_FILTER_TABLE
+    integer(c_int32_t) :: threads = 0
+    integer(c_int32_t) :: instruction_set = MLFF_ISA_BEST
+    integer(c_int32_t) :: reserved = 0
+  end type
+
+  type, bind(C), public :: mlff_calculator_info
+    integer(c_int32_t) :: struct_size = 0
+    integer(c_int32_t) :: instruction_set = 0
+    integer(c_int64_t) :: memory = 0
+    integer(c_int32_t) :: threads = 0
+    integer(c_int32_t) :: exchanges = 0
+    real(c_double) :: seconds(6) = 0
+  end type
+
+  type, bind(C), public :: mlff_topology
+    integer(c_int32_t) :: struct_size = 0
+    integer(c_int32_t) :: owned = 0
+    integer(c_int32_t) :: ghosts = 0
+    integer(c_int32_t) :: centers = 0
+    type(c_ptr) :: species = c_null_ptr
+    type(c_ptr) :: ilist = c_null_ptr
+    type(c_ptr) :: numneigh = c_null_ptr
+    type(c_ptr) :: firstneigh = c_null_ptr
+    type(c_ptr) :: owner = c_null_ptr
+    real(c_double) :: list_cutoff = 0
+    integer(c_int32_t) :: neighbor_mask = 0
+    integer(c_int32_t) :: reserved = 0
+  end type
+
+  type, bind(C), public :: mlff_results
+    integer(c_int32_t) :: struct_size = 0
+    integer(c_int32_t) :: reserved = 0
+    real(c_double) :: energy = 0
+    real(c_double) :: virial(9) = 0
+    real(c_double) :: stress(9) = 0
+    type(c_ptr) :: atomic_energies = c_null_ptr
+    type(c_ptr) :: forces = c_null_ptr
+    type(c_ptr) :: atomic_virials = c_null_ptr
+  end type
+
+  type, bind(C), public :: mlff_structure
+    integer(c_int32_t) :: struct_size = 0
+    integer(c_int32_t) :: atoms = 0
+    type(c_ptr) :: species = c_null_ptr
+    type(c_ptr) :: positions = c_null_ptr
+    type(c_ptr) :: cell = c_null_ptr
+    integer(c_int32_t) :: periodic(3) = 0
+    integer(c_int32_t) :: reserved = 0
+  end type
+
+  ! ---- Functions of mlff_student.h ----------------------------------------------------------------
+
+  public :: mlff_abi_version, mlff_version, mlff_last_error, mlff_status_name
+  public :: mlff_model_load, mlff_model_free, mlff_model_get_info
+  public :: mlff_model_get_species, mlff_model_find_species
+  public :: mlff_calculator_new, mlff_calculator_free, mlff_calculator_get_info
+  public :: mlff_calculator_set_topology, mlff_calculator_compute
+  public :: mlff_calculator_compute_structure, mlff_calculator_compute_batch
+
+  interface
+    integer(c_int32_t) function mlff_abi_version() bind(C)
+      import :: c_int32_t
+    end function
+
+    type(c_ptr) function mlff_version() bind(C)
+      import :: c_ptr
+    end function
+
+    type(c_ptr) function mlff_last_error() bind(C)
+      import :: c_ptr
+    end function
+
+    type(c_ptr) function mlff_status_name(status) bind(C)
+      import :: c_ptr, c_int32_t
+      integer(c_int32_t), value :: status
+    end function
+
+    integer(c_int32_t) function mlff_model_load(path, model) bind(C)
+      import :: c_int32_t, c_ptr, c_char
+      character(kind=c_char), intent(in) :: path(*)
+      type(c_ptr), intent(inout) :: model
+    end function
+
+    subroutine mlff_model_free(model) bind(C)
+      import :: c_ptr
+      type(c_ptr), value :: model
+    end subroutine
+
+    integer(c_int32_t) function mlff_model_get_info(model, info) bind(C)
+      import :: c_int32_t, c_ptr, mlff_model_info
+      type(c_ptr), value :: model
+      type(mlff_model_info), intent(inout) :: info
+    end function
+
+    integer(c_int32_t) function mlff_model_get_species(model, capacity, species, count) bind(C)
+      import :: c_int32_t, c_ptr
+      type(c_ptr), value :: model
+      integer(c_int32_t), value :: capacity
+      integer(c_int32_t), intent(inout) :: species(*)
+      integer(c_int32_t), intent(inout) :: count
+    end function
+
+    integer(c_int32_t) function mlff_model_find_species(model, symbol, atomic_number) bind(C)
+      import :: c_int32_t, c_ptr, c_char
+      type(c_ptr), value :: model
+      character(kind=c_char), intent(in) :: symbol(*)
+      integer(c_int32_t), intent(inout) :: atomic_number
+    end function
+
+    integer(c_int32_t) function mlff_calculator_new(model, options, calculator) bind(C)
+      import :: c_int32_t, c_ptr, mlff_options
+      type(c_ptr), value :: model
+      type(mlff_options), intent(in) :: options
+      type(c_ptr), intent(inout) :: calculator
+    end function
+
+    subroutine mlff_calculator_free(calculator) bind(C)
+      import :: c_ptr
+      type(c_ptr), value :: calculator
+    end subroutine
+
+    integer(c_int32_t) function mlff_calculator_get_info(calculator, info) bind(C)
+      import :: c_int32_t, c_ptr, mlff_calculator_info
+      type(c_ptr), value :: calculator
+      type(mlff_calculator_info), intent(inout) :: info
+    end function
+
+    integer(c_int32_t) function mlff_calculator_set_topology(calculator, topology) bind(C)
+      import :: c_int32_t, c_ptr, mlff_topology
+      type(c_ptr), value :: calculator
+      type(mlff_topology), intent(in) :: topology
+    end function
+
+    integer(c_int32_t) function mlff_calculator_compute(calculator, positions, exchange, user, results) &
+        bind(C)
+      import :: c_int32_t, c_ptr, c_funptr, c_double, mlff_results
+      type(c_ptr), value :: calculator
+      real(c_double), intent(in) :: positions(*)
+      type(c_funptr), value :: exchange
+      type(c_ptr), value :: user
+      type(mlff_results), intent(inout) :: results
+    end function
+
+    integer(c_int32_t) function mlff_calculator_compute_structure(calculator, structure, results) bind(C)
+      import :: c_int32_t, c_ptr, mlff_structure, mlff_results
+      type(c_ptr), value :: calculator
+      type(mlff_structure), intent(in) :: structure
+      type(mlff_results), intent(inout) :: results
+    end function
+
+    integer(c_int32_t) function mlff_calculator_compute_batch(calculator, count, structures, results) &
+        bind(C)
+      import :: c_int32_t, c_ptr, mlff_structure, mlff_results
+      type(c_ptr), value :: calculator
+      integer(c_int32_t), value :: count
+      type(mlff_structure), intent(in) :: structures(*)
+      type(mlff_results), intent(inout) :: results(*)
+    end function
+  end interface
+
+  ! ---- Fortran types ------------------------------------------------------------------------------
+
+  !> A student. Frees itself at the end of its scope; cannot be assigned.
+  type, public :: mlff_model_t
+    private
+    type(c_ptr) :: handle = c_null_ptr
+  contains
+    procedure, public :: load => model_load
+    procedure, public :: get_info => model_get_info
+    procedure, public :: get_species => model_get_species
+    procedure, public :: find_species => model_find_species
+    procedure, public :: destroy => model_destroy
+    procedure :: refuse_copy => model_refuse_copy
+    generic, public :: assignment(=) => refuse_copy
+    final :: model_final
+  end type
+
+  !> What a computation gives; see mlff_results.
+  type, public :: mlff_results_t
+    !> Sum of the owned atoms' energies (eV).
+    real(c_double) :: energy = 0
+    !> eV, positive pushes outward.
+    real(c_double) :: virial(3, 3) = 0
+    !> eV/Angstrom^3, positive = tension; zeros unless periodic in three directions.
+    real(c_double) :: stress(3, 3) = 0
+    !> eV, one for each owned atom.
+    real(c_double), allocatable :: atomic_energies(:)
+    !> eV/Angstrom, (3, owned).
+    real(c_double), allocatable :: forces(:, :)
+    !> eV, (3, 3, owned).
+    real(c_double), allocatable :: atomic_virials(:, :, :)
+  end type
+
+  !> Extend it to give ghosts the rows of their owners in other processes; see mlff_exchange_fn.
+  type, abstract, public :: mlff_exchange_t
+  contains
+    procedure(mlff_forward), deferred :: forward
+  end type
+
+  abstract interface
+    !> rows(:, atom) is the row of owned atom or ghost `atom`, in units of 8 bytes; on return every
+    !> ghost's row equals its owner's. stat /= 0 ends the compute with MLFF_ERROR_CALLBACK.
+    subroutine mlff_forward(self, rows, stat)
+      import :: mlff_exchange_t, c_int64_t
+      class(mlff_exchange_t), intent(inout) :: self
+      integer(c_int64_t), intent(inout) :: rows(:, :)
+      integer, intent(out) :: stat
+    end subroutine
+  end interface
+  public :: mlff_forward
+
+  !> Evaluates one model. Frees itself at the end of its scope; cannot be assigned.
+  type, public :: mlff_calculator_t
+    private
+    type(c_ptr) :: handle = c_null_ptr
+    integer :: owned = 0
+    integer :: ghosts = 0
+  contains
+    procedure, public :: create => calculator_create
+    procedure, public :: get_info => calculator_get_info
+    procedure, public :: set_topology => calculator_set_topology
+    procedure, public :: compute => calculator_compute
+    procedure, public :: compute_structure => calculator_compute_structure
+    procedure, public :: destroy => calculator_destroy
+    procedure :: refuse_copy => calculator_refuse_copy
+    generic, public :: assignment(=) => refuse_copy
+    final :: calculator_final
+  end type
+
+  !> What the callback gets as its user pointer.
+  type :: exchange_box
+    class(mlff_exchange_t), pointer :: exchange => null()
+    integer :: atoms = 0
+  end type
+
+  public :: mlff_message
+
+  interface
+    integer(c_size_t) function strlen(string) bind(C)
+      import :: c_size_t, c_ptr
+      type(c_ptr), value :: string
+    end function
+  end interface
+
+contains
+
+  !> The message of this thread's last failing call.
+  function mlff_message() result(message)
+    character(:), allocatable :: message
+    character(kind=c_char), pointer :: bytes(:)
+    type(c_ptr) :: string
+    integer :: i
+
+    string = mlff_last_error()
+    call c_f_pointer(string, bytes, [strlen(string)])
+    allocate (character(size(bytes)) :: message)
+    do i = 1, size(bytes)
+      message(i:i) = bytes(i)
+    end do
+  end function
+
+  !> Hands a status to the caller, or ends the program if the caller does not take it.
+  subroutine finish(status, message, stat, errmsg)
+    integer(c_int32_t), intent(in) :: status
+    character(*), intent(in) :: message
+    integer, intent(out), optional :: stat
+    character(:), allocatable, intent(inout), optional :: errmsg
+
+    if (present(stat)) stat = int(status)
+    if (status == MLFF_OK) return
+    if (present(errmsg)) errmsg = message
+    if (.not. present(stat)) error stop 'mlff_student: ' // message
+  end subroutine
+
+  subroutine finish_call(status, stat, errmsg)
+    integer(c_int32_t), intent(in) :: status
+    integer, intent(out), optional :: stat
+    character(:), allocatable, intent(inout), optional :: errmsg
+
+    if (status == MLFF_OK) then
+      call finish(status, '', stat, errmsg)
+    else
+      call finish(status, mlff_message(), stat, errmsg)
+    end if
+  end subroutine
+
+  subroutine finish_invalid(message, stat, errmsg)
+    character(*), intent(in) :: message
+    integer, intent(out), optional :: stat
+    character(:), allocatable, intent(inout), optional :: errmsg
+
+    call finish(MLFF_ERROR_INVALID_ARGUMENT, message, stat, errmsg)
+  end subroutine
+
+  ! ---- Models -------------------------------------------------------------------------------------
+
+  !> Reads a file; an earlier model of this variable is freed.
+  subroutine model_load(self, path, stat, errmsg)
+    class(mlff_model_t), intent(inout) :: self
+    character(*), intent(in) :: path
+    integer, intent(out), optional :: stat
+    character(:), allocatable, intent(inout), optional :: errmsg
+    type(c_ptr) :: handle
+    integer(c_int32_t) :: status
+
+    handle = c_null_ptr
+    status = mlff_model_load(trim(path) // c_null_char, handle)
+    if (status == MLFF_OK) then
+      call self%destroy()
+      self%handle = handle
+    end if
+    call finish_call(status, stat, errmsg)
+  end subroutine
+
+  subroutine model_get_info(self, info, stat, errmsg)
+    class(mlff_model_t), intent(in) :: self
+    type(mlff_model_info), intent(inout) :: info
+    integer, intent(out), optional :: stat
+    character(:), allocatable, intent(inout), optional :: errmsg
+
+    info%struct_size = int(c_sizeof(info), c_int32_t)
+    call finish_call(mlff_model_get_info(self%handle, info), stat, errmsg)
+  end subroutine
+
+  !> Atomic numbers that the model knows, ascending.
+  subroutine model_get_species(self, species, stat, errmsg)
+    class(mlff_model_t), intent(in) :: self
+    integer(c_int32_t), allocatable, intent(inout) :: species(:)
+    integer, intent(out), optional :: stat
+    character(:), allocatable, intent(inout), optional :: errmsg
+    integer(c_int32_t) :: none(1), count, status
+
+    count = 0
+    status = mlff_model_get_species(self%handle, 0_c_int32_t, none, count)
+    if (status == MLFF_OK) then
+      if (allocated(species)) deallocate (species)
+      allocate (species(count))
+      status = mlff_model_get_species(self%handle, count, species, count)
+    end if
+    call finish_call(status, stat, errmsg)
+  end subroutine
+
+  !> The atomic number of a chemical symbol, if the model knows it.
+  subroutine model_find_species(self, symbol, atomic_number, stat, errmsg)
+    class(mlff_model_t), intent(in) :: self
+    character(*), intent(in) :: symbol
+    integer(c_int32_t), intent(inout) :: atomic_number
+    integer, intent(out), optional :: stat
+    character(:), allocatable, intent(inout), optional :: errmsg
+
+    call finish_call(mlff_model_find_species(self%handle, trim(symbol) // c_null_char, atomic_number), &
+      stat, errmsg)
+  end subroutine
+
+  subroutine model_destroy(self)
+    class(mlff_model_t), intent(inout) :: self
+
+    call mlff_model_free(self%handle)
+    self%handle = c_null_ptr
+  end subroutine
+
+  subroutine model_final(self)
+    type(mlff_model_t), intent(inout) :: self
+
+    call self%destroy()
+  end subroutine
+
+  ! Two variables with one handle would free it twice.
+  subroutine model_refuse_copy(self, other)
+    class(mlff_model_t), intent(inout) :: self
+    type(mlff_model_t), intent(in) :: other
+
+    if (c_associated(self%handle, other%handle)) return
+    error stop 'mlff_student: a mlff_model_t cannot be assigned: pass it as an argument, or load it twice'
+  end subroutine
+
+  ! ---- Calculators --------------------------------------------------------------------------------
+
+  !> A calculator for a model, which may end before it; an earlier one of this variable is freed.
+  subroutine calculator_create(self, model, options, stat, errmsg)
+    class(mlff_calculator_t), intent(inout) :: self
+    type(mlff_model_t), intent(in) :: model
+    type(mlff_options), intent(in), optional :: options
+    integer, intent(out), optional :: stat
+    character(:), allocatable, intent(inout), optional :: errmsg
+    type(mlff_options) :: given
+    type(c_ptr) :: handle
+    integer(c_int32_t) :: status
+
+    if (present(options)) given = options
+    given%struct_size = int(c_sizeof(given), c_int32_t)
+    handle = c_null_ptr
+    status = mlff_calculator_new(model%handle, given, handle)
+    if (status == MLFF_OK) then
+      call self%destroy()
+      self%handle = handle
+    end if
+    call finish_call(status, stat, errmsg)
+  end subroutine
+
+  subroutine calculator_get_info(self, info, stat, errmsg)
+    class(mlff_calculator_t), intent(in) :: self
+    type(mlff_calculator_info), intent(inout) :: info
+    integer, intent(out), optional :: stat
+    character(:), allocatable, intent(inout), optional :: errmsg
+
+    info%struct_size = int(c_sizeof(info), c_int32_t)
+    call finish_call(mlff_calculator_get_info(self%handle, info), stat, errmsg)
+  end subroutine
+
+  !> Takes a full neighbor list of the first size(first) - 1 atoms, the owned ones; the atoms after
+  !> them are ghosts. neighbors(first(i):first(i + 1) - 1) are the neighbors of atom i, numbered from
+  !> 1. owner(k) is the owned atom that ghost k is a copy of, 0 if that belongs to another process;
+  !> without owner all ghosts belong to other processes.
+  subroutine calculator_set_topology(self, species, first, neighbors, list_cutoff, owner, stat, errmsg)
+    class(mlff_calculator_t), intent(inout) :: self
+    integer(c_int32_t), intent(in), contiguous, target :: species(:)
+    integer, intent(in) :: first(:)
+    integer(c_int32_t), intent(in) :: neighbors(:)
+    real(c_double), intent(in) :: list_cutoff
+    integer(c_int32_t), intent(in), optional :: owner(:)
+    integer, intent(out), optional :: stat
+    character(:), allocatable, intent(inout), optional :: errmsg
+    type(mlff_topology) :: topology
+    integer(c_int32_t), allocatable, target :: from_zero(:), lengths(:), owners(:)
+    type(c_ptr), allocatable, target :: lists(:)
+    integer(c_int32_t) :: status
+    integer :: i, owned, ghosts
+
+    owned = size(first) - 1
+    ghosts = size(species) - owned
+    if (owned < 0 .or. ghosts < 0) then
+      call finish_invalid('first needs one entry for each owned atom and one more, and species one for &
+        &each owned atom and ghost', stat, errmsg)
+      return
+    end if
+    if (any(first(:owned) > first(2:)) .or. first(1) < 1 .or. first(owned + 1) - 1 > size(neighbors)) then
+      call finish_invalid('first must ascend from 1 to at most size(neighbors) + 1', stat, errmsg)
+      return
+    end if
+    allocate (from_zero(size(neighbors)), lengths(owned), lists(owned), owners(ghosts))
+    from_zero(:) = neighbors - 1
+    do i = 1, owned
+      lengths(i) = int(first(i + 1) - first(i), c_int32_t)
+      lists(i) = c_null_ptr
+      if (lengths(i) > 0) lists(i) = c_loc(from_zero(first(i)))
+    end do
+    owners(:) = -1
+    if (present(owner)) then
+      if (size(owner) /= ghosts) then
+        call finish_invalid('owner needs one entry for each ghost', stat, errmsg)
+        return
+      end if
+      owners(:) = owner - 1
+    end if
+
+    topology%struct_size = int(c_sizeof(topology), c_int32_t)
+    topology%owned = int(owned, c_int32_t)
+    topology%ghosts = int(ghosts, c_int32_t)
+    topology%centers = topology%owned
+    if (size(species) > 0) topology%species = c_loc(species)
+    if (owned > 0) then
+      topology%numneigh = c_loc(lengths)
+      topology%firstneigh = c_loc(lists)
+    end if
+    if (ghosts > 0) topology%owner = c_loc(owners)
+    topology%list_cutoff = list_cutoff
+    status = mlff_calculator_set_topology(self%handle, topology)
+    if (status == MLFF_OK) then
+      self%owned = owned
+      self%ghosts = ghosts
+    end if
+    call finish_call(status, stat, errmsg)
+  end subroutine
+
+  !> Computes with the neighbor list at positions(3, owned + ghosts).
+  subroutine calculator_compute(self, positions, results, exchange, stat, errmsg)
+    class(mlff_calculator_t), intent(inout) :: self
+    real(c_double), intent(in), contiguous :: positions(:, :)
+    type(mlff_results_t), intent(inout) :: results
+    class(mlff_exchange_t), intent(inout), optional, target :: exchange
+    integer, intent(out), optional :: stat
+    character(:), allocatable, intent(inout), optional :: errmsg
+    type(mlff_results_t), target :: found
+    type(mlff_results) :: raw
+    type(exchange_box), target :: box
+    type(c_funptr) :: callback
+    integer(c_int32_t) :: status
+
+    if (size(positions, 1) /= 3 .or. size(positions, 2) /= self%owned + self%ghosts) then
+      call finish_invalid('positions must be (3, owned + ghosts) of the topology', stat, errmsg)
+      return
+    end if
+    callback = c_null_funptr
+    if (present(exchange)) then
+      box%exchange => exchange
+      box%atoms = self%owned + self%ghosts
+      callback = c_funloc(forward)
+    end if
+    call prepare(found, self%owned, raw)
+    status = mlff_calculator_compute(self%handle, positions, callback, c_loc(box), raw)
+    if (status == MLFF_OK) call take(found, raw, results)
+    call finish_call(status, stat, errmsg)
+  end subroutine
+
+  !> Computes a structure without a neighbor list; replaces the topology. periodic is true in all
+  !> directions where a cell is given, unless it says otherwise.
+  subroutine calculator_compute_structure(self, species, positions, results, cell, periodic, stat, errmsg)
+    class(mlff_calculator_t), intent(inout) :: self
+    integer(c_int32_t), intent(in), contiguous, target :: species(:)
+    real(c_double), intent(in), contiguous, target :: positions(:, :)
+    type(mlff_results_t), intent(inout) :: results
+    real(c_double), intent(in), optional :: cell(3, 3)
+    logical, intent(in), optional :: periodic(3)
+    integer, intent(out), optional :: stat
+    character(:), allocatable, intent(inout), optional :: errmsg
+    type(mlff_results_t), target :: found
+    type(mlff_results) :: raw
+    type(mlff_structure) :: structure
+    real(c_double), target :: vectors(3, 3)
+    integer(c_int32_t) :: status
+
+    if (size(positions, 1) /= 3 .or. size(positions, 2) /= size(species)) then
+      call finish_invalid('positions must be (3, size(species))', stat, errmsg)
+      return
+    end if
+    structure%struct_size = int(c_sizeof(structure), c_int32_t)
+    structure%atoms = size(species, kind=c_int32_t)
+    if (size(species) > 0) then
+      structure%species = c_loc(species)
+      structure%positions = c_loc(positions)
+    end if
+    if (present(cell)) then
+      vectors = cell
+      structure%cell = c_loc(vectors)
+      structure%periodic = 1
+    end if
+    if (present(periodic)) structure%periodic = merge(1_c_int32_t, 0_c_int32_t, periodic)
+    call prepare(found, size(species), raw)
+    status = mlff_calculator_compute_structure(self%handle, structure, raw)
+    if (status == MLFF_OK) call take(found, raw, results)
+    call finish_call(status, stat, errmsg)
+  end subroutine
+
+  subroutine calculator_destroy(self)
+    class(mlff_calculator_t), intent(inout) :: self
+
+    call mlff_calculator_free(self%handle)
+    self%handle = c_null_ptr
+    self%owned = 0
+    self%ghosts = 0
+  end subroutine
+
+  subroutine calculator_final(self)
+    type(mlff_calculator_t), intent(inout) :: self
+
+    call self%destroy()
+  end subroutine
+
+  subroutine calculator_refuse_copy(self, other)
+    class(mlff_calculator_t), intent(inout) :: self
+    type(mlff_calculator_t), intent(in) :: other
+
+    if (c_associated(self%handle, other%handle)) return
+    error stop 'mlff_student: a mlff_calculator_t cannot be assigned: pass it as an argument, or create two'
+  end subroutine
+
+  !> Room for the results of `owned` atoms, and the struct that points to it.
+  subroutine prepare(found, owned, raw)
+    type(mlff_results_t), intent(inout), target :: found
+    integer, intent(in) :: owned
+    type(mlff_results), intent(inout) :: raw
+
+    allocate (found%atomic_energies(owned), found%forces(3, owned), found%atomic_virials(3, 3, owned))
+    raw%struct_size = int(c_sizeof(raw), c_int32_t)
+    if (owned > 0) then
+      raw%atomic_energies = c_loc(found%atomic_energies)
+      raw%forces = c_loc(found%forces)
+      raw%atomic_virials = c_loc(found%atomic_virials)
+    end if
+  end subroutine
+
+  !> Moves what was found to the caller. C's matrices are stored row by row.
+  subroutine take(found, raw, results)
+    type(mlff_results_t), intent(inout) :: found
+    type(mlff_results), intent(in) :: raw
+    type(mlff_results_t), intent(inout) :: results
+    integer :: i
+
+    results%energy = raw%energy
+    results%virial = transpose(reshape(raw%virial, [3, 3]))
+    results%stress = transpose(reshape(raw%stress, [3, 3]))
+    do i = 1, size(found%atomic_virials, 3)
+      found%atomic_virials(:, :, i) = transpose(found%atomic_virials(:, :, i))
+    end do
+    call move_alloc(found%atomic_energies, results%atomic_energies)
+    call move_alloc(found%forces, results%forces)
+    call move_alloc(found%atomic_virials, results%atomic_virials)
+  end subroutine
+
+  !> The C callback of an mlff_exchange_t.
+  integer(c_int32_t) function forward(user, rows, row_bytes) bind(C, name='')
+    type(c_ptr), value :: user
+    type(c_ptr), value :: rows
+    integer(c_int32_t), value :: row_bytes
+    type(exchange_box), pointer :: box
+    integer(c_int64_t), pointer :: values(:, :)
+    integer :: stat
+
+    call c_f_pointer(user, box)
+    call c_f_pointer(rows, values, [int(row_bytes / 8), box%atoms])
+    call box%exchange%forward(values, stat)
+    forward = int(stat, c_int32_t)
+  end function
+
+end module mlff_student

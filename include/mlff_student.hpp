@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/**
+ * C++17 on top of mlff_student.h: handles that free themselves, errors as exceptions, an exchange
+ * callback that may throw. Header only; units, shapes and thread safety are those of
+ * mlff_student.h.
+ *
+ *     mlff::Model model("water.safetensors");
+ *     mlff::Calculator calculator(model);
+ *     const mlff::Results &results = calculator.compute_structure(structure);
+ */
+#ifndef MLFF_STUDENT_HPP
+#define MLFF_STUDENT_HPP
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "mlff_student.h"
+
+namespace mlff {
+
+/// A failed call; what() says what was expected, what was found and what to do. @since 0.1.0
+class Error : public std::runtime_error {
+public:
+    Error(mlff_status status, const std::string &message)
+        : std::runtime_error(message), status_(status) {}
+
+    /// MLFF_ERROR_*.
+    mlff_status status() const noexcept { return status_; }
+
+private:
+    mlff_status status_;
+};
+
+namespace detail {
+
+inline void check(mlff_status status) {
+    if (status != MLFF_OK) {
+        throw Error(status, mlff_last_error());
+    }
+}
+
+/// Refuses a library whose structs and functions are not those of this header.
+inline void check_version() {
+    const std::uint32_t header = MLFF_ABI_VERSION;
+    const std::uint32_t library = mlff_abi_version();
+    if (library >> 16 != header >> 16) {
+        throw Error(MLFF_ERROR_UNSUPPORTED,
+                    "compiled for version " + std::to_string(header >> 16) +
+                        ".x of mlff_student.h, but the library loaded is " + mlff_version() +
+                        ": compile again, or load the version compiled for");
+    }
+}
+
+inline std::int32_t count(std::size_t size, const char *what) {
+    if (size > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) {
+        throw Error(MLFF_ERROR_INVALID_ARGUMENT,
+                    std::to_string(size) + " " + what + ": expected less than 2^31");
+    }
+    return static_cast<std::int32_t>(size);
+}
+
+struct Free {
+    void operator()(mlff_model *model) const noexcept { mlff_model_free(model); }
+    void operator()(mlff_calculator *calculator) const noexcept {
+        mlff_calculator_free(calculator);
+    }
+};
+
+}  // namespace detail
+
+/// A zero-filled struct of mlff_student.h that knows its size. @since 0.1.0
+template <typename Struct> Struct zeroed() noexcept {
+    Struct value{};
+    value.struct_size = static_cast<std::uint32_t>(sizeof(Struct));
+    return value;
+}
+
+/// A student. Can be moved, not copied; any number of threads may use one. @since 0.1.0
+class Model {
+public:
+    /// Reads a file, see mlff_model_load().
+    explicit Model(const std::string &path) {
+        detail::check_version();
+        mlff_model *model = nullptr;
+        detail::check(mlff_model_load(path.c_str(), &model));
+        handle_.reset(model);
+    }
+
+    mlff_model_info info() const {
+        auto info = zeroed<mlff_model_info>();
+        detail::check(mlff_model_get_info(get(), &info));
+        return info;
+    }
+
+    /// Atomic numbers that the model knows, ascending.
+    std::vector<std::int32_t> species() const {
+        std::uint32_t count = 0;
+        detail::check(mlff_model_get_species(get(), 0, nullptr, &count));
+        std::vector<std::int32_t> species(count);
+        detail::check(mlff_model_get_species(get(), count, species.data(), &count));
+        return species;
+    }
+
+    /// The atomic number of a chemical symbol, if the model knows it.
+    std::int32_t find_species(const std::string &symbol) const {
+        std::int32_t number = 0;
+        detail::check(mlff_model_find_species(get(), symbol.c_str(), &number));
+        return number;
+    }
+
+    /// For calls of mlff_student.h; still owned by this object.
+    const mlff_model *get() const noexcept { return handle_.get(); }
+
+private:
+    std::unique_ptr<mlff_model, detail::Free> handle_;
+};
+
+/// Atoms, and a cell where they repeat; see mlff_structure. @since 0.1.0
+struct Structure {
+    /// Atomic numbers.
+    std::vector<std::int32_t> species;
+    /// x y z of each atom (Å).
+    std::vector<double> positions;
+    /// Lattice vectors, one per row (Å).
+    std::optional<std::array<double, 9>> cell;
+    /// Directions in which the structure repeats.
+    std::array<bool, 3> periodic{{false, false, false}};
+};
+
+/// See mlff_results. @since 0.1.0
+struct Results {
+    double energy = 0.0;
+    std::array<double, 9> virial{};
+    std::array<double, 9> stress{};
+    std::vector<double> atomic_energies;
+    /// x y z of each owned atom.
+    std::vector<double> forces;
+    /// 9 values for each owned atom.
+    std::vector<double> atomic_virials;
+};
+
+/// Gives every ghost its owner's row, see mlff_exchange_fn. May throw. @since 0.1.0
+using Exchange = std::function<void(void *rows, std::uint32_t row_bytes)>;
+
+/// Evaluates one model. Can be moved, not copied; one thread at a time. @since 0.1.0
+class Calculator {
+public:
+    /// With the default options. The model may end before the calculator.
+    explicit Calculator(const Model &model) : Calculator(model, zeroed<mlff_options>()) {}
+
+    /// See mlff_calculator_new(); begin with mlff::zeroed<mlff_options>().
+    Calculator(const Model &model, const mlff_options &options) {
+        mlff_calculator *calculator = nullptr;
+        detail::check(mlff_calculator_new(model.get(), &options, &calculator));
+        handle_.reset(calculator);
+    }
+
+    mlff_calculator_info info() const {
+        auto info = zeroed<mlff_calculator_info>();
+        detail::check(mlff_calculator_get_info(get(), &info));
+        return info;
+    }
+
+    /// Takes a neighbor list; begin with mlff::zeroed<mlff_topology>().
+    void set_topology(const mlff_topology &topology) {
+        detail::check(mlff_calculator_set_topology(get(), &topology));
+        owned_ = static_cast<std::size_t>(topology.owned);
+        ghosts_ = static_cast<std::size_t>(topology.ghosts);
+    }
+
+    /// Computes with the neighbor list at `positions`, x y z of owned atoms, then of ghosts. What
+    /// `exchange` throws is thrown again from here. The results are valid until the next call.
+    const Results &compute(const std::vector<double> &positions, const Exchange &exchange = {}) {
+        if (positions.size() != 3 * (owned_ + ghosts_)) {
+            throw Error(MLFF_ERROR_INVALID_ARGUMENT,
+                        "expected x y z of " + std::to_string(owned_ + ghosts_) +
+                            " owned atoms and ghosts of the topology, found " +
+                            std::to_string(positions.size()) + " values");
+        }
+        Call call{exchange, nullptr};
+        mlff_results raw = prepare(results_, owned_);
+        const mlff_status status =
+            mlff_calculator_compute(get(), positions.data(), exchange ? &Call::forward : nullptr,
+                                    &call, &raw);
+        if (call.thrown) {
+            std::rethrow_exception(call.thrown);
+        }
+        detail::check(status);
+        finish(results_, raw);
+        return results_;
+    }
+
+    /// Computes a structure without a neighbor list; replaces the topology. The results are valid
+    /// until the next call.
+    const Results &compute_structure(const Structure &structure) {
+        const mlff_structure input = describe(structure);
+        mlff_results raw = prepare(results_, structure.species.size());
+        detail::check(mlff_calculator_compute_structure(get(), &input, &raw));
+        finish(results_, raw);
+        return results_;
+    }
+
+    /// Computes several structures, all or none; replaces the topology.
+    std::vector<Results> compute_batch(const std::vector<Structure> &structures) {
+        std::vector<Results> results(structures.size());
+        std::vector<mlff_structure> inputs;
+        std::vector<mlff_results> raw;
+        for (std::size_t i = 0; i < structures.size(); ++i) {
+            inputs.push_back(describe(structures[i]));
+            raw.push_back(prepare(results[i], structures[i].species.size()));
+        }
+        const auto count = static_cast<std::uint32_t>(detail::count(inputs.size(), "structures"));
+        detail::check(mlff_calculator_compute_batch(get(), count, inputs.data(), raw.data()));
+        for (std::size_t i = 0; i < structures.size(); ++i) {
+            finish(results[i], raw[i]);
+        }
+        return results;
+    }
+
+    /// For calls of mlff_student.h; still owned by this object.
+    mlff_calculator *get() const noexcept { return handle_.get(); }
+
+private:
+    /// An exception must not cross the library: it waits here until the call has returned.
+    struct Call {
+        const Exchange &exchange;
+        std::exception_ptr thrown;
+
+        static std::int32_t forward(void *user, void *rows, std::uint32_t row_bytes) noexcept {
+            auto &call = *static_cast<Call *>(user);
+            try {
+                call.exchange(rows, row_bytes);
+                return 0;
+            } catch (...) {
+                call.thrown = std::current_exception();
+                return 1;
+            }
+        }
+    };
+
+    static mlff_results prepare(Results &results, std::size_t owned) {
+        results.atomic_energies.resize(owned);
+        results.forces.resize(3 * owned);
+        results.atomic_virials.resize(9 * owned);
+        auto raw = zeroed<mlff_results>();
+        raw.atomic_energies = results.atomic_energies.data();
+        raw.forces = results.forces.data();
+        raw.atomic_virials = results.atomic_virials.data();
+        return raw;
+    }
+
+    static void finish(Results &results, const mlff_results &raw) noexcept {
+        results.energy = raw.energy;
+        for (std::size_t i = 0; i < 9; ++i) {
+            results.virial[i] = raw.virial[i];
+            results.stress[i] = raw.stress[i];
+        }
+    }
+
+    static mlff_structure describe(const Structure &structure) {
+        if (structure.positions.size() != 3 * structure.species.size()) {
+            throw Error(MLFF_ERROR_INVALID_ARGUMENT,
+                        "expected x y z of " + std::to_string(structure.species.size()) +
+                            " atoms, found " + std::to_string(structure.positions.size()) +
+                            " values");
+        }
+        auto raw = zeroed<mlff_structure>();
+        raw.atoms = detail::count(structure.species.size(), "atoms");
+        raw.species = structure.species.data();
+        raw.positions = structure.positions.data();
+        raw.cell = structure.cell ? structure.cell->data() : nullptr;
+        for (std::size_t i = 0; i < 3; ++i) {
+            raw.periodic[i] = structure.periodic[i] ? 1 : 0;
+        }
+        return raw;
+    }
+
+    std::unique_ptr<mlff_calculator, detail::Free> handle_;
+    std::size_t owned_ = 0;
+    std::size_t ghosts_ = 0;
+    Results results_;
+};
+
+}  // namespace mlff
+
+#endif  // MLFF_STUDENT_HPP

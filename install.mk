@@ -1,0 +1,40 @@
+# make install [PREFIX=/usr/local] [DESTDIR=]: the library, its headers, the tool, pkg-config and
+# CMake files. An installation finds itself: it can be moved.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+# Where Cargo put what it built.
+BUILD ?= target/release
+
+install_root := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
+install_version := $(shell sed -n 's/^version = "\(.*\)"/\1/p' $(install_root)Cargo.toml | head -n 1)
+install_major := $(firstword $(subst ., ,$(install_version)))
+install_prefix = $(DESTDIR)$(PREFIX)
+install_cmake = $(install_prefix)/lib/cmake/mlff_student
+install_doc = $(install_prefix)/share/doc/mlff-student
+install_headers := mlff_student.h mlff_student.hpp mlff_student.f90
+install_fill = sed -e 's/@VERSION@/$(install_version)/g' -e 's/@MAJOR@/$(install_major)/g'
+
+.PHONY: install uninstall
+
+install:
+	@test -f '$(BUILD)/libmlff_student.so' -a -f '$(BUILD)/mlff-student' || { \
+	  echo "nothing to install in $(BUILD): run 'make' (or cargo build --release) first" >&2; exit 1; }
+	install -d '$(install_prefix)/bin' '$(install_prefix)/include' '$(install_prefix)/lib/pkgconfig' \
+	  '$(install_cmake)' '$(install_doc)'
+	install -m 755 '$(BUILD)/mlff-student' '$(install_prefix)/bin/'
+	install -m 755 '$(BUILD)/libmlff_student.so' '$(install_prefix)/lib/libmlff_student.so.$(install_version)'
+	ln -sf libmlff_student.so.$(install_version) '$(install_prefix)/lib/libmlff_student.so.$(install_major)'
+	ln -sf libmlff_student.so.$(install_major) '$(install_prefix)/lib/libmlff_student.so'
+	cd '$(install_root)include' && install -m 644 $(install_headers) '$(abspath $(install_prefix))/include/'
+	$(install_fill) '$(install_root)packaging/mlff_student.pc.in' > '$(install_prefix)/lib/pkgconfig/mlff_student.pc'
+	for file in mlff_studentConfig mlff_studentConfigVersion; do \
+	  $(install_fill) "$(install_root)packaging/$$file.cmake.in" > "$(install_cmake)/$$file.cmake" || exit 1; \
+	done
+	install -m 644 '$(install_root)LICENSE-MIT' '$(install_root)LICENSE-APACHE' '$(install_doc)/'
+
+uninstall:
+	rm -f '$(install_prefix)/bin/mlff-student' '$(install_prefix)'/lib/libmlff_student.so*
+	cd '$(install_prefix)/include' && rm -f $(install_headers)
+	rm -f '$(install_prefix)/lib/pkgconfig/mlff_student.pc'
+	rm -rf '$(install_cmake)' '$(install_doc)'
