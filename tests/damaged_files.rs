@@ -2,17 +2,17 @@
 //! be saved and read back.
 
 mod bags;
-mod common;
+mod reference;
 
 use std::fs;
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
 
 use bags::{content, load_bytes};
-use common::reference;
 use mlff_student::ErrorKind;
 use mlff_student::model::format::{Tensors, safetensors};
 use mlff_student::model::{Linear, Model, Update};
+use reference::reference;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 

@@ -62,9 +62,7 @@ fn random(rng: &mut fastrand::Rng, cell: Matrix, periodic: [bool; 3], atoms: usi
         while found.positions.len() < atoms {
             let s: [f64; 3] = std::array::from_fn(|_| 1.5 * rng.f64() - 0.25);
             found.species.push([1, 6, 7, 8][rng.usize(..4)]);
-            found
-                .positions
-                .push(std::array::from_fn(|x| (0..3).map(|k| s[k] * cell[k][x]).sum()));
+            found.positions.push(std::array::from_fn(|x| (0..3).map(|k| s[k] * cell[k][x]).sum()));
             if found.pairs(0.9) > 0 {
                 found.species.pop();
                 found.positions.pop();
@@ -115,8 +113,7 @@ const LARGE: Matrix = [[6.2, 0.0, 0.0], [1.8, 5.9, 0.0], [-1.1, 0.9, 6.5]];
 #[test]
 fn forces_and_virials_are_slopes_in_molecules() {
     let mut rng = fastrand::Rng::with_seed(11);
-    for model in
-        ["student-427k.pt", "student-77k.onnx", "student-21k.onnx", "painn-64-gaussian.pt"]
+    for model in ["student-427k.pt", "student-77k.onnx", "student-21k.onnx", "painn-64-gaussian.pt"]
     {
         check(model, &random(&mut rng, TRICLINIC, [false; 3], 4));
     }

@@ -1,13 +1,13 @@
 //! Every file layout gives the reference energies and forces: names, orders and constants are the
 //! right ones.
 
-mod common;
+mod reference;
 
 use std::sync::Arc;
 
-use common::{cases, reference};
 use mlff_student::engine::{Calculator, FilterMode, Options, Precision, Structure};
 use mlff_student::model::Model;
+use reference::{cases, reference};
 
 #[test]
 fn every_layout_gives_the_reference_energies_and_forces() {

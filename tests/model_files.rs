@@ -2,18 +2,18 @@
 //! refused with a sentence and never bring the process down.
 
 mod bags;
-mod common;
+mod reference;
 
 use std::fs;
 use std::path::Path;
 
 use bags::{content, load_bag, load_bytes, refused};
-use common::reference;
 use mlff_student::ErrorKind;
 use mlff_student::model::format::{Tensor, Tensors, safetensors};
 use mlff_student::model::{
     Architecture, Basis, EnvelopePlace, Linear, Model, SOURCE_FORMAT, Update,
 };
+use reference::reference;
 
 fn load(name: &str) -> Model {
     Model::load(&reference(&format!("models/{name}"))).unwrap_or_else(|error| panic!("{error}"))

@@ -5,7 +5,7 @@ mod reference;
 use std::sync::Arc;
 
 use mlff_student::engine::{Calculator, Options, Precision, Results};
-use mlff_student::model::{Linear, Mlp, Model, Update};
+use mlff_student::model::{Architecture, Linear, Mlp, Model, Update};
 use reference::Case;
 
 /// A model and the structures computed with its weights.
@@ -26,6 +26,18 @@ const LAYOUTS: [(&str, &str); 6] = [
     ("student-77k-torchscript.pt", "student-77k.json"),
     ("student-21k-wrapped.pt", "student-21k.json"),
 ];
+
+/// Structures where the published students have no slope: by symmetry a vector v vanishes at the
+/// central atom and |v| has a kink, so what comes out as force there is the direction of rounding
+/// errors (`students_have_kinks_where_forces_are_not_compared`).
+const KINKS: [&str; 5] = ["CO2", "CH4", "CCl4", "CF4", "lone-atom-beside-molecule"];
+
+/// Here float64 cancels exactly and gives the slope 0, the same as the reference.
+const CANCELS_IN_FLOAT64: &str = "CO2";
+
+fn has_kink(model: &Model, case: &Case) -> bool {
+    model.architecture == Architecture::Published && KINKS.contains(&&*case.name)
+}
 
 struct Tolerance {
     /// eV per atom.
@@ -52,10 +64,12 @@ fn assert_close(what: &str, found: f64, expected: f64, tolerance: f64) {
 
 fn check(calculator: &mut Calculator, file: &str, case: &Case, tolerance: &Tolerance) {
     let what = format!("{file} {} ({})", case.name, calculator.instruction_set());
+    let kink = has_kink(calculator.model(), case);
     let results = calculator
         .compute_structure(&case.structure())
         .unwrap_or_else(|error| panic!("{what}: {error}"));
     let atoms = case.atomic_numbers.len();
+    let has_slope = !kink || (case.name == CANCELS_IN_FLOAT64 && tolerance.force < 1e-6);
     assert_eq!(results.forces.len(), atoms);
     assert_close(&what, results.energy, case.energy, tolerance.energy * atoms as f64);
 
@@ -68,6 +82,9 @@ fn check(calculator: &mut Calculator, file: &str, case: &Case, tolerance: &Toler
         }
     }
     for (i, (found, expected)) in results.forces.iter().zip(&case.forces).enumerate() {
+        if !has_slope {
+            break;
+        }
         let size = expected.iter().fold(0.0_f64, |size, f| size.max(f.abs()));
         for (found, expected) in found.iter().zip(expected) {
             let allowed = tolerance.force * (size / 10.0).max(1.0);
@@ -80,11 +97,10 @@ fn check(calculator: &mut Calculator, file: &str, case: &Case, tolerance: &Toler
         let allowed = 1e-9 * (1.0 + results.virial[k].abs());
         assert_close(&format!("{what}, sum of atomic virials"), sum, results.virial[k], allowed);
     }
-    if let Some(expected) = case.strain_derivative {
+    if let Some(expected) = case.strain_derivative.filter(|_| has_slope) {
         let size = expected.iter().flatten().fold(0.0_f64, |size, x| size.max(x.abs()));
         for (row, col) in (0..9).map(|k| (k / 3, k % 3)) {
-            let found =
-                -0.5 * (results.virial[3 * row + col] + results.virial[3 * col + row]);
+            let found = -0.5 * (results.virial[3 * row + col] + results.virial[3 * col + row]);
             let what = format!("{what}, strain derivative {row}{col}");
             assert_close(&what, found, expected[row][col], tolerance.strain * size + 1e-9);
         }
@@ -97,6 +113,28 @@ fn double_precision_gives_the_reference_to_nine_digits() {
         let mut calculator = reference::oracle(&reference::model(model));
         for case in reference::cases(file) {
             check(&mut calculator, model, &case, &DOUBLE);
+        }
+    }
+}
+
+#[test]
+fn students_have_kinks_where_forces_are_not_compared() {
+    const STEP: f64 = 1e-5;
+    for (model, file) in &MODELS[..3] {
+        let mut calculator = reference::oracle(&reference::model(model));
+        for name in KINKS {
+            let cases = reference::cases(file);
+            let case = cases.iter().find(|case| case.name == name).unwrap();
+            // The central atom, which sees no direction.
+            let center = case.atomic_numbers.iter().position(|&z| z == 6).unwrap();
+            let mut energy = |x: f64| {
+                let mut moved = case.clone();
+                moved.positions[center][1] += x;
+                calculator.compute_structure(&moved.structure()).unwrap().energy
+            };
+            let slopes = [1.0, -1.0].map(|x| (energy(x * STEP) - energy(0.0)) / (x * STEP));
+            let change = slopes[0] - slopes[1];
+            assert!(change.abs() > 0.01, "{model} {name}: the slope changes by {change} eV/Å only");
         }
     }
 }

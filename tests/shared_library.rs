@@ -10,8 +10,11 @@ use toolchain::{library, root, stdout};
 fn the_exported_symbols_are_the_committed_list() {
     let committed = std::fs::read_to_string(root().join("tests/exported_symbols.txt")).unwrap();
     let listed = stdout(Command::new("nm").args(["-D", "--defined-only"]).arg(library()));
-    let exported: String =
-        listed.lines().filter_map(|line| line.split(' ').nth(2)).map(|s| format!("{s}\n")).collect();
+    let exported: String = listed
+        .lines()
+        .filter_map(|line| line.split(' ').nth(2))
+        .map(|s| format!("{s}\n"))
+        .collect();
     assert_eq!(exported, committed, "symbols are never removed, and added with @since");
 }
 

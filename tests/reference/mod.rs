@@ -7,9 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mlff_student::ErrorKind;
-use mlff_student::engine::{
-    Calculator, FilterMode, InstructionSet, Options, Precision, Structure,
-};
+use mlff_student::engine::{Calculator, FilterMode, InstructionSet, Options, Precision, Structure};
 use mlff_student::model::Model;
 use serde::Deserialize;
 
