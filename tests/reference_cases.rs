@@ -1,11 +1,11 @@
-//! Every reference structure and model layout through the Rust API.
+//! Every reference structure through the Rust API.
 
 mod reference;
 
 use std::sync::Arc;
 
 use mlff_student::engine::{Calculator, Options, Precision, Results};
-use mlff_student::model::{Architecture, Linear, Mlp, Model, Update};
+use mlff_student::model::{Architecture, Model};
 use reference::Case;
 
 /// A model and the structures computed with its weights.
@@ -15,16 +15,6 @@ const MODELS: [(&str, &str); 5] = [
     ("student-21k.onnx", "student-21k.json"),
     ("painn-64-gaussian.pt", "painn-64-gaussian.json"),
     ("painn-32-bessel.pt", "painn-32-bessel.json"),
-];
-
-/// The same weights in other layouts.
-const LAYOUTS: [(&str, &str); 6] = [
-    ("student-427k.onnx", "student-427k.json"),
-    ("student-427k-bare-state-dict.pt", "student-427k.json"),
-    ("student-427k-training-config.pt", "student-427k.json"),
-    ("student-77k-wrapped.pt", "student-77k.json"),
-    ("student-77k-torchscript.pt", "student-77k.json"),
-    ("student-21k-wrapped.pt", "student-21k.json"),
 ];
 
 /// Structures where the published students have no slope: by symmetry a vector v vanishes at the
@@ -140,17 +130,6 @@ fn students_have_kinks_where_forces_are_not_compared() {
 }
 
 #[test]
-fn every_layout_of_the_same_weights_gives_the_same_numbers() {
-    for (model, file) in LAYOUTS {
-        let mut calculator = reference::oracle(&reference::model(model));
-        // Small structures tell the weights apart as well as large ones.
-        for case in reference::cases(file).iter().filter(|case| case.atomic_numbers.len() < 10) {
-            check(&mut calculator, model, case, &DOUBLE);
-        }
-    }
-}
-
-#[test]
 fn default_precision_is_within_its_tolerance_on_every_instruction_set() {
     for (model, file) in MODELS {
         let cases = reference::cases(file);
@@ -176,36 +155,6 @@ fn recorded_molecular_dynamics_is_reproduced_to_the_noise_of_the_recording() {
                 }
             }
         }
-    }
-}
-
-fn numbers(model: &Model) -> Vec<f64> {
-    let mut numbers = model.embedding.clone();
-    let mut linear = |layer: &Linear| {
-        numbers.extend(&layer.weight);
-        numbers.extend(&layer.bias);
-    };
-    let mut mlp = |mlp: &Mlp, linear: &mut dyn FnMut(&Linear)| {
-        linear(&mlp.first);
-        linear(&mlp.second);
-    };
-    for block in &model.blocks {
-        block.filter.layers.iter().for_each(&mut linear);
-        if let Update::Published { mlp: net, .. } = &block.update {
-            mlp(net, &mut linear);
-        }
-    }
-    model.head.iter().for_each(&mut linear);
-    numbers
-}
-
-#[test]
-fn half_precision_weights_are_the_rounded_weights() {
-    let half = numbers(&reference::model("student-427k-half.pt"));
-    let full = numbers(&reference::model("student-427k.pt"));
-    assert_eq!(half.len(), full.len());
-    for (half, full) in half.iter().zip(&full) {
-        assert_eq!(*half, half::f16::from_f64(*full).to_f64());
     }
 }
 
