@@ -11,6 +11,9 @@ use crate::model::Linear;
 /// Rows are computed in multiples of this, a multiple of every tile's height.
 pub const ROWS: usize = 12;
 
+/// Longest chain of additions in float32, in channels.
+const CHAIN: usize = 64;
+
 /// Rows of activations: value `lane` of channel block `c` of row `r` is at
 /// `pointer[c * block_stride + r * row_stride + lane]`.
 #[derive(Clone, Copy)]
@@ -147,32 +150,43 @@ impl<V: Vector> Packed<V> {
             let bias = unsafe { [V::load(bias), V::load(bias.add(V::LANES))] };
             let panel = self.weights[tile * depth * width..][..depth * width].as_ptr();
             for first in (0..rows).step_by(R) {
-                let mut sums = [bias; R];
+                // Partial sums: long chains of float32 additions would lose a digit.
+                let mut totals = [bias; R];
                 let mut weights = panel;
                 for input in inputs {
-                    for block in 0..self.channels / V::LANES {
-                        // SAFETY: `Rows::new` checked that every row and block of the input is
-                        // there; `weights` advances by `width` for each of `depth` channels.
-                        unsafe {
-                            let corner = input
-                                .pointer
-                                .add(block * input.block_stride + first * input.row_stride);
-                            for lane in 0..V::LANES {
-                                let w = [V::load(weights), V::load(weights.add(V::LANES))];
-                                weights = weights.add(width);
-                                for r in 0..R {
-                                    let x = V::splat(*corner.add(r * input.row_stride + lane));
-                                    sums[r][0] = x.mul_add(w[0], sums[r][0]);
-                                    sums[r][1] = x.mul_add(w[1], sums[r][1]);
+                    for blocks in (0..self.channels / V::LANES).step_by(CHAIN / V::LANES) {
+                        let mut sums = [[V::splat(0.0); 2]; R];
+                        let end = (blocks + CHAIN / V::LANES).min(self.channels / V::LANES);
+                        for block in blocks..end {
+                            // SAFETY: `Rows::new` checked that every row and block of the input is
+                            // there; `weights` advances by `width` for each of `depth` channels.
+                            unsafe {
+                                let corner = input
+                                    .pointer
+                                    .add(block * input.block_stride + first * input.row_stride);
+                                for lane in 0..V::LANES {
+                                    let w = [V::load(weights), V::load(weights.add(V::LANES))];
+                                    weights = weights.add(width);
+                                    for r in 0..R {
+                                        let x = V::splat(*corner.add(r * input.row_stride + lane));
+                                        sums[r][0] = x.mul_add(w[0], sums[r][0]);
+                                        sums[r][1] = x.mul_add(w[1], sums[r][1]);
+                                    }
                                 }
                             }
                         }
+                        for r in 0..R {
+                            totals[r][0] = totals[r][0].add(sums[r][0]);
+                            totals[r][1] = totals[r][1].add(sums[r][1]);
+                        }
                     }
                 }
-                for (r, [low, high]) in sums.into_iter().enumerate() {
-                    out(first + r, 2 * tile, low);
-                    if 2 * tile + 1 < self.outputs {
-                        out(first + r, 2 * tile + 1, high);
+                for r in 0..R {
+                    out(first + r, 2 * tile, totals[r][0]);
+                }
+                if 2 * tile + 1 < self.outputs {
+                    for r in 0..R {
+                        out(first + r, 2 * tile + 1, totals[r][1]);
                     }
                 }
             }

@@ -15,6 +15,9 @@ pub const STATE: usize = 4;
 /// Values for each channel and interval of a table: three filters with four coefficients each.
 pub const COEFFICIENTS: usize = 12;
 
+/// Longest chain of additions in float32, in pairs: longer ones would lose a digit.
+const CHAIN: usize = 16;
+
 /// What both kernels know of a block of atoms.
 #[derive(Clone, Copy)]
 pub struct Span<'a> {
@@ -168,7 +171,7 @@ impl Forward<'_> {
         let at = |record: usize, c: usize| record + (span.channel + c) * stride;
         for (i, &[start, alone, end]) in pairs.spans.iter().enumerate() {
             for c in 0..C {
-                let mut sums = [V::splat(0.0); STATE];
+                let mut totals = [V::splat(0.0); STATE];
                 // SAFETY: see above.
                 let here = unsafe {
                     sender::<V, SENDER, INITIAL>(
@@ -176,48 +179,56 @@ impl Forward<'_> {
                     )
                 };
                 let table = &span.table[(span.channel + c) * span.table_stride..];
-                for k in start..end {
-                    let pair: &Pair = &pairs.list[k as usize];
-                    let [u0, u1, u2] = pair.u.map(V::splat);
-                    // SAFETY: see above.
-                    unsafe {
-                        let table =
-                            table.as_ptr().add(pair.interval as usize * COEFFICIENTS * V::LANES);
-                        let Filters { value: [f1, f2, f3], .. } =
-                            filter::<V, INITIAL>(table, V::splat(pair.t));
-                        let there = sender::<V, SENDER, INITIAL>(
-                            features.add(at(pair.record as usize, c) * width * V::LANES),
-                        );
-                        // What `from` sends along u.
-                        let message = |from: Sender<V>, to: [V; STATE], u: [V; 3]| {
-                            let along = if SENDER { from.x[2].mul(f3) } else { f3 };
-                            let mut to = to;
-                            to[0] = from.x[0].mul_add(f1, to[0]);
-                            for a in 0..3 {
-                                to[1 + a] = u[a].mul_add(along, to[1 + a]);
-                            }
-                            if !INITIAL {
-                                let turn = if SENDER { from.x[1].mul(f2) } else { f2 };
+                for chain in (start..end).step_by(CHAIN) {
+                    let mut sums = [V::splat(0.0); STATE];
+                    for k in chain..(chain + CHAIN as u32).min(end) {
+                        let pair: &Pair = &pairs.list[k as usize];
+                        let [u0, u1, u2] = pair.u.map(V::splat);
+                        // SAFETY: see above.
+                        unsafe {
+                            let table = table
+                                .as_ptr()
+                                .add(pair.interval as usize * COEFFICIENTS * V::LANES);
+                            let Filters { value: [f1, f2, f3], .. } =
+                                filter::<V, INITIAL>(table, V::splat(pair.t));
+                            let there = sender::<V, SENDER, INITIAL>(
+                                features.add(at(pair.record as usize, c) * width * V::LANES),
+                            );
+                            // What `from` sends along u.
+                            let message = |from: Sender<V>, to: [V; STATE], u: [V; 3]| {
+                                let along = if SENDER { from.x[2].mul(f3) } else { f3 };
+                                let mut to = to;
+                                to[0] = from.x[0].mul_add(f1, to[0]);
                                 for a in 0..3 {
-                                    to[1 + a] = from.v[a].mul_add(turn, to[1 + a]);
+                                    to[1 + a] = u[a].mul_add(along, to[1 + a]);
                                 }
-                            }
-                            to
-                        };
-                        sums = message(there, sums, [u0, u1, u2]);
-                        if k < alone {
-                            let to = out
-                                .add((at(pair.record as usize, c) - span.first) * STATE * V::LANES);
-                            let back = [u0, u1, u2].map(|u| V::splat(0.0).sub(u));
-                            let sent = message(here, load::<V, STATE>(to), back);
-                            for (q, value) in sent.into_iter().enumerate() {
-                                value.store(to.add(q * V::LANES));
+                                if !INITIAL {
+                                    let turn = if SENDER { from.x[1].mul(f2) } else { f2 };
+                                    for a in 0..3 {
+                                        to[1 + a] = from.v[a].mul_add(turn, to[1 + a]);
+                                    }
+                                }
+                                to
+                            };
+                            sums = message(there, sums, [u0, u1, u2]);
+                            if k < alone {
+                                let to = out.add(
+                                    (at(pair.record as usize, c) - span.first) * STATE * V::LANES,
+                                );
+                                let back = [u0, u1, u2].map(|u| V::splat(0.0).sub(u));
+                                let sent = message(here, load::<V, STATE>(to), back);
+                                for (q, value) in sent.into_iter().enumerate() {
+                                    value.store(to.add(q * V::LANES));
+                                }
                             }
                         }
                     }
+                    for (total, sum) in totals.iter_mut().zip(sums) {
+                        *total = total.add(sum);
+                    }
                 }
                 // SAFETY: see above.
-                unsafe { accumulate(out.add(at(i, c) * STATE * V::LANES), sums) };
+                unsafe { accumulate(out.add(at(i, c) * STATE * V::LANES), totals) };
             }
         }
     }
@@ -286,70 +297,81 @@ impl Reverse<'_> {
                     )
                 };
                 let [s_i, v_i @ ..] = bar_here;
-                let mut sums = [V::splat(0.0); OUT];
+                let mut totals = [V::splat(0.0); OUT];
                 let table = &span.table[(span.channel + c) * span.table_stride..];
-                for k in start..end {
-                    let pair: &Pair = &pairs.list[k as usize];
-                    let u = pair.u.map(V::splat);
-                    // SAFETY: see above.
-                    unsafe {
-                        let table =
-                            table.as_ptr().add(pair.interval as usize * COEFFICIENTS * V::LANES);
-                        let Filters { value: [f1, f2, f3], slope: [g1, g2, g3] } =
-                            filter::<V, INITIAL>(table, V::splat(pair.t));
-                        let record = at(pair.record as usize, c);
-                        let there =
-                            sender::<V, SENDER, INITIAL>(features.add(record * width * V::LANES));
-                        let [s_j, v_j @ ..] = load::<V, STATE>(bar.add(record * STATE * V::LANES));
+                for chain in (start..end).step_by(CHAIN) {
+                    let mut sums = [V::splat(0.0); OUT];
+                    for k in chain..(chain + CHAIN as u32).min(end) {
+                        let pair: &Pair = &pairs.list[k as usize];
+                        let u = pair.u.map(V::splat);
+                        // SAFETY: see above.
+                        unsafe {
+                            let table = table
+                                .as_ptr()
+                                .add(pair.interval as usize * COEFFICIENTS * V::LANES);
+                            let Filters { value: [f1, f2, f3], slope: [g1, g2, g3] } =
+                                filter::<V, INITIAL>(table, V::splat(pair.t));
+                            let record = at(pair.record as usize, c);
+                            let there = sender::<V, SENDER, INITIAL>(
+                                features.add(record * width * V::LANES),
+                            );
+                            let [s_j, v_j @ ..] =
+                                load::<V, STATE>(bar.add(record * STATE * V::LANES));
 
-                        let p: [V; 3] = std::array::from_fn(|a| {
-                            if SENDER {
-                                there.x[2].mul(v_i[a]).sub(here.x[2].mul(v_j[a]))
-                            } else {
-                                v_i[a].sub(v_j[a])
-                            }
-                        });
-                        let mut d_bar = g1.mul(there.x[0].mul_add(s_i, here.x[0].mul(s_j)));
-                        d_bar = g3.mul_add(dot(u, p), d_bar);
-                        let u_bar = p.map(|p| f3.mul(p));
-                        if !INITIAL {
-                            let to_j = dot(here.v, v_j);
-                            let to_i = dot(there.v, v_i);
-                            let turned = if SENDER {
-                                there.x[1].mul_add(to_i, here.x[1].mul(to_j))
-                            } else {
-                                to_i.add(to_j)
-                            };
-                            d_bar = g2.mul_add(turned, d_bar);
-                            sums[0] = f1.mul_add(s_j, sums[0]);
-                            for a in 0..3 {
-                                sums[1 + a] = f2.mul_add(v_j[a], sums[1 + a]);
-                            }
-                            if SENDER {
-                                sums[OUT - 1] = sums[OUT - 1].sub(f3.mul(dot(u, v_j)));
-                            }
-                            if k < alone {
-                                let to = out.add((record - span.first) * OUT * V::LANES);
-                                let mut sent = load::<V, OUT>(to);
-                                sent[0] = f1.mul_add(s_i, sent[0]);
+                            let p: [V; 3] = std::array::from_fn(|a| {
+                                if SENDER {
+                                    there.x[2].mul(v_i[a]).sub(here.x[2].mul(v_j[a]))
+                                } else {
+                                    v_i[a].sub(v_j[a])
+                                }
+                            });
+                            let mut d_bar = g1.mul(there.x[0].mul_add(s_i, here.x[0].mul(s_j)));
+                            d_bar = g3.mul_add(dot(u, p), d_bar);
+                            let u_bar = p.map(|p| f3.mul(p));
+                            if !INITIAL {
+                                let to_j = dot(here.v, v_j);
+                                let to_i = dot(there.v, v_i);
+                                let turned = if SENDER {
+                                    there.x[1].mul_add(to_i, here.x[1].mul(to_j))
+                                } else {
+                                    to_i.add(to_j)
+                                };
+                                d_bar = g2.mul_add(turned, d_bar);
+                                sums[0] = f1.mul_add(s_j, sums[0]);
                                 for a in 0..3 {
-                                    sent[1 + a] = f2.mul_add(v_i[a], sent[1 + a]);
+                                    sums[1 + a] = f2.mul_add(v_j[a], sums[1 + a]);
                                 }
                                 if SENDER {
-                                    sent[OUT - 1] = f3.mul_add(dot(u, v_i), sent[OUT - 1]);
+                                    sums[OUT - 1] = sums[OUT - 1].sub(f3.mul(dot(u, v_j)));
                                 }
-                                for (q, value) in sent.into_iter().enumerate() {
-                                    value.store(to.add(q * V::LANES));
+                                if k < alone {
+                                    let to = out.add((record - span.first) * OUT * V::LANES);
+                                    let mut sent = load::<V, OUT>(to);
+                                    sent[0] = f1.mul_add(s_i, sent[0]);
+                                    for a in 0..3 {
+                                        sent[1 + a] = f2.mul_add(v_i[a], sent[1 + a]);
+                                    }
+                                    if SENDER {
+                                        sent[OUT - 1] = f3.mul_add(dot(u, v_i), sent[OUT - 1]);
+                                    }
+                                    for (q, value) in sent.into_iter().enumerate() {
+                                        value.store(to.add(q * V::LANES));
+                                    }
                                 }
                             }
+                            let [x, y, z] = u_bar;
+                            V::add_sums(gradients.add(4 * k as usize), [d_bar, x, y, z]);
                         }
-                        let [x, y, z] = u_bar;
-                        V::add_sums(gradients.add(4 * k as usize), [d_bar, x, y, z]);
+                    }
+                    if !INITIAL {
+                        for (total, sum) in totals.iter_mut().zip(sums) {
+                            *total = total.add(sum);
+                        }
                     }
                 }
                 if !INITIAL {
                     // SAFETY: see above.
-                    unsafe { accumulate(out.add(at(i, c) * OUT * V::LANES), sums) };
+                    unsafe { accumulate(out.add(at(i, c) * OUT * V::LANES), totals) };
                 }
             }
         }
