@@ -9,6 +9,7 @@ pub mod c_api;
 pub mod cli;
 pub mod engine;
 pub mod error;
+mod memory;
 pub mod model;
 pub mod neighbors;
 

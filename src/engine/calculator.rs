@@ -7,6 +7,7 @@ use super::{
     TopologyInput,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::collected;
 use crate::model::Model;
 use crate::neighbors;
 
@@ -158,12 +159,14 @@ impl Calculator {
                 format!("{atoms} positions but {} species", structure.species.len()),
             ));
         }
-        let owner: Vec<i32> = around.owner.iter().map(|&atom| atom as i32).collect();
-        let mut species = structure.species.to_vec();
+        let owner = collected(around.owner.iter().map(|&atom| atom as i32))?;
+        let mut species = Vec::new();
+        species.try_reserve_exact(atoms + around.owner.len())?;
+        species.extend_from_slice(structure.species);
         species.extend(around.owner.iter().map(|&atom| structure.species[atom as usize]));
-        let centers: Vec<i32> = (0..atoms as i32).collect();
-        let lists: Vec<&[i32]> =
-            around.offsets.windows(2).map(|range| &around.neighbors[range[0]..range[1]]).collect();
+        let centers = collected(0..atoms as i32)?;
+        let list = |range: &[usize]| &around.neighbors[range[0]..range[1]];
+        let lists: Vec<&[i32]> = collected(around.offsets.windows(2).map(list))?;
         self.set_topology(&TopologyInput {
             owned: atoms,
             ghosts: around.ghosts.len(),
@@ -176,6 +179,7 @@ impl Calculator {
         })?;
         let mut positions = std::mem::take(&mut self.positions);
         positions.clear();
+        positions.try_reserve_exact(atoms + around.ghosts.len())?;
         positions.extend_from_slice(structure.positions);
         positions.extend_from_slice(&around.ghosts);
         let computed = self.compute(&positions, None).map(|_| ());

@@ -79,6 +79,14 @@ impl Reference {
         }
     }
 
+    /// The most that one compute allocates (bytes), growing arrays counted twice.
+    fn most_memory(&self) -> usize {
+        let values = (11 * self.model.blocks.len() + 32) * self.model.hidden + 32;
+        let pair = 2 * (size_of::<Pair>() + size_of::<[f64; 3]>());
+        let total = self.topology.owned + self.topology.ghosts;
+        total * values * size_of::<f64>() + self.topology.neighbors.len() * pair
+    }
+
     /// Neighbors within the cutoff, for each owned atom.
     fn pairs(&self, positions: &[[f64; 3]]) -> Result<Vec<Vec<Pair>>> {
         pair::check_finite(positions)?;
@@ -413,6 +421,10 @@ impl Engine for Reference {
         let h = model.hidden;
         let owned = self.topology.owned;
         let total = owned + self.topology.ghosts;
+        // Everything below allocates as it goes, so whether all of it fits is asked once, here.
+        let mut room: Vec<u8> = Vec::new();
+        room.try_reserve_exact(self.most_memory())?;
+        drop(std::hint::black_box(room));
         let pairs = self.pairs(positions)?;
 
         let mut now = Features { s: vec![0.0; total * h], v: vec![0.0; total * 3 * h] };

@@ -1,6 +1,7 @@
 //! The filter φ(d), tabulated: piecewise cubic from value and slope at equidistant nodes.
 
 use crate::error::Result;
+use crate::memory::filled;
 use crate::model::{Block, Model};
 
 /// Fewest and most intervals that [`FilterTable::new`] tries.
@@ -31,7 +32,7 @@ impl FilterTable {
     pub fn new(model: &Model, block: &Block) -> Result<Self> {
         let mut intervals = *INTERVALS.start();
         loop {
-            let table = Self::with_intervals(model, block, intervals);
+            let table = Self::with_intervals(model, block, intervals)?;
             if intervals >= *INTERVALS.end() || table.slope_error(model, block) <= TOLERANCE {
                 return Ok(table);
             }
@@ -40,18 +41,18 @@ impl FilterTable {
     }
 
     /// Tabulates the filter of `block` with a given number of intervals.
-    pub fn with_intervals(model: &Model, block: &Block, intervals: usize) -> Self {
+    pub fn with_intervals(model: &Model, block: &Block, intervals: usize) -> Result<Self> {
         let width = block.filter.outputs();
         let step = model.cutoff / intervals as f64;
-        let mut values = vec![0.0; (intervals + 1) * width];
-        let mut slopes = values.clone();
+        let mut values = filled((intervals + 1) * width, 0.0)?;
+        let mut slopes = filled((intervals + 1) * width, 0.0)?;
         for (node, (value, slope)) in
             values.chunks_exact_mut(width).zip(slopes.chunks_exact_mut(width)).enumerate()
         {
             block.filter.evaluate(&model.basis, model.cutoff, node as f64 * step, value, slope);
             slope.iter_mut().for_each(|slope| *slope *= step);
         }
-        Self { intervals, step, width, values, slopes }
+        Ok(Self { intervals, step, width, values, slopes })
     }
 
     /// Largest error of the slope in the middle of an interval, relative to the largest slope.

@@ -1,6 +1,7 @@
 //! A validated neighbor list.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::{collected, filled};
 use crate::model::Model;
 
 /// A neighbor list as a caller describes it; see [`Topology::new`].
@@ -70,7 +71,7 @@ impl Topology {
             ));
         }
         let species = check_species(model, input.species)?;
-        let mut owner = try_vec(input.ghosts, None)?;
+        let mut owner = filled(input.ghosts, None)?;
         if let Some(owners) = input.owner {
             if owners.len() != input.ghosts {
                 return invalid(format!(
@@ -102,7 +103,7 @@ impl Topology {
             }
         }
 
-        let mut list_of: Vec<Option<&[i32]>> = try_vec(input.owned, None)?;
+        let mut list_of: Vec<Option<&[i32]>> = filled(input.owned, None)?;
         if input.centers.len() != input.neighbors.len() {
             return invalid(format!(
                 "{} centers but {} neighbor lists",
@@ -128,7 +129,7 @@ impl Topology {
         offsets.push(0);
         let mut neighbors: Vec<u32> = Vec::new();
         neighbors.try_reserve_exact(input.neighbors.iter().map(|list| list.len()).sum())?;
-        let mut is_center = try_vec(input.owned, false)?;
+        let mut is_center = filled(input.owned, false)?;
         for (i, list) in list_of.iter().enumerate() {
             if species[i] > 0
                 && let Some(list) = list
@@ -202,7 +203,7 @@ impl Topology {
     /// Rounding may give a pair at the very edge of the list in one direction only, so a few
     /// lonely entries pass; a half list has nothing else.
     fn check_full(&self) -> Result<()> {
-        let mut listed_by: Vec<u32> = try_vec(self.owned + 1, 0)?;
+        let mut listed_by: Vec<u32> = filled(self.owned + 1, 0)?;
         let mut entries = 0;
         for i in 0..self.owned {
             for &j in self.neighbors_of(i) {
@@ -220,15 +221,15 @@ impl Topology {
         for i in 0..self.owned {
             listed_by[i + 1] += listed_by[i];
         }
-        let mut transposed: Vec<u32> = try_vec(entries, 0)?;
-        let mut next = listed_by.clone();
+        let mut transposed: Vec<u32> = filled(entries, 0)?;
+        let mut next = collected(listed_by.iter().copied())?;
         for i in 0..self.owned {
             for j in self.neighbors_of(i).iter().filter_map(|&j| self.resolve(j)) {
                 transposed[next[j as usize] as usize] = i as u32;
                 next[j as usize] += 1;
             }
         }
-        let mut balance: Vec<i32> = try_vec(self.owned, 0)?;
+        let mut balance: Vec<i32> = filled(self.owned, 0)?;
         let mut lonely = 0;
         let mut example = None;
         for i in 0..self.owned {
@@ -271,11 +272,4 @@ fn check_species(model: &Model, species: &[i32]) -> Result<Vec<u8>> {
         }
     }
     Ok(checked)
-}
-
-fn try_vec<T: Clone>(len: usize, value: T) -> Result<Vec<T>> {
-    let mut vec = Vec::new();
-    vec.try_reserve_exact(len)?;
-    vec.resize(len, value);
-    Ok(vec)
 }

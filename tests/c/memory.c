@@ -1,6 +1,6 @@
 /* Runs out of memory at many places, and goes on.
  *
- *     ./memory MODEL
+ *     ./memory MODEL SIDE PRECISION
  *
  * Every call is tried with an address space that is at first hardly larger than what is in use and
  * grows until the call succeeds. Until then it must give MLFF_ERROR_MEMORY. */
@@ -12,8 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define SIDE 8
-#define ATOMS (9 * SIDE * SIDE * SIDE)
+#define MOST_ATOMS (9 * 8 * 8 * 8)
 #define NEIGHBORS 60
 
 static const int32_t water[9] = {8, 1, 1, 8, 1, 1, 8, 1, 1};
@@ -22,25 +21,31 @@ static const double places[27] = {0.353, 3.390, 1.450, 0.647, 2.473, 1.340, 0.06
                                   4.188, 1.116, 3.662, 3.955, 1.003, 4.597, 4.954, 1.711, 3.673};
 static const double small[9] = {4.6, 0.0, 0.0, 0.3, 4.5, 0.0, 0.2, -0.2, 4.4};
 
+/* A cube of `side` cells in each direction. */
+static int side, atoms, precision;
 static mlff_model *model;
 static mlff_calculator *calculator;
-static int32_t species[ATOMS];
-static double positions[3 * ATOMS];
+static int32_t species[MOST_ATOMS];
+static double positions[3 * MOST_ATOMS];
 static double cell[9];
-static double forces[3 * ATOMS];
-static int32_t lists[ATOMS][NEIGHBORS];
-static const int32_t *firstneigh[ATOMS];
-static int32_t numneigh[ATOMS];
+static double forces[3 * MOST_ATOMS];
+static int32_t lists[MOST_ATOMS][NEIGHBORS];
+static const int32_t *firstneigh[MOST_ATOMS];
+static int32_t numneigh[MOST_ATOMS];
 
 static mlff_status new_calculator(void) {
-    return mlff_calculator_new(model, NULL, &calculator);
+    mlff_options options;
+    memset(&options, 0, sizeof options);
+    options.struct_size = sizeof options;
+    options.precision = precision;
+    return mlff_calculator_new(model, &options, &calculator);
 }
 
 static mlff_status set_topology(void) {
     mlff_topology topology;
     memset(&topology, 0, sizeof topology);
     topology.struct_size = sizeof topology;
-    topology.owned = topology.centers = ATOMS;
+    topology.owned = topology.centers = atoms;
     topology.species = species;
     topology.numneigh = numneigh;
     topology.firstneigh = firstneigh;
@@ -60,7 +65,7 @@ static mlff_status compute_with(int with_structure) {
         mlff_structure structure;
         memset(&structure, 0, sizeof structure);
         structure.struct_size = sizeof structure;
-        structure.atoms = ATOMS;
+        structure.atoms = atoms;
         structure.species = species;
         structure.positions = positions;
         structure.cell = cell;
@@ -109,13 +114,16 @@ static void under_limits(const char *name, mlff_status (*call)(void)) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 2) {
+    side = argc == 4 ? atoi(argv[2]) : 0;
+    atoms = 9 * side * side * side;
+    if (side < 1 || atoms > MOST_ATOMS) {
         return 2;
     }
+    precision = strcmp(argv[3], "double") == 0 ? MLFF_PRECISION_DOUBLE : MLFF_PRECISION_MIXED;
     setvbuf(stdout, NULL, _IONBF, 0);
     int atom = 0;
-    for (int image = 0; image < SIDE * SIDE * SIDE; ++image) {
-        const int at[3] = {image % SIDE, image / SIDE % SIDE, image / SIDE / SIDE};
+    for (int image = 0; image < side * side * side; ++image) {
+        const int at[3] = {image % side, image / side % side, image / side / side};
         for (int k = 0; k < 9; ++k, ++atom) {
             species[atom] = water[k];
             for (int axis = 0; axis < 3; ++axis) {
@@ -125,13 +133,13 @@ int main(int argc, char **argv) {
         }
     }
     for (int i = 0; i < 9; ++i) {
-        cell[i] = SIDE * small[i];
+        cell[i] = side * small[i];
     }
     /* Any full list will do: the nearest by number. */
-    for (int i = 0; i < ATOMS; ++i) {
+    for (int i = 0; i < atoms; ++i) {
         firstneigh[i] = lists[i];
         for (int j = i - NEIGHBORS / 2; j <= i + NEIGHBORS / 2; ++j) {
-            if (j != i && j >= 0 && j < ATOMS) {
+            if (j != i && j >= 0 && j < atoms) {
                 lists[i][numneigh[i]++] = j;
             }
         }

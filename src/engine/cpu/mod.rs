@@ -29,6 +29,7 @@ use super::{
     Engine, Exchange, FilterMode, InstructionSet, Options, Results, Rows, Seconds, Topology, pair,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::filled;
 use crate::model::Model;
 
 /// An engine for `model` on the instruction set that `options` ask for.
@@ -127,7 +128,7 @@ impl<V: Vector> Cpu<V> {
                 tables.push(if table.intervals == intervals {
                     pack_table::<V>(&model, table)?
                 } else {
-                    let finer = FilterTable::with_intervals(&model, block, intervals);
+                    let finer = FilterTable::with_intervals(&model, block, intervals)?;
                     pack_table::<V>(&model, &finer)?
                 });
             }
@@ -587,9 +588,9 @@ impl<V: Vector> Cpu<V> {
     /// Sums the pairs' gradients to forces and virials.
     fn collect(&self, plan: &Plan) -> Result<Results> {
         let owned = self.topology.owned;
-        let mut atomic_energies = zeros(owned, 0.0)?;
-        let mut forces = zeros(owned, [0.0; 3])?;
-        let mut atomic_virials = zeros(owned, [0.0; 9])?;
+        let mut atomic_energies = filled(owned, 0.0)?;
+        let mut forces = filled(owned, [0.0; 3])?;
+        let mut atomic_virials = filled(owned, [0.0; 9])?;
         // The kernels' slopes are per interval.
         let per_step = match self.filter {
             FilterMode::Table => self.intervals as f64 / self.model.cutoff,
@@ -622,13 +623,6 @@ impl<V: Vector> Cpu<V> {
         }
         Ok(pair::total(atomic_energies, forces, atomic_virials))
     }
-}
-
-fn zeros<T: Clone>(len: usize, zero: T) -> Result<Vec<T>> {
-    let mut zeros = Vec::new();
-    zeros.try_reserve_exact(len)?;
-    zeros.resize(len, zero);
-    Ok(zeros)
 }
 
 impl<V: Vector> Engine for Cpu<V> {

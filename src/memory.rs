@@ -1,0 +1,19 @@
+//! Arrays that grow with the input report running out of memory instead of ending the process.
+
+use crate::error::Result;
+
+/// `len` copies of `value`.
+pub(crate) fn filled<T: Clone>(len: usize, value: T) -> Result<Vec<T>> {
+    let mut vec = Vec::new();
+    vec.try_reserve_exact(len)?;
+    vec.resize(len, value);
+    Ok(vec)
+}
+
+/// All of `items`.
+pub(crate) fn collected<T>(items: impl ExactSizeIterator<Item = T>) -> Result<Vec<T>> {
+    let mut vec = Vec::new();
+    vec.try_reserve_exact(items.len())?;
+    vec.extend(items);
+    Ok(vec)
+}

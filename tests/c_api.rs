@@ -1,0 +1,170 @@
+//! The C API as C, C++ and Fortran programs meet it.
+
+mod toolchain;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+use toolchain::{Language, compile, library_dir, model, root, run, stdout, tool};
+
+const GFORTRAN: &str = "apt-get install gfortran";
+
+/// Compiles a C or C++ program of this project.
+fn program(dir: &TempDir, source: &str) -> PathBuf {
+    let language = if source.ends_with(".c") { Language::C99 } else { Language::Cpp17 };
+    let name = source.replace(['/', '.'], "_");
+    let out = dir.path().join(name);
+    compile(language, &["-g"], &[&root().join(source)], &out);
+    out
+}
+
+/// Compiles a Fortran program of this project, with the module.
+fn fortran_program(dir: &TempDir, source: &str) -> Option<PathBuf> {
+    let out = dir.path().join("program");
+    let libraries = library_dir();
+    let mut command = Command::new(tool("gfortran", GFORTRAN)?);
+    command.args(["-std=f2018", "-pedantic", "-Wall", "-Wextra", "-Werror", "-Wconversion"]);
+    command.args(["-g", "-fcheck=all", "-J"]).arg(dir.path());
+    command.arg(root().join("include/mlff_student.f90")).arg(root().join(source));
+    command.arg("-L").arg(&libraries).arg("-lmlff_student");
+    command.arg(format!("-Wl,-rpath,{}", libraries.display())).arg("-o").arg(&out);
+    run(&mut command);
+    Some(out)
+}
+
+fn small_model() -> PathBuf {
+    model("student-21k-wrapped.pt")
+}
+
+/// Files that are no models, under the names that `bad_input.c` knows.
+fn bad_files(dir: &TempDir) -> PathBuf {
+    let files = dir.path().join("files");
+    std::fs::create_dir_all(files.join("directory.pt")).unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(files.join(name), bytes).unwrap();
+    let half = |name: &str| {
+        let bytes = std::fs::read(model(name)).unwrap();
+        bytes[..bytes.len() / 2].to_vec()
+    };
+    write("empty.safetensors", b"");
+    write("empty.pt", b"");
+    write("text.pt", b"This is not a model.\n");
+    write("truncated.pt", &half("student-21k-wrapped.pt"));
+    write("truncated.onnx", &half("student-21k.onnx"));
+    // A pickle that calls os.system("true") when it is loaded.
+    write("code.pt", b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.");
+    files
+}
+
+#[test]
+fn bad_input_gives_a_status_and_a_message_and_leaves_everything_usable() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = bad_files(&dir);
+    let bad_input = program(&dir, "tests/c/bad_input.c");
+    run(Command::new(bad_input).arg(small_model()).arg(files));
+}
+
+#[test]
+fn running_out_of_memory_is_an_error_that_leaves_everything_usable() {
+    let dir = tempfile::tempdir().unwrap();
+    let memory = program(&dir, "tests/c/memory.c");
+    for (side, precision) in [("8", "mixed"), ("3", "double")] {
+        let told = stdout(Command::new(&memory).arg(small_model()).args([side, precision]));
+        // Otherwise it would have shown nothing.
+        for call in ["mlff_calculator_new", "mlff_calculator_compute:", "compute_structure:"] {
+            let line = told.lines().find(|line| line.contains(call)).unwrap();
+            assert!(!line.contains(" 0 times"), "{line}");
+        }
+    }
+}
+
+#[test]
+fn the_cpp_face_throws_moves_and_carries_exceptions_through_callbacks() {
+    let dir = tempfile::tempdir().unwrap();
+    run(Command::new(program(&dir, "tests/cpp/faces.cpp")).arg(small_model()));
+}
+
+#[test]
+fn the_fortran_face_reports_errors_and_counts_from_one() {
+    let dir = tempfile::tempdir().unwrap();
+    if let Some(faces) = fortran_program(&dir, "tests/fortran/faces.f90") {
+        run(Command::new(faces).arg(small_model()));
+    }
+}
+
+#[test]
+fn the_fortran_module_has_the_constants_and_functions_of_the_header() {
+    let header = std::fs::read_to_string(root().join("include/mlff_student.h")).unwrap();
+    let module = std::fs::read_to_string(root().join("include/mlff_student.f90")).unwrap();
+    for line in header.lines().filter_map(|line| line.strip_prefix("#define MLFF_")) {
+        if let Some((name, value)) = line.split_once(' ').filter(|(_, v)| v.parse::<i32>().is_ok())
+        {
+            assert!(
+                module.contains(&format!("    MLFF_{name} = {value}, &\n"))
+                    || module.contains(&format!("    MLFF_{name} = {value}\n")),
+                "MLFF_{name} = {value}"
+            );
+        }
+    }
+    let symbols = std::fs::read_to_string(root().join("tests/exported_symbols.txt")).unwrap();
+    for symbol in symbols.lines() {
+        assert!(
+            module.contains(&format!("function {symbol}("))
+                || module.contains(&format!("subroutine {symbol}(")),
+            "{symbol}"
+        );
+    }
+}
+
+#[test]
+fn the_water_examples_print_the_same_in_c_cpp_and_fortran() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut programs =
+        vec![program(&dir, "examples/c/water.c"), program(&dir, "examples/cpp/water.cpp")];
+    programs.extend(fortran_program(&dir, "examples/fortran/water.f90"));
+    for file in ["student-77k-wrapped.pt", "painn-32-bessel.pt"] {
+        let printed: Vec<String> =
+            programs.iter().map(|path| stdout(Command::new(path).arg(model(file)))).collect();
+        assert_eq!(printed[0].lines().count(), 13);
+        assert!(printed.iter().all(|text| *text == printed[0]), "{printed:#?}");
+    }
+}
+
+#[test]
+fn the_md_example_starts_at_the_energy_of_the_water_example_and_conserves_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (md, water) = (program(&dir, "examples/c/md.c"), program(&dir, "examples/c/water.c"));
+    let file = model("painn-32-bessel.pt");
+    let steps = stdout(Command::new(md).arg(&file).arg("400"));
+    let word = |line: &str, at: usize| -> f64 {
+        line.split_whitespace().nth(at).unwrap().parse().unwrap()
+    };
+    let energy = word(stdout(Command::new(water).arg(&file)).lines().next().unwrap(), 1);
+    let first = steps.lines().next().unwrap();
+    // Mixed against double precision.
+    approx::assert_abs_diff_eq!(word(first, 3), energy, epsilon = 9.0 * 5e-6);
+    let totals: Vec<f64> = steps.lines().map(|line| word(line, 7)).collect();
+    let kinetic = steps.lines().map(|line| word(line, 5)).fold(0.0, f64::max);
+    assert_eq!(totals.len(), 41);
+    for total in &totals {
+        assert!((total - totals[0]).abs() < 0.02 * kinetic, "{steps}");
+    }
+}
+
+/// Slow, and not everywhere installed: `cargo test --test c_api -- --ignored`.
+#[test]
+#[ignore = "needs valgrind, takes a minute"]
+fn valgrind_finds_nothing_in_the_c_programs() {
+    let Some(valgrind) = tool("valgrind", "apt-get install valgrind") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let check = |path: &Path, argument: &Path| {
+        run(Command::new(&valgrind)
+            .args(["-q", "--error-exitcode=9", "--leak-check=full"])
+            .args(["--show-leak-kinds=definite", "--errors-for-leak-kinds=definite"])
+            .arg(path)
+            .arg(small_model())
+            .arg(argument));
+    };
+    check(&program(&dir, "examples/c/md.c"), Path::new("20"));
+    check(&program(&dir, "tests/c/bad_input.c"), &bad_files(&dir));
+}
