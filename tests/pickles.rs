@@ -190,8 +190,14 @@ fn containers_that_share_or_hold_themselves_end() {
             laughs = laughs.text(name).op(b"h").op(&[below]).op(b"s");
         }
     }
+    // A name of a megabyte, used for a million entries.
+    let mut names = Pickle::new().text(&"x".repeat(1 << 20)).op(b"q\x000}(");
+    for _ in 0..1_000_000 {
+        names = names.op(b"h\x00N");
+    }
+    let names = names.op(b"u");
     let itself = Pickle::new().op(b"}q\x00").text("model").op(b"h\x00s");
-    for pickle in [laughs, itself] {
+    for pickle in [laughs, names, itself] {
         let file = archive(&pickle.end(), &[], "little");
         assert_eq!(load_bytes(&file).unwrap_err().kind(), ErrorKind::Format);
     }
@@ -234,6 +240,14 @@ fn pickles_that_take_what_is_not_there_are_refused() {
         bytes.extend_from_slice(pickle);
         let error = load_bytes(&archive(&bytes, &[], "little")).expect_err("must be refused");
         assert_eq!(error.kind(), ErrorKind::Format, "{pickle:?}: {error}");
+    }
+}
+
+#[test]
+fn plain_pickles_are_told_apart() {
+    for protocol in [2, 4] {
+        let file = [b"\x80", &[protocol][..], b"}."].concat();
+        refused(load_bytes(&file), ErrorKind::Format, &["plain pickle", "torch.save"]);
     }
 }
 

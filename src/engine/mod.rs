@@ -1,4 +1,4 @@
-//! Energies, forces and virials of a [`Model`] for a neighbor list.
+//! Energies, forces and virials of a [`Model`](crate::model::Model) for a neighbor list.
 //!
 //! An [`Engine`] works in two steps, as molecular dynamics does: [`Engine::set_topology`] once per
 //! neighbor list, [`Engine::compute`] at every step. [`Calculator`] chooses the engine and serves

@@ -10,7 +10,7 @@ const INTERVALS: std::ops::RangeInclusive<usize> = 512..=8192;
 /// Largest error of the interpolated slope at the middle of an interval, relative to the largest
 /// slope of the same filter. The published students and 512 intervals stay below it, with forces
 /// that differ by at most 4e-5 eV/Å; see `docs/design.md`.
-const TOLERANCE: f64 = 2e-4;
+const TOLERANCE: f64 = 2e-6;
 
 /// One block's filter on [0, cutoff].
 #[derive(Clone, Debug)]

@@ -3,8 +3,6 @@
 
 pub mod torch;
 
-use std::path::{Path, PathBuf};
-
 use mlff_student::ErrorKind;
 use mlff_student::model::format::{Tensor, Tensors, safetensors};
 use mlff_student::model::{Model, SOURCE_FORMAT};
@@ -101,11 +99,4 @@ pub fn refused(result: mlff_student::Result<Model>, kind: ErrorKind, parts: &[&s
 pub fn content(mut model: Model) -> Model {
     model.metadata.remove(SOURCE_FORMAT);
     model
-}
-
-/// The folder with the reference weights.
-pub fn models() -> PathBuf {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/reference/models");
-    assert!(folder.is_dir(), "the reference data are expected at {}", folder.display());
-    folder
 }

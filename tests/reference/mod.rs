@@ -1,10 +1,15 @@
-//! What several tests need: the reference data.
+//! What several tests need: the reference data, and calculators for them.
 
 // Each test program uses a part of it.
 #![allow(dead_code)]
 
+use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use mlff_student::ErrorKind;
+use mlff_student::engine::{Calculator, FilterMode, InstructionSet, Options, Precision, Structure};
+use mlff_student::model::Model;
 use serde::Deserialize;
 
 /// One structure of `reference/cases`, with what the model gives for it.
@@ -54,3 +59,51 @@ pub const CASE_FILES: [&str; 6] = [
     "painn-32-bessel.json",
     "recorded-md-77k.json",
 ];
+
+/// A model of `reference/models`.
+pub fn model(file: &str) -> Arc<Model> {
+    let path = reference("models").join(file);
+    Arc::new(Model::load(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
+}
+
+impl Case {
+    /// The structure alone.
+    pub fn structure(&self) -> Structure<'_> {
+        Structure {
+            species: &self.atomic_numbers,
+            positions: &self.positions,
+            cell: self.cell,
+            periodic: self.pbc,
+        }
+    }
+}
+
+/// `precision double`, `filter exact`.
+pub fn oracle(model: &Arc<Model>) -> Calculator {
+    let options =
+        Options { precision: Precision::Double, filter: FilterMode::Exact, ..Options::default() };
+    Calculator::new(Arc::clone(model), options).unwrap()
+}
+
+/// Calculators of default precision on every instruction set that this machine has.
+pub fn fast(model: &Arc<Model>, threads: usize) -> Vec<Calculator> {
+    [InstructionSet::Portable, InstructionSet::Avx2, InstructionSet::Avx512]
+        .into_iter()
+        .filter_map(|instruction_set| {
+            let options = Options { threads, instruction_set, ..Options::default() };
+            match Calculator::new(Arc::clone(model), options) {
+                Ok(calculator) => Some(calculator),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+                    assert_ne!(instruction_set, InstructionSet::Portable, "{error}");
+                    // Not through a macro, which the test harness would capture.
+                    let _ = writeln!(
+                        std::io::stderr(),
+                        "\n*** {instruction_set:?} is NOT TESTED here: {error} ***\n"
+                    );
+                    None
+                }
+            }
+        })
+        .collect()
+}

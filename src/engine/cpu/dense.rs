@@ -12,7 +12,7 @@ use crate::model::Linear;
 pub const ROWS: usize = 12;
 
 /// Longest chain of additions in float32, in channels.
-const CHAIN: usize = 64;
+const CHAIN: usize = 32;
 
 /// Rows of activations: value `lane` of channel block `c` of row `r` is at
 /// `pointer[c * block_stride + r * row_stride + lane]`.
@@ -21,6 +21,8 @@ pub struct Rows<'a> {
     pointer: *const f32,
     block_stride: usize,
     row_stride: usize,
+    rows: usize,
+    channels: usize,
     data: PhantomData<&'a [f32]>,
 }
 
@@ -38,7 +40,14 @@ impl<'a> Rows<'a> {
     ) -> Self {
         let last = offset + (blocks - 1) * block_stride + (rows - 1) * row_stride + lanes;
         assert!(last <= data.len());
-        Self { pointer: data[offset..].as_ptr(), block_stride, row_stride, data: PhantomData }
+        Self {
+            pointer: data[offset..].as_ptr(),
+            block_stride,
+            row_stride,
+            rows,
+            channels: blocks * lanes,
+            data: PhantomData,
+        }
     }
 }
 
@@ -122,74 +131,105 @@ impl<V: Vector> Packed<V> {
         self.weights.memory() + self.bias.memory()
     }
 
-    /// Computes `rows` rows (a multiple of [`ROWS`]) and hands each output vector to
-    /// `out(row, vector, value)`. `inputs` are the input segments, each of the padded number of
-    /// channels.
+    /// Pairs of output vectors.
+    pub fn tiles(&self) -> usize {
+        self.outputs.div_ceil(2)
+    }
+
+    /// Output vectors.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Rows of a tile, for this instruction set's registers: a divisor of [`ROWS`].
+    pub const TILE: usize = match V::LANES {
+        16 => 12,
+        8 => 6,
+        _ => 4,
+    };
+
+    /// Output vectors 2 · `tile` and the next, of [`Self::TILE`] rows from `first` on. `inputs`
+    /// are the input segments.
     #[inline(always)]
-    pub fn apply(&self, inputs: &[Rows<'_>], rows: usize, out: impl FnMut(usize, usize, V)) {
-        match V::LANES {
-            16 => self.tiles::<12>(inputs, rows, out),
-            8 => self.tiles::<6>(inputs, rows, out),
-            _ => self.tiles::<4>(inputs, rows, out),
+    pub fn tile(&self, inputs: &[Rows<'_>], tile: usize, first: usize) -> [[V; 2]; ROWS] {
+        let mut sums = [[V::splat(0.0); 2]; ROWS];
+        match Self::TILE {
+            12 => self.fill::<12>(inputs, tile, first, &mut sums),
+            6 => self.fill::<6>(inputs, tile, first, &mut sums),
+            _ => self.fill::<4>(inputs, tile, first, &mut sums),
         }
+        sums
     }
 
     #[inline(always)]
-    fn tiles<const R: usize>(
+    fn fill<const R: usize>(
         &self,
         inputs: &[Rows<'_>],
-        rows: usize,
-        mut out: impl FnMut(usize, usize, V),
+        tile: usize,
+        first: usize,
+        out: &mut [[V; 2]; ROWS],
     ) {
-        assert!(inputs.len() == self.segments && rows.is_multiple_of(R));
+        assert!(inputs.len() == self.segments);
         let width = 2 * V::LANES;
         let depth = self.segments * self.channels;
-        for tile in 0..self.outputs.div_ceil(2) {
-            let bias = self.bias[tile * width..][..width].as_ptr();
-            // SAFETY: `width` values, both vectors.
-            let bias = unsafe { [V::load(bias), V::load(bias.add(V::LANES))] };
-            let panel = self.weights[tile * depth * width..][..depth * width].as_ptr();
-            for first in (0..rows).step_by(R) {
-                // Partial sums: long chains of float32 additions would lose a digit.
-                let mut totals = [bias; R];
-                let mut weights = panel;
-                for input in inputs {
-                    for blocks in (0..self.channels / V::LANES).step_by(CHAIN / V::LANES) {
-                        let mut sums = [[V::splat(0.0); 2]; R];
-                        let end = (blocks + CHAIN / V::LANES).min(self.channels / V::LANES);
-                        for block in blocks..end {
-                            // SAFETY: `Rows::new` checked that every row and block of the input is
-                            // there; `weights` advances by `width` for each of `depth` channels.
-                            unsafe {
-                                let corner = input
-                                    .pointer
-                                    .add(block * input.block_stride + first * input.row_stride);
-                                for lane in 0..V::LANES {
-                                    let w = [V::load(weights), V::load(weights.add(V::LANES))];
-                                    weights = weights.add(width);
-                                    for r in 0..R {
-                                        let x = V::splat(*corner.add(r * input.row_stride + lane));
-                                        sums[r][0] = x.mul_add(w[0], sums[r][0]);
-                                        sums[r][1] = x.mul_add(w[1], sums[r][1]);
-                                    }
-                                }
+        let bias = self.bias[tile * width..][..width].as_ptr();
+        // SAFETY: `width` values, both vectors.
+        let bias = unsafe { [V::load(bias), V::load(bias.add(V::LANES))] };
+        let mut weights = self.weights[tile * depth * width..][..depth * width].as_ptr();
+        // Partial sums: long chains of float32 additions would lose a digit.
+        let mut totals = [bias; R];
+        for input in inputs {
+            assert!(first + R <= input.rows && self.channels <= input.channels);
+            for blocks in (0..self.channels / V::LANES).step_by(CHAIN / V::LANES) {
+                let mut sums = [[V::splat(0.0); 2]; R];
+                let end = (blocks + CHAIN / V::LANES).min(self.channels / V::LANES);
+                for block in blocks..end {
+                    // SAFETY: `Rows::new` checked that every row and block of the input is there;
+                    // `weights` advances by `width` for each of `depth` channels.
+                    unsafe {
+                        let corner = input
+                            .pointer
+                            .add(block * input.block_stride + first * input.row_stride);
+                        for lane in 0..V::LANES {
+                            let w = [V::load(weights), V::load(weights.add(V::LANES))];
+                            weights = weights.add(width);
+                            for r in 0..R {
+                                let x = V::splat(*corner.add(r * input.row_stride + lane));
+                                sums[r][0] = x.mul_add(w[0], sums[r][0]);
+                                sums[r][1] = x.mul_add(w[1], sums[r][1]);
                             }
-                        }
-                        for r in 0..R {
-                            totals[r][0] = totals[r][0].add(sums[r][0]);
-                            totals[r][1] = totals[r][1].add(sums[r][1]);
                         }
                     }
                 }
                 for r in 0..R {
-                    out(first + r, 2 * tile, totals[r][0]);
+                    totals[r][0] = totals[r][0].add(sums[r][0]);
+                    totals[r][1] = totals[r][1].add(sums[r][1]);
                 }
-                if 2 * tile + 1 < self.outputs {
-                    for r in 0..R {
-                        out(first + r, 2 * tile + 1, totals[r][1]);
+            }
+        }
+        out[..R].copy_from_slice(&totals);
+    }
+}
+
+/// Computes a dense layer for `rows` rows of `inputs` and runs the body for each output vector `y`
+/// of each row. A macro, since the body of a closure would be compiled without the instruction
+/// set.
+macro_rules! dense {
+    ($layer:expr, $inputs:expr, $rows:expr, |$row:ident, $vector:ident, $y:ident| $body:block) => {
+        for tile in 0..$layer.tiles() {
+            for first in (0..$rows).step_by(Packed::<V>::TILE) {
+                let sums = $layer.tile($inputs, tile, first);
+                for side in 0..2 {
+                    let $vector = 2 * tile + side;
+                    if $vector < $layer.outputs() {
+                        for r in 0..Packed::<V>::TILE {
+                            let ($row, $y) = (first + r, sums[r][side]);
+                            $body
+                        }
                     }
                 }
             }
         }
-    }
+    };
 }
+pub(super) use dense;

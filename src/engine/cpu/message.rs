@@ -7,7 +7,7 @@
 #![allow(unsafe_code)]
 
 use super::pairs::{BlockPairs, Pair};
-use super::simd::{Task, Vector};
+use super::simd::{Task, Vector, three};
 
 /// Vectors in a record of scalars and vectors (s, v_x, v_y, v_z).
 pub const STATE: usize = 4;
@@ -16,7 +16,7 @@ pub const STATE: usize = 4;
 pub const COEFFICIENTS: usize = 12;
 
 /// Longest chain of additions in float32, in pairs: longer ones would lose a digit.
-const CHAIN: usize = 16;
+const CHAIN: usize = 8;
 
 /// What both kernels know of a block of atoms.
 #[derive(Clone, Copy)]
@@ -71,8 +71,7 @@ unsafe fn filter<V: Vector, const INITIAL: bool>(table: *const f32, t: V) -> Fil
             continue;
         }
         // SAFETY: inside the interval.
-        let [c0, c1, c2, c3] =
-            std::array::from_fn(|c| unsafe { V::load(table.add((4 * k + c) * V::LANES)) });
+        let [c0, c1, c2, c3]: [V; 4] = unsafe { load(table.add(4 * k * V::LANES)) };
         // c₀ + t (c₁ + t (c₂ + t c₃)) and its slope, with common parts.
         let a = c3.mul(t);
         let q = a.add(c2);
@@ -87,8 +86,12 @@ unsafe fn filter<V: Vector, const INITIAL: bool>(table: *const f32, t: V) -> Fil
 /// `from` is valid for reading N vectors.
 #[inline(always)]
 unsafe fn load<V: Vector, const N: usize>(from: *const f32) -> [V; N] {
-    // SAFETY: as the caller promises.
-    std::array::from_fn(|k| unsafe { V::load(from.add(k * V::LANES)) })
+    let mut vectors = [V::splat(0.0); N];
+    for (k, vector) in vectors.iter_mut().enumerate() {
+        // SAFETY: as the caller promises.
+        *vector = unsafe { V::load(from.add(k * V::LANES)) };
+    }
+    vectors
 }
 
 /// # Safety
@@ -130,6 +133,28 @@ unsafe fn sender<V: Vector, const SENDER: bool, const INITIAL: bool>(
         let v = if INITIAL { [zero; 3] } else { load::<V, 3>(from.add(at * V::LANES)) };
         Sender { x, v }
     }
+}
+
+/// Adds what `from` sends to `to`, for one direction u.
+#[inline(always)]
+fn message<V: Vector, const SENDER: bool, const INITIAL: bool>(
+    from: Sender<V>,
+    [f1, f2, f3]: [V; 3],
+    u: [V; 3],
+    mut to: [V; STATE],
+) -> [V; STATE] {
+    let along = if SENDER { from.x[2].mul(f3) } else { f3 };
+    to[0] = from.x[0].mul_add(f1, to[0]);
+    for a in 0..3 {
+        to[1 + a] = u[a].mul_add(along, to[1 + a]);
+    }
+    if !INITIAL {
+        let turn = if SENDER { from.x[1].mul(f2) } else { f2 };
+        for a in 0..3 {
+            to[1 + a] = from.v[a].mul_add(turn, to[1 + a]);
+        }
+    }
+    to
 }
 
 /// Adds the messages to `out`, the block's own records (s, v).
@@ -183,7 +208,7 @@ impl Forward<'_> {
                     let mut sums = [V::splat(0.0); STATE];
                     for k in chain..(chain + CHAIN as u32).min(end) {
                         let pair: &Pair = &pairs.list[k as usize];
-                        let [u0, u1, u2] = pair.u.map(V::splat);
+                        let u = three!(|a| V::splat(pair.u[a]));
                         // SAFETY: see above.
                         unsafe {
                             let table = table
@@ -194,31 +219,20 @@ impl Forward<'_> {
                             let there = sender::<V, SENDER, INITIAL>(
                                 features.add(at(pair.record as usize, c) * width * V::LANES),
                             );
-                            // What `from` sends along u.
-                            let message = |from: Sender<V>, to: [V; STATE], u: [V; 3]| {
-                                let along = if SENDER { from.x[2].mul(f3) } else { f3 };
-                                let mut to = to;
-                                to[0] = from.x[0].mul_add(f1, to[0]);
-                                for a in 0..3 {
-                                    to[1 + a] = u[a].mul_add(along, to[1 + a]);
-                                }
-                                if !INITIAL {
-                                    let turn = if SENDER { from.x[1].mul(f2) } else { f2 };
-                                    for a in 0..3 {
-                                        to[1 + a] = from.v[a].mul_add(turn, to[1 + a]);
-                                    }
-                                }
-                                to
-                            };
-                            sums = message(there, sums, [u0, u1, u2]);
+                            sums = message::<V, SENDER, INITIAL>(there, [f1, f2, f3], u, sums);
                             if k < alone {
                                 let to = out.add(
                                     (at(pair.record as usize, c) - span.first) * STATE * V::LANES,
                                 );
-                                let back = [u0, u1, u2].map(|u| V::splat(0.0).sub(u));
-                                let sent = message(here, load::<V, STATE>(to), back);
-                                for (q, value) in sent.into_iter().enumerate() {
-                                    value.store(to.add(q * V::LANES));
+                                let back = three!(|a| V::splat(0.0).sub(u[a]));
+                                let sent = message::<V, SENDER, INITIAL>(
+                                    here,
+                                    [f1, f2, f3],
+                                    back,
+                                    load(to),
+                                );
+                                for q in 0..STATE {
+                                    sent[q].store(to.add(q * V::LANES));
                                 }
                             }
                         }
@@ -303,7 +317,7 @@ impl Reverse<'_> {
                     let mut sums = [V::splat(0.0); OUT];
                     for k in chain..(chain + CHAIN as u32).min(end) {
                         let pair: &Pair = &pairs.list[k as usize];
-                        let u = pair.u.map(V::splat);
+                        let u = three!(|a| V::splat(pair.u[a]));
                         // SAFETY: see above.
                         unsafe {
                             let table = table
@@ -318,7 +332,7 @@ impl Reverse<'_> {
                             let [s_j, v_j @ ..] =
                                 load::<V, STATE>(bar.add(record * STATE * V::LANES));
 
-                            let p: [V; 3] = std::array::from_fn(|a| {
+                            let p: [V; 3] = three!(|a| {
                                 if SENDER {
                                     there.x[2].mul(v_i[a]).sub(here.x[2].mul(v_j[a]))
                                 } else {
@@ -327,7 +341,7 @@ impl Reverse<'_> {
                             });
                             let mut d_bar = g1.mul(there.x[0].mul_add(s_i, here.x[0].mul(s_j)));
                             d_bar = g3.mul_add(dot(u, p), d_bar);
-                            let u_bar = p.map(|p| f3.mul(p));
+                            let u_bar = three!(|a| f3.mul(p[a]));
                             if !INITIAL {
                                 let to_j = dot(here.v, v_j);
                                 let to_i = dot(there.v, v_i);

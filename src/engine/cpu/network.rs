@@ -6,9 +6,9 @@
 #![allow(unsafe_code)]
 
 use super::buffer::Buffer;
-use super::dense::{Packed, Padding, ROWS, Rows};
+use super::dense::{Packed, Padding, ROWS, Rows, dense};
 use super::message::{Reverse, STATE, Span};
-use super::simd::{Task, Vector};
+use super::simd::{Task, Vector, three};
 use crate::error::Result;
 use crate::model::{Linear, Mlp, Model, Update};
 
@@ -241,7 +241,7 @@ fn put<V: Vector>(data: &mut [f32], index: usize, value: V) {
 /// The three vectors from `index` on.
 #[inline(always)]
 fn at3<V: Vector>(data: &[f32], index: usize) -> [V; 3] {
-    std::array::from_fn(|a| at(data, index + a * V::LANES))
+    three!(|a| at(data, index + a * V::LANES))
 }
 
 /// silu(z) and its slope.
@@ -257,9 +257,9 @@ fn silu<V: Vector>(z: V) -> (V, V) {
 #[inline(always)]
 fn multiply<V: Vector>(m: &[f32; 9], v: [V; 3], transposed: bool) -> [V; 3] {
     let (row, col) = if transposed { (1, 3) } else { (3, 1) };
-    std::array::from_fn(|a| {
-        let m = |b: usize| V::splat(m[row * a + col * b]);
-        v[2].mul_add(m(2), v[1].mul_add(m(1), v[0].mul(m(0))))
+    three!(|a| {
+        let [m0, m1, m2] = three!(|b| V::splat(m[row * a + col * b]));
+        v[2].mul_add(m2, v[1].mul_add(m1, v[0].mul(m0)))
     })
 }
 
@@ -328,16 +328,16 @@ impl Slice {
     fn segment<V: Vector>(self, scratch: &[f32], segment: usize) -> Rows<'_> {
         self.rows::<V>(scratch, segment, self.channel_blocks)
     }
+}
 
-    /// Each row and channel block.
-    #[inline(always)]
-    fn each(self, mut f: impl FnMut(usize, usize)) {
-        for c in 0..self.channel_blocks {
-            for row in 0..self.rows {
-                f(row, c);
-            }
+/// Runs the body for each row and channel block of a slice. A macro, since the body of a closure
+/// would be compiled without the instruction set.
+macro_rules! each {
+    ($slice:expr, |$row:ident, $c:ident| $body:block) => {
+        for $c in 0..$slice.channel_blocks {
+            for $row in 0..$slice.rows $body
         }
-    }
+    };
 }
 
 impl<V: Vector> Network<V> {
@@ -355,7 +355,7 @@ impl<V: Vector> Network<V> {
         let last = block + 1 == self.blocks.len();
         let (mlp, kept) = match &self.blocks[block].update {
             PackedUpdate::Published { mlp, .. } => {
-                slice.each(|row, c| {
+                each!(slice, |row, c| {
                     let v: [V; 3] = at3(state, slice.record::<V>(STATE, 1, row, c));
                     put(&mut work.norm, slice.scratch::<V>(row, c), dot(v, v).sqrt());
                 });
@@ -364,13 +364,13 @@ impl<V: Vector> Network<V> {
             PackedUpdate::Painn { mix, mlp, epsilon, .. } => {
                 for a in 0..3 {
                     let v = slice.column::<V>(state, STATE, 1 + a);
-                    mix.apply(&[v], slice.rows, |row, vector, y| {
+                    dense!(mix, &[v], slice.rows, |row, vector, y| {
                         let (k, c) =
                             if vector < count { (LEFT, vector) } else { (RIGHT, vector - count) };
                         put(saved, slice.record::<V>(PAINN_KEPT, k + a, row, c), y);
                     });
                 }
-                slice.each(|row, c| {
+                each!(slice, |row, c| {
                     let left: [V; 3] = at3(saved, slice.record::<V>(PAINN_KEPT, LEFT, row, c));
                     let norm = dot(left, left).add(V::splat(*epsilon)).sqrt();
                     put(&mut work.norm, slice.scratch::<V>(row, c), norm);
@@ -379,13 +379,13 @@ impl<V: Vector> Network<V> {
             }
         };
         let input = [slice.column::<V>(state, STATE, 0), slice.segment::<V>(&work.norm, 0)];
-        mlp.first.apply(&input, slice.rows, |row, c, z| {
+        dense!(mlp.first, &input, slice.rows, |row, c, z| {
             let (value, slope) = silu(z);
             put(&mut work.hidden, slice.scratch::<V>(row, c), value);
             put(saved, slice.record::<V>(kept, SLOPE, row, c), slope);
         });
         let hidden = [slice.segment::<V>(&work.hidden, 0)];
-        mlp.second.apply(&hidden, slice.rows, |row, vector, y: V| {
+        dense!(mlp.second, &hidden, slice.rows, |row, vector, y| {
             if vector < count {
                 let s: V = at(state, slice.record::<V>(STATE, 0, row, vector));
                 put(&mut work.s, slice.scratch::<V>(row, vector), s.add(y));
@@ -395,17 +395,17 @@ impl<V: Vector> Network<V> {
                 put(saved, slice.record::<V>(kept, GATES[gate], row, c), y);
             }
         });
-        slice.each(|row, c| {
+        each!(slice, |row, c| {
             let v: [V; 3] = at3(state, slice.record::<V>(STATE, 1, row, c));
-            let gate = |k| at::<V>(saved, slice.record::<V>(kept, GATES[k], row, c));
-            let mut set = |a, v| put(&mut work.v, slice.scratch::<V>(row, a * count + c), v);
             match &self.blocks[block].update {
                 PackedUpdate::Published { mixing, .. } => {
                     if !last {
-                        let (g1, g2) = (gate(0), gate(1));
+                        let g1: V = at(saved, slice.record::<V>(kept, GATES[0], row, c));
+                        let g2: V = at(saved, slice.record::<V>(kept, GATES[1], row, c));
                         let mixed = multiply(mixing, v, false);
                         for a in 0..3 {
-                            set(a, mixed[a].mul_add(g2, v[a].mul(g1)));
+                            let sum = mixed[a].mul_add(g2, v[a].mul(g1));
+                            put(&mut work.v, slice.scratch::<V>(row, a * count + c), sum);
                         }
                     }
                 }
@@ -413,12 +413,14 @@ impl<V: Vector> Network<V> {
                     let left: [V; 3] = at3(saved, slice.record::<V>(kept, LEFT, row, c));
                     let right: [V; 3] = at3(saved, slice.record::<V>(kept, RIGHT, row, c));
                     let index = slice.scratch::<V>(row, c);
-                    let s = gate(0).mul_add(dot(left, right), at(&work.s, index));
+                    let gate: V = at(saved, slice.record::<V>(kept, GATES[0], row, c));
+                    let s = gate.mul_add(dot(left, right), at(&work.s, index));
                     put(&mut work.s, index, s);
                     if !last {
-                        let b = gate(1);
+                        let gate: V = at(saved, slice.record::<V>(kept, GATES[1], row, c));
                         for a in 0..3 {
-                            set(a, b.mul_add(right[a], v[a]));
+                            let sum = gate.mul_add(right[a], v[a]);
+                            put(&mut work.v, slice.scratch::<V>(row, a * count + c), sum);
                         }
                     }
                 }
@@ -443,20 +445,20 @@ impl<V: Vector> Network<V> {
         let zero = V::splat(0.0);
         let (mlp, kept, gates) = match &self.blocks[block].update {
             PackedUpdate::Published { mlp, mixing } => {
-                slice.each(|row, c| {
+                each!(slice, |row, c| {
                     let to = slice.record::<V>(STATE, 1, row, c);
                     if last {
                         (0..3).for_each(|a| put(bar, to + a * V::LANES, zero));
-                        return;
+                        continue;
                     }
                     let v: [V; 3] = at3(state, to);
-                    let v_bar: [V; 3] = std::array::from_fn(|a| {
-                        at(&work.v, slice.scratch::<V>(row, a * count + c))
-                    });
-                    let gate = |k| at::<V>(saved, slice.record::<V>(PUBLISHED_KEPT, k, row, c));
+                    let v_bar: [V; 3] =
+                        three!(|a| at(&work.v, slice.scratch::<V>(row, a * count + c)));
+                    let g1: V = at(saved, slice.record::<V>(PUBLISHED_KEPT, GATES[0], row, c));
+                    let g2: V = at(saved, slice.record::<V>(PUBLISHED_KEPT, GATES[1], row, c));
                     let back = multiply(mixing, v_bar, true);
                     for a in 0..3 {
-                        let part = back[a].mul_add(gate(GATES[1]), v_bar[a].mul(gate(GATES[0])));
+                        let part = back[a].mul_add(g2, v_bar[a].mul(g1));
                         put(bar, to + a * V::LANES, part);
                     }
                     let mixed = multiply(mixing, v, false);
@@ -466,16 +468,15 @@ impl<V: Vector> Network<V> {
                 (mlp, PUBLISHED_KEPT, if last { 1 } else { 3 })
             }
             PackedUpdate::Painn { mlp, .. } => {
-                slice.each(|row, c| {
+                each!(slice, |row, c| {
                     let left: [V; 3] = at3(saved, slice.record::<V>(PAINN_KEPT, LEFT, row, c));
                     let right: [V; 3] = at3(saved, slice.record::<V>(PAINN_KEPT, RIGHT, row, c));
                     let s_bar: V = at(&work.s, slice.scratch::<V>(row, c));
                     let product = s_bar.mul(dot(left, right));
                     put(&mut work.gates, slice.scratch::<V>(row, count + c), product);
                     if !last {
-                        let v_bar: [V; 3] = std::array::from_fn(|a| {
-                            at(&work.v, slice.scratch::<V>(row, a * count + c))
-                        });
+                        let v_bar: [V; 3] =
+                            three!(|a| at(&work.v, slice.scratch::<V>(row, a * count + c)));
                         let along = dot(v_bar, right);
                         put(&mut work.gates, slice.scratch::<V>(row, 2 * count + c), along);
                     }
@@ -488,12 +489,12 @@ impl<V: Vector> Network<V> {
             slice.segment::<V>(&work.gates, 1),
             slice.segment::<V>(&work.gates, 2),
         ];
-        mlp.second_reverse.apply(&input[..gates], slice.rows, |row, c, y: V| {
+        dense!(mlp.second_reverse, &input[..gates], slice.rows, |row, c, y| {
             let slope: V = at(saved, slice.record::<V>(kept, SLOPE, row, c));
             put(&mut work.hidden, slice.scratch::<V>(row, c), y.mul(slope));
         });
         let hidden = [slice.segment::<V>(&work.hidden, 0)];
-        mlp.first_reverse.apply(&hidden, slice.rows, |row, vector, y: V| {
+        dense!(mlp.first_reverse, &hidden, slice.rows, |row, vector, y| {
             if vector < count {
                 let s_bar: V = at(&work.s, slice.scratch::<V>(row, vector));
                 put(bar, slice.record::<V>(STATE, 0, row, vector), s_bar.add(y));
@@ -502,7 +503,7 @@ impl<V: Vector> Network<V> {
             }
         });
         match &self.blocks[block].update {
-            PackedUpdate::Published { .. } => slice.each(|row, c| {
+            PackedUpdate::Published { .. } => each!(slice, |row, c| {
                 let index = slice.record::<V>(STATE, 1, row, c);
                 let v: [V; 3] = at3(state, index);
                 // |v| has no slope at v = 0; PyTorch takes 0 there, and so does 0 / tiny.
@@ -514,7 +515,7 @@ impl<V: Vector> Network<V> {
                 }
             }),
             PackedUpdate::Painn { mix_reverse, epsilon, .. } => {
-                slice.each(|row, c| {
+                each!(slice, |row, c| {
                     let record = |k| slice.record::<V>(PAINN_KEPT, k, row, c);
                     let left: [V; 3] = at3(saved, record(LEFT));
                     let right: [V; 3] = at3(saved, record(RIGHT));
@@ -539,7 +540,7 @@ impl<V: Vector> Network<V> {
                         slice.segment::<V>(&work.mixed, a),
                         slice.segment::<V>(&work.mixed, 3 + a),
                     ];
-                    mix_reverse.apply(&input, slice.rows, |row, c, y: V| {
+                    dense!(mix_reverse, &input, slice.rows, |row, c, y| {
                         let v_bar = if last {
                             zero
                         } else {
@@ -563,7 +564,7 @@ impl<V: Vector> Network<V> {
                 None => slice.segment::<V>(s, 0),
                 Some([values, _]) => slice.rows::<V>(values, 0, self.head[k - 1].width / V::LANES),
             };
-            layer.forward.apply(&[input], slice.rows, |row, c, z| {
+            dense!(layer.forward, &[input], slice.rows, |row, c, z| {
                 let (value, slope) = silu(z);
                 put(values, slice.scratch::<V>(row, c), value);
                 put(slopes, slice.scratch::<V>(row, c), slope);
@@ -590,11 +591,11 @@ impl<V: Vector> Network<V> {
             let (before, now) = head.split_at_mut(k);
             let input = slice.rows::<V>(&now[0][0], 0, layer.width / V::LANES);
             match before.last_mut() {
-                None => layer.reverse.apply(&[input], slice.rows, |row, c, y: V| {
+                None => dense!(layer.reverse, &[input], slice.rows, |row, c, y| {
                     put(s, slice.scratch::<V>(row, c), y);
                 }),
                 Some([values, slopes]) => {
-                    layer.reverse.apply(&[input], slice.rows, |row, c, y: V| {
+                    dense!(layer.reverse, &[input], slice.rows, |row, c, y| {
                         let index = slice.scratch::<V>(row, c);
                         put(values, index, y.mul(at(slopes, index)));
                     })
@@ -636,7 +637,7 @@ impl<V: Vector> Task<V> for Advance<'_, V> {
         for slice in Slice::all(network, self.block_rows) {
             let count = slice.channel_blocks;
             network.update(block, slice, state, saved, work);
-            slice.each(|row, c| {
+            each!(slice, |row, c| {
                 let s: V = at(&work.s, slice.scratch::<V>(row, c));
                 put(next_state, slice.record::<V>(STATE, 0, row, c), s);
                 if sender.is_none() {
@@ -650,13 +651,13 @@ impl<V: Vector> Task<V> for Advance<'_, V> {
             });
             let Some(sender) = sender else { continue };
             let input = [slice.segment::<V>(&work.s, 0)];
-            sender.first.apply(&input, slice.rows, |row, c, z| {
+            dense!(sender.first, &input, slice.rows, |row, c, z| {
                 let (value, slope) = silu(z);
                 put(&mut work.hidden, slice.scratch::<V>(row, c), value);
                 put(next_saved, slice.record::<V>(PAINN_KEPT, SENDER_SLOPE, row, c), slope);
             });
             let hidden = [slice.segment::<V>(&work.hidden, 0)];
-            sender.second.apply(&hidden, slice.rows, |row, vector, y: V| {
+            dense!(sender.second, &hidden, slice.rows, |row, vector, y| {
                 let k = usize::from(vector >= count) + usize::from(vector >= 2 * count);
                 put(next_features, slice.record::<V>(width, k, row, vector - k * count), y);
             });
@@ -728,7 +729,7 @@ impl<V: Vector> Task<V> for Retreat<'_, V> {
         let width = Reverse::width(sender.is_some());
         for slice in Slice::all(network, self.block_rows) {
             let count = slice.channel_blocks;
-            slice.each(|row, c| {
+            each!(slice, |row, c| {
                 let x1_bar: V = at(received, slice.record::<V>(width, 0, row, c));
                 let turned: [V; 3] = at3(received, slice.record::<V>(width, 1, row, c));
                 let v_bar: [V; 3] = at3(bar, slice.record::<V>(STATE, 1, row, c));
@@ -750,15 +751,14 @@ impl<V: Vector> Task<V> for Retreat<'_, V> {
                 }
             });
             if let Some(sender) = sender {
-                let input: [Rows<'_>; 3] =
-                    std::array::from_fn(|k| slice.segment::<V>(&work.gates, k));
-                sender.second_reverse.apply(&input, slice.rows, |row, c, y: V| {
+                let input: [Rows<'_>; 3] = three!(|k| slice.segment::<V>(&work.gates, k));
+                dense!(sender.second_reverse, &input, slice.rows, |row, c, y| {
                     let slope = slice.record::<V>(PAINN_KEPT, SENDER_SLOPE, row, c);
                     let z_bar = y.mul(at(sender_saved, slope));
                     put(&mut work.hidden, slice.scratch::<V>(row, c), z_bar);
                 });
                 let hidden = [slice.segment::<V>(&work.hidden, 0)];
-                sender.first_reverse.apply(&hidden, slice.rows, |row, c, y: V| {
+                dense!(sender.first_reverse, &hidden, slice.rows, |row, c, y| {
                     let s_bar: V = at(bar, slice.record::<V>(STATE, 0, row, c));
                     put(&mut work.s, slice.scratch::<V>(row, c), s_bar.add(y));
                 });

@@ -1,11 +1,33 @@
 //! A small vector of float32 lanes, one implementation for each instruction set.
 //!
 //! Kernels are written once over [`Vector`] and inlined into [`Vector::run`], a thin function that
-//! is compiled for the instruction set. Everything on the way must be `#[inline(always)]`, or the
+//! is compiled for the instruction set. Everything on the way must be `#[inline(always)]` and no closure, or the
 //! intrinsics are called instead of inlined.
 #![allow(unsafe_code)]
 
 use crate::engine::InstructionSet;
+
+/// `[f(0), f(1), f(2)]` for `|a| f(a)`, with x, y and z for 0, 1 and 2 in mind. A macro, since the
+/// body of a closure would be compiled without the instruction set.
+macro_rules! three {
+    (|$a:ident| $body:expr) => {
+        [
+            {
+                let $a = 0;
+                $body
+            },
+            {
+                let $a = 1;
+                $body
+            },
+            {
+                let $a = 2;
+                $body
+            },
+        ]
+    };
+}
+pub(super) use three;
 
 /// A kernel with its arguments.
 pub trait Task<V: Vector> {
@@ -278,6 +300,18 @@ mod x86 {
         }
     }
 
+    impl Avx512 {
+        /// The sum of the lower and the upper eight lanes.
+        #[inline(always)]
+        fn halves(self) -> Avx2 {
+            // SAFETY: values exist only inside `run`, which checked the processor.
+            unsafe {
+                let high = _mm512_extractf64x4_pd::<1>(_mm512_castps_pd(self.0));
+                Avx2(_mm256_add_ps(_mm512_castps512_ps256(self.0), _mm256_castpd_ps(high)))
+            }
+        }
+    }
+
     impl Vector for Avx512 {
         const LANES: usize = 16;
         const SET: InstructionSet = InstructionSet::Avx512;
@@ -327,15 +361,9 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn add_sums(to: *mut f32, of: [Self; 4]) {
-            let halves = of.map(|v| {
-                // SAFETY: inside `run`.
-                unsafe {
-                    let high = _mm512_extractf64x4_pd::<1>(_mm512_castps_pd(v.0));
-                    Avx2(_mm256_add_ps(_mm512_castps512_ps256(v.0), _mm256_castpd_ps(high)))
-                }
-            });
-            // SAFETY: `to` is valid for four values, as the caller promises.
-            unsafe { Avx2::add_sums(to, halves) }
+            let [a, b, c, d] = of;
+            // SAFETY: inside `run`; `to` is valid for four values, as the caller promises.
+            unsafe { Avx2::add_sums(to, [a.halves(), b.halves(), c.halves(), d.halves()]) }
         }
     }
 }

@@ -27,7 +27,7 @@ const MAX_DEPTH: usize = 12;
 const MAX_STEPS: usize = 200_000;
 
 /// Longer strings are no settings, and no names.
-const MAX_TEXT: usize = 1000;
+const MAX_TEXT: usize = 300;
 
 /// Longer lists are no settings (the loss of every epoch, say).
 const MAX_LIST: usize = 64;
@@ -53,10 +53,7 @@ pub fn state_dict(
         }
     }
     walk.leaves(pickle.root, String::new(), 0, &mut |name, value| {
-        if let Some(text) = setting(value) {
-            found.settings.insert(name, text);
-        }
-        Ok(())
+        keep_setting(&mut found, name, value, budget)
     })?;
     Ok(found)
 }
@@ -69,12 +66,9 @@ pub fn modules(
 ) -> Result<Tensors> {
     let mut walk = Walk { pickle, steps: MAX_STEPS };
     let mut found = Tensors::default();
-    walk.leaves(pickle.root, String::new(), 0, &mut |name, value| {
-        match value {
-            Value::Tensor(view) => insert(&mut found, name, view, storages, budget)?,
-            _ => drop(setting(value).map(|text| found.settings.insert(name, text))),
-        }
-        Ok(())
+    walk.leaves(pickle.root, String::new(), 0, &mut |name, value| match value {
+        Value::Tensor(view) => insert(&mut found, name, view, storages, budget),
+        _ => keep_setting(&mut found, name, value, budget),
     })?;
     if found.tensors.is_empty() {
         return Err(no_weights(pickle));
@@ -83,7 +77,7 @@ pub fn modules(
 }
 
 fn no_weights(pickle: &Pickle) -> Error {
-    let names: Vec<String> = pickle.children(pickle.root).into_iter().map(|c| c.0).collect();
+    let names: Vec<_> = pickle.children(pickle.root).into_iter().map(|child| child.0).collect();
     Error::new(
         ErrorKind::Format,
         format!(
@@ -112,13 +106,13 @@ impl Walk<'_> {
                 ),
             )
         })?;
-        match children.iter().find(|(name, _)| name.len() > MAX_TEXT) {
-            None => Ok(children),
-            Some((name, _)) => Err(Error::new(
+        if let Some((name, _)) = children.iter().find(|(name, _)| name.len() > MAX_TEXT) {
+            return Err(Error::new(
                 ErrorKind::Format,
                 format!("found a name of {} bytes, expected at most {MAX_TEXT}", name.len()),
-            )),
+            ));
         }
+        Ok(children.into_iter().map(|(name, child)| (name.into_owned(), child)).collect())
     }
 
     /// The dictionary that holds the weights: under one of the usual names, or itself, or the
@@ -186,14 +180,22 @@ impl Walk<'_> {
     }
 }
 
-fn setting(value: &Value) -> Option<String> {
-    match value {
-        Value::Bool(value) => Some(value.to_string()),
-        Value::Int(value) => Some(value.to_string()),
-        Value::Float(value) => Some(value.to_string()),
-        Value::Text(text) if text.len() <= MAX_TEXT => Some(text.clone()),
-        _ => None,
-    }
+fn keep_setting(
+    found: &mut Tensors,
+    name: String,
+    value: &Value,
+    budget: &mut Budget,
+) -> Result<()> {
+    let text = match value {
+        Value::Bool(value) => value.to_string(),
+        Value::Int(value) => value.to_string(),
+        Value::Float(value) => value.to_string(),
+        Value::Text(text) if text.len() <= MAX_TEXT => text.clone(),
+        _ => return Ok(()),
+    };
+    budget.spend(name.len() + text.len())?;
+    found.settings.insert(name, text);
+    Ok(())
 }
 
 fn insert(

@@ -9,20 +9,14 @@ use super::pickle::{Classes, Pickle, Storage, Value};
 use super::tensors::{Budget, Tensors};
 use crate::error::{Error, ErrorKind, Result};
 
-/// First bytes of a pickle of protocol 2.
-pub const MAGIC: &[u8] = b"\x80\x02";
+/// First byte of a pickle.
+pub const MAGIC: &[u8] = b"\x80";
 
 /// The number that the first of the pickles holds.
 const MAGIC_NUMBER: i128 = 0x1950_a86a_20f9_469c_fc6c;
 
-/// A storage's bytes start with the number of its values; the width of a value stands only where
-/// a tensor uses it.
-struct Sections<'a> {
-    rest: Cursor<'a>,
-    order: Vec<String>,
-    widths: HashMap<String, usize>,
-    storages: HashMap<String, &'a [u8]>,
-}
+/// Bytes of the storages, by key.
+struct Sections<'a>(HashMap<String, &'a [u8]>);
 
 /// Reads the file.
 pub fn read(file: &[u8]) -> Result<Tensors> {
@@ -43,10 +37,10 @@ pub fn read(file: &[u8]) -> Result<Tensors> {
         pickles.push(pickle);
     }
     let [_, _, machine, object, keys] = pickles.as_slice() else { return damaged() };
-    let is_big = |(name, id): &(String, _)| {
+    let is_big = machine.children(machine.root).iter().any(|(name, id)| {
         name == "little_endian" && matches!(machine.value(*id), Value::Bool(false))
-    };
-    if machine.children(machine.root).iter().any(is_big) {
+    });
+    if is_big {
         return Err(Error::new(
             ErrorKind::Unsupported,
             "this old file of torch.save was written on a big-endian machine: write it anew with \
@@ -59,16 +53,16 @@ pub fn read(file: &[u8]) -> Result<Tensors> {
             widths.insert(storage.key.clone(), storage.dtype.size());
         }
     }
-    let mut order = Vec::new();
+    let mut storages = HashMap::new();
     for (_, id) in keys.children(keys.root) {
-        match keys.value(id) {
-            Value::Text(key) => order.push(key.clone()),
-            _ => return damaged(),
-        }
+        let Value::Text(key) = keys.value(id) else { return damaged() };
+        // A number's width stands only where a tensor uses the storage.
+        let Some(&width) = widths.get(key) else { return damaged() };
+        let count = cursor.u64()?;
+        let bytes = cursor.counted(count.saturating_mul(width as u64))?;
+        storages.insert(key.clone(), bytes);
     }
-    let mut sections = Sections { rest: cursor, order, widths, storages: HashMap::new() };
-    sections.split()?;
-    checkpoint::state_dict(object, &mut sections, &mut Budget::new(file.len()))
+    checkpoint::state_dict(object, &mut Sections(storages), &mut Budget::new(file.len()))
 }
 
 fn damaged<T>() -> Result<T> {
@@ -79,21 +73,9 @@ fn damaged<T>() -> Result<T> {
     ))
 }
 
-impl Sections<'_> {
-    fn split(&mut self) -> Result<()> {
-        for key in std::mem::take(&mut self.order) {
-            let count = self.rest.u64()?;
-            let Some(&width) = self.widths.get(&key) else { return damaged() };
-            let bytes = self.rest.counted(count.saturating_mul(width as u64))?;
-            self.storages.insert(key, bytes);
-        }
-        Ok(())
-    }
-}
-
 impl Storages for Sections<'_> {
     fn bytes(&mut self, storage: &Storage, _: &mut Budget) -> Result<&[u8]> {
-        match self.storages.get(&storage.key) {
+        match self.0.get(&storage.key) {
             Some(bytes) => Ok(bytes),
             None => damaged(),
         }

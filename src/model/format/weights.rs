@@ -139,19 +139,20 @@ impl Weights {
         inputs: usize,
         outputs: usize,
     ) -> Result<Vec<Linear>> {
-        let layer = |index: usize| format!("{name}.{}", index * step);
+        let name_dot = format!("{name}.");
+        let mut numbers = self.between(&name_dot, ".weight");
+        numbers.extend(self.between(&name_dot, ".bias"));
+        let last = numbers.iter().filter_map(|number| number.parse().ok()).max().unwrap_or(0);
         let mut layers = Vec::new();
         let mut inputs = inputs;
-        loop {
-            let is_last = !self.has(&format!("{}.weight", layer(layers.len() + 1)));
-            let next =
-                self.linear(&layer(layers.len()), Some(inputs), is_last.then_some(outputs))?;
-            inputs = next.outputs;
-            layers.push(next);
-            if is_last {
-                return Ok(layers);
-            }
+        for number in (0..=last).step_by(step) {
+            let is_last = number + step > last;
+            let layer = format!("{name}.{number}");
+            let layer = self.linear(&layer, Some(inputs), is_last.then_some(outputs))?;
+            inputs = layer.outputs;
+            layers.push(layer);
         }
+        Ok(layers)
     }
 
     /// How many of `{name}.0.*`, `{name}.1.*`, … there are.

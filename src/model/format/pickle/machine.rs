@@ -1,135 +1,14 @@
-//! A pickle reader that knows tensors and plain containers, and runs nothing.
-//!
-//! A pickle is a program for a stack machine whose instructions `GLOBAL` and `REDUCE` import and
-//! call any Python function. Here they reach a fixed list of names, all of which only hold data;
-//! every other name is an error that says which it was.
+//! The stack machine whose program a pickle is.
 
 use std::collections::HashMap;
 
-use super::cursor::Cursor;
-use super::tensors::Dtype;
-use crate::error::{Error, ErrorKind, Result};
+use super::names::{Classes, Function, lookup};
+use super::{Id, MAX_KEY, MAX_RANK, Storage, Value, View, asks_for_code, damaged};
+use crate::error::Result;
+use crate::model::format::cursor::Cursor;
 
-/// More dimensions than any weight has.
-const MAX_RANK: usize = 8;
-
-/// Longer than any storage's key, a number in decimal digits.
-const MAX_KEY: usize = 64;
-
-/// A value's place in [`Pickle::values`]. Containers hold places, so values that the file shares
-/// cost nothing, and containers that hold themselves do no harm.
-pub type Id = usize;
-
-/// A pickled value.
-#[derive(Debug)]
-pub enum Value {
-    None,
-    Bool(bool),
-    Int(i128),
-    Float(f64),
-    Text(String),
-    Bytes,
-    /// Lists, tuples and sets.
-    List(Vec<Id>),
-    /// Dictionaries, and the attributes of TorchScript's modules.
-    Dict(Vec<(Id, Id)>),
-    Function(Function),
-    Storage(Box<Storage>),
-    Tensor(Box<View>),
-}
-
-/// A name that the file may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Function {
-    RebuildTensor,
-    RebuildParameter,
-    OrderedDict,
-    Encode,
-    Set,
-    Device,
-    /// `torch.Size`, and TorchScript's typed lists.
-    List,
-    RestoreTypeTag,
-    /// A class of TorchScript code, of which only the attributes are kept.
-    Module,
-    StorageClass(Dtype),
-}
-
-/// Bytes kept elsewhere in the file.
-#[derive(Clone, Debug)]
-pub struct Storage {
-    pub dtype: Dtype,
-    pub key: String,
-    /// Number of values.
-    pub count: usize,
-}
-
-/// A tensor as strides over a storage.
-#[derive(Debug)]
-pub struct View {
-    pub storage: Storage,
-    pub offset: usize,
-    pub shape: Vec<usize>,
-    pub strides: Vec<usize>,
-}
-
-/// A pickle that has been read.
-pub struct Pickle {
-    pub values: Vec<Value>,
-    pub root: Id,
-    /// Bytes it took; others may follow.
-    pub length: usize,
-}
-
-/// Whose classes a pickle may name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Classes {
-    None,
-    /// `__torch__.*`, whose code lies elsewhere in a TorchScript archive and is not read.
-    TorchScript,
-}
-
-impl Pickle {
-    /// Reads the pickle at the start of `bytes`.
-    pub fn read(bytes: &[u8], classes: Classes) -> Result<Self> {
-        let mut machine = Machine {
-            input: Cursor::new(bytes),
-            classes,
-            values: Vec::new(),
-            stack: Vec::new(),
-            marks: Vec::new(),
-            memo: HashMap::new(),
-        };
-        let root = machine.run().map_err(|error| {
-            error.within(format_args!("pickle, byte {}", machine.input.position()))
-        })?;
-        Ok(Self { values: machine.values, root, length: machine.input.position() })
-    }
-
-    pub fn value(&self, id: Id) -> &Value {
-        self.values.get(id).unwrap_or(&Value::None)
-    }
-
-    /// Named children of a container; lists count from 0.
-    pub fn children(&self, id: Id) -> Vec<(String, Id)> {
-        match self.value(id) {
-            Value::Dict(entries) => entries
-                .iter()
-                .filter_map(|&(key, value)| match self.value(key) {
-                    Value::Text(name) => Some((name.clone(), value)),
-                    Value::Int(index) => Some((index.to_string(), value)),
-                    _ => None,
-                })
-                .collect(),
-            Value::List(items) => {
-                items.iter().enumerate().map(|(index, &id)| (index.to_string(), id)).collect()
-            }
-            _ => Vec::new(),
-        }
-    }
-}
-
-struct Machine<'a> {
+/// Values made so far, and those in the hands of the program.
+pub struct Machine<'a> {
     input: Cursor<'a>,
     classes: Classes,
     values: Vec<Value>,
@@ -139,23 +18,28 @@ struct Machine<'a> {
     memo: HashMap<u64, Id>,
 }
 
-fn damaged<T>(what: impl Into<String>) -> Result<T> {
-    Err(Error::new(ErrorKind::Format, format!("{}: the file is damaged", what.into())))
-}
+impl<'a> Machine<'a> {
+    pub fn new(bytes: &'a [u8], classes: Classes) -> Self {
+        Self {
+            input: Cursor::new(bytes),
+            classes,
+            values: Vec::new(),
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: HashMap::new(),
+        }
+    }
 
-fn asks_for_code<T>(what: &str) -> Result<T> {
-    Err(Error::new(
-        ErrorKind::Format,
-        format!(
-            "the pickle asks for code ({what}), expected only tensors and plain containers: \
-             nothing of it is run; save the weights alone, \
-             torch.save(model.state_dict(), \"student.pt\"), and load that file"
-        ),
-    ))
-}
+    pub fn position(&self) -> usize {
+        self.input.position()
+    }
 
-impl Machine<'_> {
-    fn run(&mut self) -> Result<Id> {
+    pub fn into_values(self) -> Vec<Value> {
+        self.values
+    }
+
+    /// Runs the program to its end; the value it leaves.
+    pub fn run(&mut self) -> Result<Id> {
         loop {
             match self.input.byte()? {
                 b'.' => return self.pop(),
@@ -288,7 +172,7 @@ impl Machine<'_> {
             b'c' => {
                 let module = text(self.input.line()?)?;
                 let name = text(self.input.line()?)?;
-                let value = self.global(&module, &name)?;
+                let value = lookup(self.classes, &module, &name)?;
                 self.push(value);
             }
             0x93 => {
@@ -297,7 +181,7 @@ impl Machine<'_> {
                 else {
                     return damaged("a name in the pickle is not text");
                 };
-                let value = self.global(module, name)?;
+                let value = lookup(self.classes, module, name)?;
                 self.push(value);
             }
             // REDUCE, NEWOBJ, BUILD, BINPERSID
@@ -420,42 +304,6 @@ impl Machine<'_> {
         Ok(())
     }
 
-    fn global(&self, module: &str, name: &str) -> Result<Value> {
-        use Function::{
-            Device, Encode, List, Module, OrderedDict, RebuildParameter, RebuildTensor,
-            RestoreTypeTag, Set,
-        };
-        let function = match (module, name) {
-            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => RebuildTensor,
-            ("torch._utils", "_rebuild_parameter") => RebuildParameter,
-            ("collections", "OrderedDict") => OrderedDict,
-            // How protocol 2 writes bytes.
-            ("_codecs", "encode") => Encode,
-            ("builtins" | "__builtin__", "set" | "frozenset") => Set,
-            ("torch", "device") => Device,
-            ("torch", "Size") => List,
-            (
-                "torch.jit._pickle",
-                "build_intlist" | "build_doublelist" | "build_boollist" | "build_tensorlist",
-            ) => List,
-            ("torch.jit._pickle", "restore_type_tag") => RestoreTypeTag,
-            ("torch", _) if storage_class(name).is_some() => {
-                storage_class(name).map_or(List, Function::StorageClass)
-            }
-            ("torch", _) if is_dtype(name) => {
-                return Ok(Value::Text(format!("torch.{name}")));
-            }
-            ("__torch__", _) if self.classes == Classes::TorchScript => Module,
-            (module, _)
-                if self.classes == Classes::TorchScript && module.starts_with("__torch__.") =>
-            {
-                Module
-            }
-            _ => return asks_for_code(&format!("{module}.{name}")),
-        };
-        Ok(Value::Function(function))
-    }
-
     fn reduce(&mut self) -> Result<()> {
         let arguments = self.pop()?;
         let function = self.pop()?;
@@ -566,27 +414,4 @@ fn pairs(items: &[Id]) -> Result<Vec<(Id, Id)>> {
         return damaged("found a dictionary with a key that has no value");
     }
     Ok(pairs.map(|pair| (pair[0], pair[1])).collect())
-}
-
-fn storage_class(name: &str) -> Option<Dtype> {
-    Some(match name {
-        "DoubleStorage" => Dtype::F64,
-        "FloatStorage" => Dtype::F32,
-        "HalfStorage" => Dtype::F16,
-        "BFloat16Storage" => Dtype::Bf16,
-        "LongStorage" => Dtype::I64,
-        "IntStorage" => Dtype::I32,
-        "ShortStorage" => Dtype::I16,
-        "CharStorage" => Dtype::I8,
-        "ByteStorage" | "BoolStorage" => Dtype::U8,
-        _ => return None,
-    })
-}
-
-fn is_dtype(name: &str) -> bool {
-    let kinds = ["float", "int", "uint", "bfloat", "complex"];
-    name == "bool"
-        || kinds
-            .iter()
-            .any(|kind| name.strip_prefix(kind).is_some_and(|width| width.parse::<u8>().is_ok()))
 }

@@ -1,0 +1,141 @@
+//! Forces and virials against differences of energies, in float64 with exact filters.
+
+mod reference;
+
+use mlff_student::engine::{Calculator, Structure};
+use mlff_student::neighbors::neighborhood;
+
+type Matrix = [[f64; 3]; 3];
+
+/// Step of the differences (Å, and strain).
+const STEP: f64 = 3e-5;
+
+/// No pair may be this close to the cutoff (Å): the students jump there, and a strain moves a pair
+/// at 5 Å five times as far as a step.
+const GAP: f64 = 12.0 * STEP;
+
+#[derive(Clone)]
+struct Atoms {
+    species: Vec<i32>,
+    positions: Vec<[f64; 3]>,
+    cell: Option<Matrix>,
+    periodic: [bool; 3],
+}
+
+impl Atoms {
+    fn structure(&self) -> Structure<'_> {
+        Structure {
+            species: &self.species,
+            positions: &self.positions,
+            cell: self.cell,
+            periodic: self.periodic,
+        }
+    }
+
+    fn pairs(&self, cutoff: f64) -> usize {
+        let list = neighborhood(&self.positions, self.cell, self.periodic, cutoff).unwrap();
+        list.neighbors.len()
+    }
+
+    /// Deformed by 1 + ε.
+    fn strained(&self, row: usize, col: usize, strain: f64) -> Self {
+        let mut matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+        matrix[row][col] += 0.5 * strain;
+        matrix[col][row] += 0.5 * strain;
+        let deform =
+            |r: [f64; 3]| matrix.map(|m: [f64; 3]| m[0] * r[0] + m[1] * r[1] + m[2] * r[2]);
+        let mut strained = self.clone();
+        strained.positions.iter_mut().for_each(|r| *r = deform(*r));
+        strained.cell = self.cell.map(|cell| cell.map(deform));
+        strained
+    }
+}
+
+fn energy(calculator: &mut Calculator, atoms: &Atoms) -> f64 {
+    calculator.compute_structure(&atoms.structure()).unwrap().energy
+}
+
+/// Random atoms at least 0.9 Å apart, images included, with no pair near the cutoff.
+fn random(rng: &mut fastrand::Rng, cell: Matrix, periodic: [bool; 3], atoms: usize) -> Atoms {
+    for _ in 0..10_000 {
+        let mut found = Atoms { species: vec![], positions: vec![], cell: Some(cell), periodic };
+        while found.positions.len() < atoms {
+            let s: [f64; 3] = std::array::from_fn(|_| 1.5 * rng.f64() - 0.25);
+            found.species.push([1, 6, 7, 8][rng.usize(..4)]);
+            found.positions.push(std::array::from_fn(|x| (0..3).map(|k| s[k] * cell[k][x]).sum()));
+            if found.pairs(0.9) > 0 {
+                found.species.pop();
+                found.positions.pop();
+            }
+        }
+        if found.pairs(5.0 - GAP) == found.pairs(5.0 + GAP) {
+            return found;
+        }
+    }
+    panic!("every random structure has a pair near the cutoff");
+}
+
+fn check(model: &str, atoms: &Atoms) {
+    let mut calculator = reference::oracle(&reference::model(model));
+    let results = calculator.compute_structure(&atoms.structure()).unwrap().clone();
+    let largest = results.forces.iter().flatten().fold(1.0_f64, |size, f| size.max(f.abs()));
+    for i in 0..atoms.positions.len() {
+        for x in 0..3 {
+            let mut moved = [atoms.clone(), atoms.clone()];
+            moved[0].positions[i][x] += STEP;
+            moved[1].positions[i][x] -= STEP;
+            let [above, below] = moved.each_ref().map(|atoms| energy(&mut calculator, atoms));
+            let difference = results.forces[i][x] + (above - below) / (2.0 * STEP);
+            assert!(
+                difference.abs() <= 1e-6 * largest,
+                "{model}: force {x} on atom {i} of {:?} is off by {difference:e} eV/Å",
+                atoms.positions
+            );
+        }
+    }
+    let size = results.virial.iter().fold(1.0_f64, |size, x| size.max(x.abs()));
+    for (row, col) in [(0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)] {
+        let [above, below] =
+            [STEP, -STEP].map(|e| energy(&mut calculator, &atoms.strained(row, col, e)));
+        let virial = 0.5 * (results.virial[3 * row + col] + results.virial[3 * col + row]);
+        let difference = virial + (above - below) / (2.0 * STEP);
+        assert!(
+            difference.abs() <= 1e-6 * size,
+            "{model}: virial {row}{col} of {:?} is off by {difference:e} eV",
+            atoms.positions
+        );
+    }
+}
+
+const TRICLINIC: Matrix = [[3.1, 0.2, -0.3], [0.9, 3.4, 0.4], [-0.7, 0.8, 2.9]];
+const LARGE: Matrix = [[6.2, 0.0, 0.0], [1.8, 5.9, 0.0], [-1.1, 0.9, 6.5]];
+
+#[test]
+fn forces_and_virials_are_slopes_in_molecules() {
+    let mut rng = fastrand::Rng::with_seed(11);
+    for model in ["student-427k.pt", "student-77k.onnx", "student-21k.onnx", "painn-64-gaussian.pt"]
+    {
+        check(model, &random(&mut rng, TRICLINIC, [false; 3], 4));
+    }
+}
+
+#[test]
+fn forces_and_virials_are_slopes_in_small_triclinic_cells() {
+    let mut rng = fastrand::Rng::with_seed(12);
+    for model in ["student-21k.onnx", "painn-32-bessel.pt"] {
+        for atoms in [1, 3] {
+            check(model, &random(&mut rng, TRICLINIC, [true; 3], atoms));
+        }
+    }
+}
+
+#[test]
+fn forces_and_virials_are_slopes_in_slabs_wires_and_larger_cells() {
+    let mut rng = fastrand::Rng::with_seed(13);
+    for model in ["student-21k.onnx", "painn-32-bessel.pt"] {
+        for periodic in [[true, true, false], [false, false, true], [false, true, true]] {
+            check(model, &random(&mut rng, TRICLINIC, periodic, 3));
+        }
+        check(model, &random(&mut rng, LARGE, [true; 3], 6));
+    }
+}
