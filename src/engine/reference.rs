@@ -11,6 +11,7 @@ use std::time::Instant;
 use super::table::FilterTable;
 use super::{Engine, Exchange, FilterMode, Results, Rows, Seconds, Topology, pair};
 use crate::error::Result;
+use crate::memory::ask_for;
 use crate::model::filter::{silu, silu_slope};
 use crate::model::{Linear, Mlp, Model, Update};
 
@@ -422,9 +423,7 @@ impl Engine for Reference {
         let owned = self.topology.owned;
         let total = owned + self.topology.ghosts;
         // Everything below allocates as it goes, so whether all of it fits is asked once, here.
-        let mut room: Vec<u8> = Vec::new();
-        room.try_reserve_exact(self.most_memory())?;
-        drop(std::hint::black_box(room));
+        ask_for(self.most_memory())?;
         let pairs = self.pairs(positions)?;
 
         let mut now = Features { s: vec![0.0; total * h], v: vec![0.0; total * 3 * h] };
