@@ -38,11 +38,14 @@ struct Tolerance {
     force: f64,
     /// Relative to the largest component.
     strain: f64,
+    /// eV, for a pair just inside the cutoff, where next to nothing is left to be relative to.
+    strain_floor: f64,
 }
 
 const DOUBLE: Tolerance =
-    Tolerance { energy: 1e-9, atomic_energy: 1e-9, force: 1e-8, strain: 1e-8 };
-const MIXED: Tolerance = Tolerance { energy: 5e-6, atomic_energy: 2e-5, force: 2e-4, strain: 1e-4 };
+    Tolerance { energy: 1e-9, atomic_energy: 1e-9, force: 1e-8, strain: 1e-8, strain_floor: 1e-9 };
+const MIXED: Tolerance =
+    Tolerance { energy: 5e-6, atomic_energy: 2e-5, force: 2e-4, strain: 1e-4, strain_floor: 1e-7 };
 
 fn assert_close(what: &str, found: f64, expected: f64, tolerance: f64) {
     let difference = (found - expected).abs();
@@ -92,7 +95,12 @@ fn check(calculator: &mut Calculator, file: &str, case: &Case, tolerance: &Toler
         for (row, col) in (0..9).map(|k| (k / 3, k % 3)) {
             let found = -0.5 * (results.virial[3 * row + col] + results.virial[3 * col + row]);
             let what = format!("{what}, strain derivative {row}{col}");
-            assert_close(&what, found, expected[row][col], tolerance.strain * size + 1e-9);
+            assert_close(
+                &what,
+                found,
+                expected[row][col],
+                tolerance.strain * size + tolerance.strain_floor,
+            );
         }
     }
 }
