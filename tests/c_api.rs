@@ -151,9 +151,9 @@ fn the_md_example_starts_at_the_energy_of_the_water_example_and_conserves_it() {
     }
 }
 
-/// Slow, and not everywhere installed: `cargo test --test c_api -- --ignored`.
+/// Not installed everywhere: `cargo test --test c_api -- --ignored`.
 #[test]
-#[ignore = "needs valgrind, takes a minute"]
+#[ignore = "needs valgrind"]
 fn valgrind_finds_nothing_in_the_c_programs() {
     let Some(valgrind) = tool("valgrind", "apt-get install valgrind") else { return };
     let dir = tempfile::tempdir().unwrap();
