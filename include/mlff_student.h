@@ -1,119 +1,762 @@
-/* CONTRACT DRAFT - the generated header replaces this file. Symbols, fields and semantics are fixed. */
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Generated from src/c_api by `MLFF_UPDATE_HEADER=1 cargo test --test header`: edit there. */
+
+/**
+ * Distilled machine-learned force fields: energies, forces and virials for molecular dynamics.
+ *
+ *     mlff_model *model = NULL;
+ *     mlff_calculator *calculator = NULL;
+ *     if (mlff_model_load("water.safetensors", &model) != MLFF_OK ||
+ *         mlff_calculator_new(model, NULL, &calculator) != MLFF_OK) {
+ *         fprintf(stderr, "%s\n", mlff_last_error());
+ *         return 1;
+ *     }
+ *     mlff_model_free(model);
+ *     mlff_results results = {0};
+ *     results.struct_size = sizeof results;
+ *     results.forces = forces;
+ *     ... at every rebuild of the neighbor list:
+ *     mlff_calculator_set_topology(calculator, &topology);
+ *     ... at every step:
+ *     mlff_calculator_compute(calculator, positions, exchange, user, &results);
+ *     ... or, without a neighbor list:
+ *     mlff_calculator_compute_structure(calculator, &structure, &results);
+ *     mlff_calculator_free(calculator);
+ *
+ * Units: angstrom, electronvolt, eV/Å; virials in eV, positive where the system pushes outward;
+ * stress in eV/Å³, positive for tension. Matrices are stored row by row, positions as x y z of one
+ * atom after the other. Atoms are numbered from 0. Strings are UTF-8, file names as the system has
+ * them.
+ *
+ * Errors: fallible functions return an mlff_status; mlff_last_error() says what was expected, what
+ * was found and what to do. Outputs are untouched on error and the handles stay usable, except
+ * after MLFF_ERROR_INTERNAL, a bug. No function ends the process, prints, or lets a C++ exception
+ * or a Rust panic through.
+ *
+ * Structs: zero-fill them and set struct_size = sizeof(the struct). Later versions add fields at
+ * the end, for which zero means what the version before did. A struct longer than the library
+ * knows is accepted if the excess is zero. Fields named reserved must be 0.
+ *
+ * Ownership: the caller owns what mlff_model_load() and mlff_calculator_new() give and frees it
+ * with the matching function. Nothing else is to be freed, and no pointer that the caller passes
+ * is kept after a call returns.
+ *
+ * Threads: a model may be used by any number of threads, a calculator by one at a time.
+ */
+
 #ifndef MLFF_STUDENT_H
 #define MLFF_STUDENT_H
+
 #include <stdint.h>
+
+/**
+ * The header's version: major << 16 | minor << 8 | patch. Compare its major part, the upper 16
+ * bits, with mlff_abi_version().
+ *
+ * @since 0.1.0
+ */
+#define MLFF_ABI_VERSION (1 << 8)
+
+/**
+ * Success. @since 0.1.0
+ */
+#define MLFF_OK 0
+
+/**
+ * An argument is out of range, null or inconsistent with another. @since 0.1.0
+ */
+#define MLFF_ERROR_INVALID_ARGUMENT 1
+
+/**
+ * A file could not be read. @since 0.1.0
+ */
+#define MLFF_ERROR_IO 2
+
+/**
+ * A file was read but is not a model that this version understands. @since 0.1.0
+ */
+#define MLFF_ERROR_FORMAT 3
+
+/**
+ * This build, processor or model cannot do what was asked. @since 0.1.0
+ */
+#define MLFF_ERROR_UNSUPPORTED 4
+
+/**
+ * The model does not know a chemical element. @since 0.1.0
+ */
+#define MLFF_ERROR_SPECIES 5
+
+/**
+ * NaN, infinity, atoms at one place, a degenerate cell. @since 0.1.0
+ */
+#define MLFF_ERROR_NUMERIC 6
+
+/**
+ * Memory ran out; the handles are still usable. @since 0.1.0
+ */
+#define MLFF_ERROR_MEMORY 7
+
+/**
+ * An exchange callback returned something other than 0. @since 0.1.0
+ */
+#define MLFF_ERROR_CALLBACK 8
+
+/**
+ * Calls in the wrong order, or a calculator used by two calls at a time. @since 0.1.0
+ */
+#define MLFF_ERROR_STATE 9
+
+/**
+ * A bug in this library. The calculator of the call cannot be used any more, only freed.
+ * @since 0.1.0
+ */
+#define MLFF_ERROR_INTERNAL 10
+
+/**
+ * There is no such device. @since 0.1.0
+ */
+#define MLFF_ERROR_NO_DEVICE 11
+
+/**
+ * A device stopped working during a call. @since 0.1.0
+ */
+#define MLFF_ERROR_DEVICE_LOST 12
+
+/**
+ * The architecture of the students published in 2025: not invariant under rotation, not
+ * continuous at the cutoff. @since 0.1.0
+ */
+#define MLFF_ARCHITECTURE_PUBLISHED 1
+
+/**
+ * PaiNN (arXiv 2102.03150). @since 0.1.0
+ */
+#define MLFF_ARCHITECTURE_PAINN 2
+
+/**
+ * The processor. @since 0.1.0
+ */
+#define MLFF_DEVICE_CPU 0
+
+/**
+ * An NVIDIA GPU. @since 0.1.0
+ */
+#define MLFF_DEVICE_CUDA 1
+
+/**
+ * Features and filters in float32; positions, distances, energies and virial sums in float64.
+ * @since 0.1.0
+ */
+#define MLFF_PRECISION_MIXED 0
+
+/**
+ * All in float64: slow, for checking. @since 0.1.0
+ */
+#define MLFF_PRECISION_DOUBLE 1
+
+/**
+ * Filters interpolated in a table. @since 0.1.0
+ */
+#define MLFF_FILTER_TABLE 0
+
+/**
+ * Filters computed anew for every pair: slow, for checking. @since 0.1.0
+ */
+#define MLFF_FILTER_EXACT 1
+
+/**
+ * The widest instructions that this processor has. @since 0.1.0
+ */
+#define MLFF_ISA_BEST 0
+
+/**
+ * Instructions that every processor has. @since 0.1.0
+ */
+#define MLFF_ISA_PORTABLE 1
+
+/**
+ * AVX2 with FMA. @since 0.1.0
+ */
+#define MLFF_ISA_AVX2 2
+
+/**
+ * AVX-512 F. @since 0.1.0
+ */
+#define MLFF_ISA_AVX512 3
+
+/**
+ * Evaluates one model on one device; holds its workspace.
+ *
+ * Made by mlff_calculator_new(), freed by mlff_calculator_free(). One call at a time: a second
+ * one, from another thread or from within an exchange callback, gets MLFF_ERROR_STATE. Make one
+ * for each thread that calls.
+ *
+ * @since 0.1.0
+ */
+typedef struct mlff_calculator mlff_calculator;
+
+/**
+ * A student: architecture and weights. Immutable; any number of threads may use one at a time.
+ *
+ * Made by mlff_model_load(), freed by mlff_model_free(). Calculators keep what they need of it,
+ * so the model and its calculators may be freed in any order.
+ *
+ * @since 0.1.0
+ */
+typedef struct mlff_model mlff_model;
+
+/**
+ * Outcome of a call: MLFF_OK or one of MLFF_ERROR_*. Numbers are never used again for another
+ * meaning; later versions may add some.
+ *
+ * @since 0.1.0
+ */
+typedef int32_t mlff_status;
+
+/**
+ * What a model is. Set struct_size, then call mlff_model_get_info().
+ *
+ * @since 0.1.0
+ */
+typedef struct mlff_model_info {
+    /**
+     * In: sizeof(mlff_model_info).
+     */
+    uint32_t struct_size;
+    /**
+     * MLFF_ARCHITECTURE_*.
+     */
+    int32_t architecture;
+    /**
+     * Channels of each atom's features.
+     */
+    uint32_t hidden;
+    /**
+     * Message-passing blocks.
+     */
+    uint32_t blocks;
+    /**
+     * Radial basis functions.
+     */
+    uint32_t basis;
+    /**
+     * Elements, see mlff_model_get_species().
+     */
+    uint32_t species_count;
+    /**
+     * Trainable parameters.
+     */
+    uint64_t parameters;
+    /**
+     * Pairs up to this distance interact (Å).
+     */
+    double cutoff;
+    /**
+     * 0 or 1: whether the architecture makes the energy independent of orientation.
+     */
+    int32_t rotation_invariant;
+    /**
+     * 0 or 1: whether the architecture makes the energy continuous where pairs cross the cutoff.
+     */
+    int32_t continuous_at_cutoff;
+} mlff_model_info;
+
+/**
+ * How a calculator evaluates its model. Zero-filled but for struct_size: the defaults.
+ *
+ * @since 0.1.0
+ */
+typedef struct mlff_options {
+    /**
+     * sizeof(mlff_options).
+     */
+    uint32_t struct_size;
+    /**
+     * MLFF_DEVICE_*.
+     */
+    int32_t device;
+    /**
+     * Which of several devices of this kind; 0 for the processor.
+     */
+    int32_t device_index;
+    /**
+     * MLFF_PRECISION_*.
+     */
+    int32_t precision;
+    /**
+     * MLFF_FILTER_*.
+     */
+    int32_t filter;
+    /**
+     * Threads; 0 means 1, which suits one process for each core.
+     */
+    uint32_t threads;
+    /**
+     * MLFF_ISA_*; other than MLFF_ISA_BEST for tests. Ignored with MLFF_PRECISION_DOUBLE.
+     */
+    int32_t instruction_set;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+} mlff_options;
+
+/**
+ * What a calculator uses. Set struct_size, then call mlff_calculator_get_info().
+ *
+ * @since 0.1.0
+ */
+typedef struct mlff_calculator_info {
+    /**
+     * In: sizeof(mlff_calculator_info).
+     */
+    uint32_t struct_size;
+    /**
+     * MLFF_ISA_* in use; 0 with MLFF_PRECISION_DOUBLE.
+     */
+    int32_t instruction_set;
+    /**
+     * Bytes allocated by this calculator, without the model.
+     */
+    uint64_t memory;
+    /**
+     * Threads.
+     */
+    uint32_t threads;
+    /**
+     * How often each mlff_calculator_compute() calls its exchange callback, if it needs one.
+     */
+    uint32_t exchanges;
+    /**
+     * Wall time since the calculator was made (s) in: topology, pairs (distances), messages (pair
+     * kernels), atoms (dense layers), exchange (callbacks), rest.
+     */
+    double seconds[6];
+} mlff_calculator_info;
+
+/**
+ * A full neighbor list: for each owned atom all atoms within `list_cutoff`, each pair in both
+ * atoms' lists, an atom's own periodic images included.
+ *
+ * Owned atoms are those whose energy this process computes, numbered from 0. Ghosts are copies of
+ * atoms, periodic images or atoms of other processes, numbered after the owned ones.
+ *
+ * Everything is copied: nothing is borrowed after mlff_calculator_set_topology() returns.
+ *
+ * @since 0.1.0
+ */
+typedef struct mlff_topology {
+    /**
+     * sizeof(mlff_topology).
+     */
+    uint32_t struct_size;
+    /**
+     * Owned atoms (LAMMPS: nlocal). 0 is normal for a process among several.
+     */
+    int32_t owned;
+    /**
+     * Ghosts (LAMMPS: nghost).
+     */
+    int32_t ghosts;
+    /**
+     * Entries of `ilist` (LAMMPS: inum).
+     */
+    int32_t centers;
+    /**
+     * Atomic numbers, owned + ghosts entries; 0 or less: not part of this model. May be NULL
+     * without atoms, as may all arrays.
+     */
+    const int32_t *species;
+    /**
+     * Which owned atoms have a list, `centers` entries; NULL: atoms 0 to centers - 1. Must hold
+     * every owned atom that is part of the model.
+     */
+    const int32_t *ilist;
+    /**
+     * Lengths of the lists, indexed by ATOM, as in LAMMPS; read only at atoms in `ilist`.
+     */
+    const int32_t *numneigh;
+    /**
+     * The lists: indices of owned atoms and ghosts, indexed by ATOM, as in LAMMPS; read only at
+     * atoms in `ilist`.
+     */
+    const int32_t *const *firstneigh;
+    /**
+     * For each ghost the owned atom it is a copy of, or -1 if that belongs to another process;
+     * NULL: all ghosts belong to other processes. Where no ghost does, no exchange is needed.
+     */
+    const int32_t *owner;
+    /**
+     * The distance up to which the list and the ghosts are complete (Å); at least the model's
+     * cutoff. May be larger: pairs beyond the model's cutoff are skipped at every step.
+     */
+    double list_cutoff;
+    /**
+     * Bits of a list's entry that are its index (LAMMPS: NEIGHMASK); 0: all.
+     */
+    uint32_t neighbor_mask;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+} mlff_topology;
+
+/**
+ * Copies rows of atoms' features to their ghosts in other processes (LAMMPS: forward_comm).
+ *
+ * Called on the thread that called mlff_calculator_compute(), mlff_calculator_info.exchanges times
+ * per compute on every process, also on one without atoms: it may hold collective communication.
+ * After an error a process makes no further calls, and others may be waiting for it: end the run
+ * (MPI_Abort). The callback must not use the calculator that calls it, and must not be left by a
+ * C++ exception or longjmp: catch, return non-zero, rethrow after the call.
+ *
+ * @param user what the caller gave to mlff_calculator_compute()
+ * @param rows owned + ghosts rows of row_bytes bytes, in the order of the topology, without gaps,
+ *     at an address that is a multiple of 8; on entry the owned atoms' rows are filled, on return
+ *     every ghost's row must equal its owner's, bit by bit. Valid during the call
+ * @param row_bytes a multiple of 8; differs from call to call, equal on all processes whose
+ *     calculators have the same model and options
+ * @return 0, or anything else to make the compute end with MLFF_ERROR_CALLBACK
+ *
+ * @since 0.1.0
+ */
+typedef int32_t (*mlff_exchange_fn)(void *user, void *rows, uint32_t row_bytes);
+
+/**
+ * What a computation gives. Zero-fill it, set struct_size and the pointers to what is wanted. On
+ * error nothing is written. Ready to be used again for the next call.
+ *
+ * @since 0.1.0
+ */
+typedef struct mlff_results {
+    /**
+     * In: sizeof(mlff_results).
+     */
+    uint32_t struct_size;
+    /**
+     * In: 0.
+     */
+    uint32_t reserved;
+    /**
+     * Out: sum of the owned atoms' energies (eV).
+     */
+    double energy;
+    /**
+     * Out: -sum of r (x) dE/dr over pairs of owned atoms (eV), row by row; positive pushes
+     * outward, as in LAMMPS. Its symmetric part is -dE/dstrain. With several processes, the sum
+     * over them is the system's.
+     */
+    double virial[9];
+    /**
+     * Out: stress of a structure that is periodic in three directions (eV/Å³), row by row,
+     * symmetric, positive = tension: dE/dstrain / volume. Zeros otherwise, and always from
+     * mlff_calculator_compute(), which knows no volume.
+     */
+    double stress[9];
+    /**
+     * In: NULL, or room for the energy of each owned atom (eV).
+     */
+    double *atomic_energies;
+    /**
+     * In: NULL, or room for the force on each owned atom, -dE/dr, x y z (eV/Å); assigned, not
+     * added.
+     */
+    double *forces;
+    /**
+     * In: NULL, or room for each owned atom's part of the virial, 9 values each (eV): half of each
+     * of its pairs, so that the sum over all atoms of all processes is the virial.
+     */
+    double *atomic_virials;
+} mlff_results;
+
+/**
+ * Atoms, and a cell where they repeat.
+ *
+ * @since 0.1.0
+ */
+typedef struct mlff_structure {
+    /**
+     * sizeof(mlff_structure).
+     */
+    uint32_t struct_size;
+    /**
+     * Number of atoms.
+     */
+    int32_t atoms;
+    /**
+     * Atomic number of each atom; the model must know all of them.
+     */
+    const int32_t *species;
+    /**
+     * Positions, x y z of each atom, inside the cell or not (Å).
+     */
+    const double *positions;
+    /**
+     * Lattice vectors, 9 values, one vector per row (Å); may be NULL where nothing repeats. Any
+     * right-handed triclinic cell, smaller than the cutoff or not.
+     */
+    const double *cell;
+    /**
+     * 0 or 1 for each lattice vector: whether the structure repeats along it.
+     */
+    int32_t periodic[3];
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+} mlff_structure;
+
 #ifdef __cplusplus
 extern "C" {
-#endif
+#endif // __cplusplus
 
-#define MLFF_ABI_VERSION 0x00000100u   /* major << 16 | minor << 8 | patch:  0.1.0 */
+/**
+ * The MLFF_ABI_VERSION that the loaded library was built with. Its major part must equal the
+ * header's, its minor part must not be smaller.
+ *
+ * Thread-safe; cannot fail.
+ *
+ * @since 0.1.0
+ */
+uint32_t mlff_abi_version(void);
 
-typedef int32_t mlff_status;
-enum { MLFF_OK = 0, MLFF_ERROR_INVALID_ARGUMENT = 1, MLFF_ERROR_IO = 2, MLFF_ERROR_FORMAT = 3, MLFF_ERROR_UNSUPPORTED = 4,
-       MLFF_ERROR_SPECIES = 5, MLFF_ERROR_NUMERIC = 6, MLFF_ERROR_MEMORY = 7, MLFF_ERROR_CALLBACK = 8, MLFF_ERROR_STATE = 9,
-       MLFF_ERROR_INTERNAL = 10 /* a panic */, MLFF_ERROR_NO_DEVICE = 11, MLFF_ERROR_DEVICE_LOST = 12 };
-enum { MLFF_DEVICE_CPU = 0, MLFF_DEVICE_CUDA = 1 };            /* int32_t fields */
-enum { MLFF_PRECISION_MIXED = 0, MLFF_PRECISION_DOUBLE = 1 };
-enum { MLFF_FILTER_TABLE = 0, MLFF_FILTER_EXACT = 1 };
-enum { MLFF_ISA_BEST = 0, MLFF_ISA_PORTABLE = 1, MLFF_ISA_AVX2 = 2, MLFF_ISA_AVX512 = 3 };
-enum { MLFF_ARCHITECTURE_PUBLISHED = 1, MLFF_ARCHITECTURE_PAINN = 2 };
+/**
+ * The loaded library's version as text, for example "0.1.0".
+ *
+ * Thread-safe; cannot fail.
+ *
+ * @return a string that lives as long as the process; do not free it
+ *
+ * @since 0.1.0
+ */
+const char *mlff_version(void);
 
-typedef struct mlff_model mlff_model;            /* immutable, shareable between threads; calculators keep it alive */
-typedef struct mlff_calculator mlff_calculator;  /* workspace on one device, one per thread */
+/**
+ * What went wrong in this thread's last failing call: what was expected, what was found, what to
+ * do. UTF-8. Successful calls and the free functions do not change it.
+ *
+ * Thread-safe: each thread has its own; cannot fail.
+ *
+ * @return a string of at most 4095 bytes, "" before any failure, never NULL; it belongs to the
+ *     library and is valid until this thread's next failing call or its end: copy it to keep it
+ *
+ * @since 0.1.0
+ */
+const char *mlff_last_error(void);
 
-uint32_t    mlff_abi_version(void);
-const char *mlff_version(void);                  /* "0.1.0", static */
-const char *mlff_last_error(void);               /* this thread's last failing call; "" before any; never NULL */
-const char *mlff_status_name(mlff_status status);/* "MLFF_ERROR_IO", static */
+/**
+ * The name of a status, for example "MLFF_ERROR_IO".
+ *
+ * Thread-safe; cannot fail.
+ *
+ * @param status any number
+ * @return a string that lives as long as the process; "unknown mlff_status" for other numbers
+ *
+ * @since 0.1.0
+ */
+const char *mlff_status_name(mlff_status status);
 
-mlff_status mlff_model_load(const char *path, mlff_model **model);
-void        mlff_model_free(mlff_model *model);
+/**
+ * Loads a student from a file: safetensors, a PyTorch checkpoint, ONNX or TorchScript. No code
+ * from the file is run, and the file is not needed afterwards.
+ *
+ * Thread-safe.
+ *
+ * @param path the file's name, zero-terminated, as the operating system has it
+ * @param model out: the new model; the caller owns it and frees it with mlff_model_free().
+ *     Untouched on error
+ * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT (a null pointer), MLFF_ERROR_IO, MLFF_ERROR_FORMAT,
+ *     MLFF_ERROR_UNSUPPORTED or MLFF_ERROR_MEMORY
+ *
+ * @since 0.1.0
+ */
+mlff_status mlff_model_load(const char *path, struct mlff_model **model);
 
-typedef struct mlff_model_info {   /* out; caller sets struct_size */
-  uint32_t struct_size;
-  int32_t  architecture;           /* MLFF_ARCHITECTURE_* */
-  uint32_t hidden;
-  uint32_t blocks;
-  uint32_t basis;
-  uint32_t species_count;
-  uint64_t parameters;
-  double   cutoff;                 /* A */
-  int32_t  rotation_invariant;     /* 0 or 1: property of the architecture */
-  int32_t  continuous_at_cutoff;   /* 0 or 1 */
-} mlff_model_info;
-mlff_status mlff_model_get_info(const mlff_model *model, mlff_model_info *info);
-/* atomic numbers the model knows, ascending; writes at most capacity; *count = how many there are. species may be NULL if capacity 0 */
-mlff_status mlff_model_get_species(const mlff_model *model, uint32_t capacity, int32_t *species, uint32_t *count);
-/* atomic number for a chemical symbol ("O" -> 8); MLFF_ERROR_SPECIES if it is no element, or the model lacks it */
-mlff_status mlff_model_find_species(const mlff_model *model, const char *symbol, int32_t *atomic_number);
+/**
+ * Frees a model. Its calculators stay usable. NULL is allowed.
+ *
+ * Not to be called while another thread uses this handle; does not change mlff_last_error().
+ *
+ * @param model the caller's model, not to be used afterwards; or NULL
+ *
+ * @since 0.1.0
+ */
+void mlff_model_free(struct mlff_model *model);
 
-typedef struct mlff_options {      /* zero-filled but for struct_size = defaults; NULL = defaults */
-  uint32_t struct_size;
-  int32_t  device;
-  int32_t  device_index;
-  int32_t  precision;
-  int32_t  filter;
-  uint32_t threads;                /* 0 = 1 thread */
-  int32_t  instruction_set;
-  uint32_t reserved;               /* must be 0 */
-} mlff_options;
-mlff_status mlff_calculator_new(const mlff_model *model, const mlff_options *options, mlff_calculator **calculator);
-void        mlff_calculator_free(mlff_calculator *calculator);
+/**
+ * Describes a model.
+ *
+ * Thread-safe.
+ *
+ * @param model borrowed for the call
+ * @param info in: struct_size; out: the rest, untouched on error
+ * @return MLFF_OK or MLFF_ERROR_INVALID_ARGUMENT
+ *
+ * @since 0.1.0
+ */
+mlff_status mlff_model_get_info(const struct mlff_model *model, struct mlff_model_info *info);
 
-typedef struct mlff_calculator_info {  /* out */
-  uint32_t struct_size;
-  int32_t  instruction_set;        /* in use; 0 for precision double */
-  uint64_t memory;                 /* bytes allocated by this calculator */
-  uint32_t threads;
-  uint32_t exchanges;              /* exchange callbacks per compute */
-  double   seconds[6];             /* spent since creation in: topology, pairs (distances), messages (pair kernels), atoms (dense layers), exchange, rest */
-} mlff_calculator_info;
-mlff_status mlff_calculator_get_info(const mlff_calculator *calculator, mlff_calculator_info *info);
+/**
+ * Lists the elements that a model knows, as atomic numbers, ascending.
+ *
+ * Thread-safe.
+ *
+ * @param model borrowed for the call
+ * @param capacity how many entries `species` has room for; no more are written
+ * @param species out: atomic numbers; may be NULL if capacity is 0
+ * @param count out: how many there are, which may be more than `capacity`
+ * @return MLFF_OK or MLFF_ERROR_INVALID_ARGUMENT
+ *
+ * @since 0.1.0
+ */
+mlff_status mlff_model_get_species(const struct mlff_model *model,
+                                   uint32_t capacity,
+                                   int32_t *species,
+                                   uint32_t *count);
 
-typedef struct mlff_topology {
-  uint32_t struct_size;
-  int32_t  owned;                  /* nlocal */
-  int32_t  ghosts;                 /* nghost */
-  int32_t  centers;                /* inum */
-  const int32_t *species;          /* owned + ghosts atomic numbers; <= 0: not part of this model */
-  const int32_t *ilist;            /* centers entries; NULL: atoms 0..centers-1 */
-  const int32_t *numneigh;         /* by ATOM index, as in LAMMPS */
-  const int32_t *const *firstneigh;/* by ATOM index, as in LAMMPS */
-  const int32_t *owner;            /* ghosts entries, -1 = on another rank; or NULL: all on other ranks */
-  double   list_cutoff;            /* A; list and ghost shell are complete up to here; >= model cutoff */
-  uint32_t neighbor_mask;          /* bits of an entry that are its index (LAMMPS NEIGHMASK); 0 = all */
-  uint32_t reserved;
-} mlff_topology;
-mlff_status mlff_calculator_set_topology(mlff_calculator *calculator, const mlff_topology *topology);
+/**
+ * Finds the atomic number that belongs to a chemical symbol.
+ *
+ * Thread-safe.
+ *
+ * @param model borrowed for the call
+ * @param symbol zero-terminated, in the usual case: "O", "Cl"
+ * @param atomic_number out: for example 8; untouched on error
+ * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, or MLFF_ERROR_SPECIES if this is no element or one
+ *     that the model does not know
+ *
+ * @since 0.1.0
+ */
+mlff_status mlff_model_find_species(const struct mlff_model *model,
+                                    const char *symbol,
+                                    int32_t *atomic_number);
 
-/* rows: (owned + ghosts) rows of row_bytes bytes each (a multiple of 8), in the order of the topology; on entry owners' rows are filled,
-   on return every ghost's row must equal its owner's. Non-zero return -> MLFF_ERROR_CALLBACK. Called calculator_info.exchanges times per compute. */
-typedef int32_t (*mlff_exchange_fn)(void *user, void *rows, uint32_t row_bytes);
-typedef struct mlff_results {      /* out, caller sets struct_size and the pointers it wants; untouched on error */
-  uint32_t struct_size;
-  uint32_t reserved;
-  double   energy;                 /* eV, owned atoms */
-  double   virial[9];              /* eV, row by row, positive pushes outward; symmetric part = -dE/dstrain */
-  double   stress[9];              /* eV/A^3, symmetric, positive = tension; structure calls with 3 periodic directions only, else zeros */
-  double  *atomic_energies;        /* owned, or NULL */
-  double  *forces;                 /* owned x 3, or NULL; assigned, not added */
-  double  *atomic_virials;         /* owned x 9, or NULL; sum = virial */
-} mlff_results;
-/* positions: (owned + ghosts) x 3, A. exchange NULL where no ghost lives on another rank */
-mlff_status mlff_calculator_compute(mlff_calculator *calculator, const double *positions, mlff_exchange_fn exchange, void *user, mlff_results *results);
+/**
+ * Makes a calculator for a model; tables are made here.
+ *
+ * Thread-safe.
+ *
+ * @param model borrowed for the call; may be freed while the calculator lives
+ * @param options borrowed for the call; NULL means the defaults
+ * @param calculator out: the new calculator; the caller owns it and frees it with
+ *     mlff_calculator_free(). Untouched on error
+ * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, MLFF_ERROR_UNSUPPORTED (MLFF_DEVICE_CUDA in this
+ *     version; instructions that the processor lacks), MLFF_ERROR_MEMORY
+ *
+ * @since 0.1.0
+ */
+mlff_status mlff_calculator_new(const struct mlff_model *model,
+                                const struct mlff_options *options,
+                                struct mlff_calculator **calculator);
 
-typedef struct mlff_structure {
-  uint32_t struct_size;
-  int32_t  atoms;
-  const int32_t *species;          /* atoms; all must be known */
-  const double  *positions;        /* atoms x 3, A, inside the cell or not */
-  const double  *cell;             /* 9, rows are lattice vectors, A; NULL = none */
-  int32_t  periodic[3];
-  uint32_t reserved;
-} mlff_structure;
-mlff_status mlff_calculator_compute_structure(mlff_calculator *calculator, const mlff_structure *structure, mlff_results *results);
-mlff_status mlff_calculator_compute_batch(mlff_calculator *calculator, uint32_t count, const mlff_structure *structures, mlff_results *results);
+/**
+ * Frees a calculator. NULL is allowed.
+ *
+ * Not to be called while another call uses this handle; does not change mlff_last_error().
+ *
+ * @param calculator the caller's calculator, not to be used afterwards; or NULL
+ *
+ * @since 0.1.0
+ */
+void mlff_calculator_free(struct mlff_calculator *calculator);
+
+/**
+ * Describes a calculator.
+ *
+ * One call at a time for each calculator.
+ *
+ * @param calculator borrowed for the call
+ * @param info in: struct_size; out: the rest, untouched on error
+ * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT or MLFF_ERROR_STATE
+ *
+ * @since 0.1.0
+ */
+mlff_status mlff_calculator_get_info(const struct mlff_calculator *calculator,
+                                     struct mlff_calculator_info *info);
+
+/**
+ * Takes a neighbor list: checks and copies it. Call it when the list, the species or the order of
+ * atoms changed, then mlff_calculator_compute() at every step.
+ *
+ * One call at a time for each calculator.
+ *
+ * @param calculator borrowed for the call
+ * @param topology borrowed for the call
+ * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT (among others: an index out of range, a list that is
+ *     not full, a list_cutoff below the model's), MLFF_ERROR_SPECIES, MLFF_ERROR_MEMORY or
+ *     MLFF_ERROR_STATE. After an error the list before stays in use, except that after
+ *     MLFF_ERROR_MEMORY there may be none
+ *
+ * @since 0.1.0
+ */
+mlff_status mlff_calculator_set_topology(struct mlff_calculator *calculator,
+                                         const struct mlff_topology *topology);
+
+/**
+ * Computes at new positions with the list of mlff_calculator_set_topology().
+ *
+ * One call at a time for each calculator. With several processes, all of them call it.
+ *
+ * @param calculator borrowed for the call
+ * @param positions x y z of the owned atoms, then of the ghosts (Å); borrowed for the call; may be
+ *     NULL without atoms
+ * @param exchange see mlff_exchange_fn; may be NULL where no ghost belongs to another process
+ * @param user passed to `exchange`; may be NULL
+ * @param results in: struct_size and pointers; out: the results, untouched on error
+ * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, MLFF_ERROR_NUMERIC (a position that is NaN or
+ *     infinite, two atoms at one place, energy or forces that are not finite), MLFF_ERROR_MEMORY,
+ *     MLFF_ERROR_CALLBACK, or MLFF_ERROR_STATE (no topology is set, or a structure was computed
+ *     since)
+ *
+ * @since 0.1.0
+ */
+mlff_status mlff_calculator_compute(struct mlff_calculator *calculator,
+                                    const double *positions,
+                                    mlff_exchange_fn exchange,
+                                    void *user,
+                                    struct mlff_results *results);
+
+/**
+ * Computes a structure from its positions and cell alone. Replaces the calculator's topology.
+ *
+ * One call at a time for each calculator.
+ *
+ * @param calculator borrowed for the call
+ * @param structure borrowed for the call
+ * @param results in: struct_size and pointers, arrays for all atoms; out: the results, untouched on
+ *     error
+ * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, MLFF_ERROR_SPECIES, MLFF_ERROR_NUMERIC (also a
+ *     degenerate or left-handed cell), MLFF_ERROR_MEMORY or MLFF_ERROR_STATE
+ *
+ * @since 0.1.0
+ */
+mlff_status mlff_calculator_compute_structure(struct mlff_calculator *calculator,
+                                              const struct mlff_structure *structure,
+                                              struct mlff_results *results);
+
+/**
+ * Computes several structures, for all of them or, on error, for none. Replaces the calculator's
+ * topology.
+ *
+ * One call at a time for each calculator.
+ *
+ * @param calculator borrowed for the call
+ * @param count number of structures; 0 is allowed
+ * @param structures `count` structs with the same struct_size, which is also the distance from one
+ *     to the next; borrowed for the call; may be NULL if count is 0
+ * @param results likewise `count` results; out: untouched on error
+ * @return as mlff_calculator_compute_structure(); mlff_last_error() names the structure
+ *
+ * @since 0.1.0
+ */
+mlff_status mlff_calculator_compute_batch(struct mlff_calculator *calculator,
+                                          uint32_t count,
+                                          const struct mlff_structure *structures,
+                                          struct mlff_results *results);
+
 #ifdef __cplusplus
-}
-#endif
-#endif
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* MLFF_STUDENT_H */

@@ -41,11 +41,8 @@ impl Structure<'_> {
     /// structure; `None` unless it is periodic in three directions.
     pub fn stress(&self, virial: &[f64; 9]) -> Option<[[f64; 3]; 3]> {
         let [a, b, c] = self.cell.filter(|_| self.periodic == [true; 3])?;
-        let cross = [
-            b[1] * c[2] - b[2] * c[1],
-            b[2] * c[0] - b[0] * c[2],
-            b[0] * c[1] - b[1] * c[0],
-        ];
+        let cross =
+            [b[1] * c[2] - b[2] * c[1], b[2] * c[0] - b[0] * c[2], b[0] * c[1] - b[1] * c[0]];
         let volume = (a[0] * cross[0] + a[1] * cross[1] + a[2] * cross[2]).abs();
         let half = -0.5 / volume;
         Some(std::array::from_fn(|row| {
@@ -69,8 +66,7 @@ pub struct Calculator {
 impl Calculator {
     /// A calculator for `model`; tables are made here.
     pub fn new(model: Arc<Model>, options: Options) -> Result<Self> {
-        let engine: Box<dyn Engine> =
-            Box::new(Reference::new(Arc::clone(&model), options.filter, options.threads)?);
+        let engine: Box<dyn Engine> = Box::new(Reference::new(Arc::clone(&model), options.filter)?);
         Ok(Self {
             model,
             options,

@@ -5,6 +5,7 @@
 //! callers who have positions and a cell but no list.
 
 mod calculator;
+mod pair;
 mod reference;
 mod table;
 mod topology;

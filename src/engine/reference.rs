@@ -1,19 +1,519 @@
-//! Plain float64, the oracle.
+//! Plain float64 loops over the formulas of [`crate::model`], forward and reverse: the oracle that
+//! the fast kernels are tested against, and `precision double`.
+//!
+//! Notation as in `docs/design.md`: a bar is an adjoint, ∂E/∂x. Everything is a gather over an
+//! atom's own neighbors: for the pair {i, j} both directions (i receives from j, j from i) are
+//! seen from i, so nothing is written to j and ghosts need only their owners' rows.
+
 use std::sync::Arc;
-use super::{Engine, Exchange, FilterMode, Results, Seconds, Topology};
+use std::time::Instant;
+
+use super::table::FilterTable;
+use super::{Engine, Exchange, FilterMode, Results, Rows, Seconds, Topology, pair};
 use crate::error::Result;
-use crate::model::Model;
-/// Plain loops.
-pub struct Reference {}
-impl Reference {
-    /// New.
-    pub fn new(_model: Arc<Model>, _filter: FilterMode, _threads: usize) -> Result<Self> { Ok(Self {}) }
+use crate::model::filter::{silu, silu_slope};
+use crate::model::{Linear, Mlp, Model, Update};
+
+/// The plain float64 engine.
+pub struct Reference {
+    model: Arc<Model>,
+    tables: Option<Vec<FilterTable>>,
+    topology: Topology,
+    seconds: Seconds,
+    memory: usize,
 }
+
+/// A neighbor within the cutoff, seen from the atom whose list it is in.
+struct Pair {
+    j: usize,
+    /// r_j − r_i (Å).
+    r: [f64; 3],
+    d: f64,
+    /// r / (d + softening).
+    u: [f64; 3],
+}
+
+/// Feature rows of all atoms: scalars (h values) and vectors (3 × h, axis by axis).
+#[derive(Clone)]
+struct Features {
+    s: Vec<f64>,
+    v: Vec<f64>,
+}
+
+/// What the reverse pass needs of one block.
+struct Saved {
+    /// Sender rows of all atoms: h values (`published`: s) or 3·h.
+    x: Vec<f64>,
+    /// Vectors of all atoms before the block.
+    v: Vec<f64>,
+    /// Scalars of owned atoms before the block.
+    s: Vec<f64>,
+    /// Owned atoms between message and update.
+    between: Features,
+}
+
+impl Reference {
+    /// An engine for `model`.
+    pub fn new(model: Arc<Model>, filter: FilterMode) -> Result<Self> {
+        let tables = match filter {
+            FilterMode::Exact => None,
+            FilterMode::Table => Some(
+                model
+                    .blocks
+                    .iter()
+                    .map(|block| FilterTable::new(&model, block))
+                    .collect::<Result<_>>()?,
+            ),
+        };
+        let seconds = Seconds::default();
+        Ok(Self { model, tables, topology: Topology::default(), seconds, memory: 0 })
+    }
+
+    fn filter(&self, block: usize, d: f64, value: &mut [f64], slope: &mut [f64]) {
+        match &self.tables {
+            Some(tables) => tables[block].evaluate(d, value, slope),
+            None => {
+                let filter = &self.model.blocks[block].filter;
+                filter.evaluate(&self.model.basis, self.model.cutoff, d, value, slope);
+            }
+        }
+    }
+
+    /// Neighbors within the cutoff, for each owned atom.
+    fn pairs(&self, positions: &[[f64; 3]]) -> Result<Vec<Vec<Pair>>> {
+        pair::check_finite(positions)?;
+        (0..self.topology.owned)
+            .map(|i| {
+                let mut pairs = Vec::new();
+                for &j in self.topology.neighbors_of(i) {
+                    let j = j as usize;
+                    let r: [f64; 3] = std::array::from_fn(|a| positions[j][a] - positions[i][a]);
+                    let d = r.iter().map(|x| x * x).sum::<f64>().sqrt();
+                    if d > self.model.cutoff {
+                        continue;
+                    }
+                    pair::check_apart(d, i, j)?;
+                    let u = r.map(|x| x / (d + self.model.softening));
+                    pairs.push(Pair { j, r, d, u });
+                }
+                Ok(pairs)
+            })
+            .collect()
+    }
+
+    /// Gives every ghost the rows of its owner; `fields` are arrays over all atoms with the number
+    /// of values for each.
+    fn fill_ghosts(
+        &mut self,
+        fields: &mut [(&mut Vec<f64>, usize)],
+        exchange: Option<&mut (dyn Exchange + '_)>,
+    ) -> Result<()> {
+        let started = Instant::now();
+        let total = self.topology.owned + self.topology.ghosts;
+        if let Some(exchange) = exchange {
+            let width: usize = fields.iter().map(|(_, w)| w).sum();
+            let mut rows = vec![0.0; total * width];
+            for (atom, row) in rows.chunks_exact_mut(width).enumerate().take(self.topology.owned) {
+                let mut at = 0;
+                for (field, w) in fields.iter() {
+                    row[at..at + w].copy_from_slice(&field[atom * w..][..*w]);
+                    at += w;
+                }
+            }
+            exchange.forward(Rows::F64(&mut rows), width)?;
+            for (atom, row) in rows.chunks_exact(width).enumerate().skip(self.topology.owned) {
+                let mut at = 0;
+                for (field, w) in fields.iter_mut() {
+                    field[atom * *w..][..*w].copy_from_slice(&row[at..at + *w]);
+                    at += *w;
+                }
+            }
+        }
+        for (ghost, owner) in self.topology.owner.iter().enumerate() {
+            let Some(owner) = *owner else { continue };
+            for (field, w) in fields.iter_mut() {
+                let start = owner as usize * *w;
+                field.copy_within(start..start + *w, (self.topology.owned + ghost) * *w);
+            }
+        }
+        self.seconds.exchange += started.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    /// s and v of owned atoms after the message of block `b`.
+    fn message(&self, b: usize, pairs: &[Vec<Pair>], saved: &Saved) -> Features {
+        let h = self.model.hidden;
+        let with_sender = self.model.blocks[b].sender.is_some();
+        let (mut filter, mut slope) = (vec![0.0; 3 * h], vec![0.0; 3 * h]);
+        let mut s = saved.s.clone();
+        let mut v = saved.v[..self.topology.owned * 3 * h].to_vec();
+        for (i, pairs) in pairs.iter().enumerate() {
+            for pair in pairs {
+                self.filter(b, pair.d, &mut filter, &mut slope);
+                let sender = Sender::new(&saved.x, pair.j, h, with_sender);
+                for c in 0..h {
+                    let [x1, x2, x3] = sender.at(c);
+                    s[i * h + c] += x1 * filter[c];
+                    for (a, u) in pair.u.iter().enumerate() {
+                        v[(3 * i + a) * h + c] +=
+                            saved.v[(3 * pair.j + a) * h + c] * x2 * filter[h + c]
+                                + u * x3 * filter[2 * h + c];
+                    }
+                }
+            }
+        }
+        Features { s, v }
+    }
+
+    /// Reverse of [`Self::message`]. `bar` holds s̄ and v̄ of all atoms after the message; returns
+    /// x̄ (3·h for each owned atom) and the message's part of v̄ before it, and adds to `gradient`
+    /// ∂E/∂r of each pair, both directions together.
+    fn message_reverse(
+        &self,
+        b: usize,
+        pairs: &[Vec<Pair>],
+        saved: &Saved,
+        bar: &Features,
+        gradient: &mut [Vec<[f64; 3]>],
+    ) -> (Vec<f64>, Vec<f64>) {
+        let h = self.model.hidden;
+        let owned = self.topology.owned;
+        let with_sender = self.model.blocks[b].sender.is_some();
+        let (mut filter, mut slope) = (vec![0.0; 3 * h], vec![0.0; 3 * h]);
+        let mut x_bar = vec![0.0; owned * 3 * h];
+        let mut v_bar = vec![0.0; owned * 3 * h];
+        for (i, pairs) in pairs.iter().enumerate() {
+            let here = Sender::new(&saved.x, i, h, with_sender);
+            for (pair, gradient) in pairs.iter().zip(&mut gradient[i]) {
+                let j = pair.j;
+                self.filter(b, pair.d, &mut filter, &mut slope);
+                let there = Sender::new(&saved.x, j, h, with_sender);
+                // ∂E/∂d and ∂E/∂u of the pair; u of j's view is −u.
+                let mut d_bar = 0.0;
+                let mut u_bar = [0.0; 3];
+                for c in 0..h {
+                    let ([xi1, xi2, xi3], [xj1, xj2, xj3]) = (here.at(c), there.at(c));
+                    let (si, sj) = (bar.s[i * h + c], bar.s[j * h + c]);
+                    let (mut vj_vi, mut vi_vj, mut u_vj, mut u_p) = (0.0, 0.0, 0.0, 0.0);
+                    for a in 0..3 {
+                        let (at_i, at_j) = ((3 * i + a) * h + c, (3 * j + a) * h + c);
+                        vj_vi += saved.v[at_j] * bar.v[at_i];
+                        vi_vj += saved.v[at_i] * bar.v[at_j];
+                        u_vj += pair.u[a] * bar.v[at_j];
+                        let p = xj3 * bar.v[at_i] - xi3 * bar.v[at_j];
+                        u_p += pair.u[a] * p;
+                        u_bar[a] += filter[2 * h + c] * p;
+                        v_bar[at_i] += filter[h + c] * xi2 * bar.v[at_j];
+                    }
+                    d_bar += slope[c] * (xj1 * si + xi1 * sj)
+                        + slope[h + c] * (xj2 * vj_vi + xi2 * vi_vj)
+                        + slope[2 * h + c] * u_p;
+                    x_bar[3 * i * h + c] += filter[c] * sj;
+                    x_bar[(3 * i + 1) * h + c] += filter[h + c] * vi_vj;
+                    x_bar[(3 * i + 2) * h + c] -= filter[2 * h + c] * u_vj;
+                }
+                let part = pair::gradient(&pair.r, pair.d, self.model.softening, d_bar, &u_bar);
+                gradient.iter_mut().zip(part).for_each(|(g, p)| *g += p);
+            }
+        }
+        (x_bar, v_bar)
+    }
+}
+
+/// x_j of one atom, channel by channel.
+struct Sender<'a> {
+    row: &'a [f64],
+    h: usize,
+}
+
+impl<'a> Sender<'a> {
+    fn new(x: &'a [f64], atom: usize, h: usize, with_sender: bool) -> Self {
+        let width = if with_sender { 3 * h } else { h };
+        Self { row: &x[atom * width..][..width], h }
+    }
+
+    fn at(&self, c: usize) -> [f64; 3] {
+        if self.row.len() == self.h {
+            [self.row[c], 1.0, 1.0]
+        } else {
+            [self.row[c], self.row[self.h + c], self.row[2 * self.h + c]]
+        }
+    }
+}
+
+impl Mlp {
+    fn apply(&self, x: &[f64]) -> Vec<f64> {
+        let hidden: Vec<f64> = self.first.apply(x).into_iter().map(silu).collect();
+        self.second.apply(&hidden)
+    }
+
+    /// x̄ from ȳ at `x`.
+    fn reverse(&self, x: &[f64], y_bar: &[f64]) -> Vec<f64> {
+        let mut z_bar = self.second.apply_transposed(y_bar);
+        let z = self.first.apply(x);
+        z_bar.iter_mut().zip(&z).for_each(|(bar, &z)| *bar *= silu_slope(z));
+        self.first.apply_transposed(&z_bar)
+    }
+}
+
+/// The update of one atom, in place: `s` of h values, `v` of 3 × h.
+fn update(update: &Update, s: &mut [f64], v: &mut [f64]) {
+    let h = s.len();
+    match update {
+        Update::Published { mlp, mixing } => {
+            let gates = mlp.apply(&with_norms(s, v, 0.0));
+            for c in 0..h {
+                s[c] += gates[c];
+                let (g1, g2) = (gates[h + c], gates[2 * h + c]);
+                let before: [f64; 3] = std::array::from_fn(|a| v[a * h + c]);
+                let mixed = multiply(mixing, &before);
+                for a in 0..3 {
+                    v[a * h + c] = before[a] * g1 + mixed[a] * g2;
+                }
+            }
+        }
+        Update::Painn { channel_mix, mlp, epsilon } => {
+            let (left, right) = channel_mix_halves(channel_mix, v);
+            let gates = mlp.apply(&with_norms(s, &left, *epsilon));
+            for c in 0..h {
+                let product: f64 = (0..3).map(|a| left[a * h + c] * right[a * h + c]).sum();
+                s[c] += gates[c] + gates[2 * h + c] * product;
+                for a in 0..3 {
+                    v[a * h + c] += gates[h + c] * right[a * h + c];
+                }
+            }
+        }
+    }
+}
+
+/// Reverse of [`update`]: `s`, `v` are its inputs; `s_bar`, `v_bar` become their adjoints.
+fn update_reverse(update: &Update, s: &[f64], v: &[f64], s_bar: &mut [f64], v_bar: &mut [f64]) {
+    let h = s.len();
+    let mut gates_bar = vec![0.0; 3 * h];
+    gates_bar[..h].copy_from_slice(s_bar);
+    match update {
+        Update::Published { mlp, mixing } => {
+            let input = with_norms(s, v, 0.0);
+            let gates = mlp.apply(&input);
+            let transposed: [f64; 9] = std::array::from_fn(|k| mixing[3 * (k % 3) + k / 3]);
+            for c in 0..h {
+                let before: [f64; 3] = std::array::from_fn(|a| v[a * h + c]);
+                let mixed = multiply(mixing, &before);
+                let bar: [f64; 3] = std::array::from_fn(|a| v_bar[a * h + c]);
+                let back = multiply(&transposed, &bar);
+                for a in 0..3 {
+                    gates_bar[h + c] += bar[a] * before[a];
+                    gates_bar[2 * h + c] += bar[a] * mixed[a];
+                    v_bar[a * h + c] = bar[a] * gates[h + c] + back[a] * gates[2 * h + c];
+                }
+            }
+            let input_bar = mlp.reverse(&input, &gates_bar);
+            s_bar.iter_mut().zip(&input_bar).for_each(|(s, part)| *s += part);
+            for c in 0..h {
+                // |v| has no slope at v = 0; PyTorch takes 0 there.
+                if input[h + c] > 0.0 {
+                    for a in 0..3 {
+                        v_bar[a * h + c] += input_bar[h + c] * v[a * h + c] / input[h + c];
+                    }
+                }
+            }
+        }
+        Update::Painn { channel_mix, mlp, epsilon } => {
+            let (left, right) = channel_mix_halves(channel_mix, v);
+            let input = with_norms(s, &left, *epsilon);
+            let gates = mlp.apply(&input);
+            for c in 0..h {
+                let product: f64 = (0..3).map(|a| left[a * h + c] * right[a * h + c]).sum();
+                gates_bar[2 * h + c] = s_bar[c] * product;
+                gates_bar[h + c] = (0..3).map(|a| v_bar[a * h + c] * right[a * h + c]).sum();
+            }
+            let input_bar = mlp.reverse(&input, &gates_bar);
+            for a in 0..3 {
+                let mixed_bar: Vec<f64> = (0..2 * h)
+                    .map(|k| {
+                        let c = k % h;
+                        let product_bar = s_bar[c] * gates[2 * h + c];
+                        if k < h {
+                            product_bar * right[a * h + c]
+                                + input_bar[h + c] * left[a * h + c] / input[h + c]
+                        } else {
+                            product_bar * left[a * h + c] + gates[h + c] * v_bar[a * h + c]
+                        }
+                    })
+                    .collect();
+                let back = channel_mix.apply_transposed(&mixed_bar);
+                v_bar[a * h..][..h].iter_mut().zip(&back).for_each(|(v, part)| *v += part);
+            }
+            s_bar.iter_mut().zip(&input_bar).for_each(|(s, part)| *s += part);
+        }
+    }
+}
+
+/// [s, √(Σ_xyz v² + ε)].
+fn with_norms(s: &[f64], v: &[f64], epsilon: f64) -> Vec<f64> {
+    let h = s.len();
+    let norm = |c| ((0..3).map(|a| v[a * h + c] * v[a * h + c]).sum::<f64>() + epsilon).sqrt();
+    s.iter().copied().chain((0..h).map(norm)).collect()
+}
+
+/// V and W of the channel mix, 3 × h each.
+fn channel_mix_halves(channel_mix: &Linear, v: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    let h = channel_mix.inputs;
+    let (mut left, mut right) = (Vec::new(), Vec::new());
+    for axis in v.chunks_exact(h) {
+        let mixed = channel_mix.apply(axis);
+        left.extend_from_slice(&mixed[..h]);
+        right.extend_from_slice(&mixed[h..]);
+    }
+    (left, right)
+}
+
+fn multiply(matrix: &[f64; 9], vector: &[f64; 3]) -> [f64; 3] {
+    std::array::from_fn(|a| (0..3).map(|b| matrix[3 * a + b] * vector[b]).sum())
+}
+
+/// Energy of one atom from its scalars, and s̄.
+fn readout(head: &[Linear], s: &[f64]) -> (f64, Vec<f64>) {
+    let mut before = Vec::new();
+    let mut x = s.to_vec();
+    for (index, layer) in head.iter().enumerate() {
+        if index > 0 {
+            before.push(x.clone());
+            x.iter_mut().for_each(|x| *x = silu(*x));
+        }
+        x = layer.apply(&x);
+    }
+    let mut bar = vec![1.0];
+    for layer in head.iter().rev() {
+        bar = layer.apply_transposed(&bar);
+        if let Some(z) = before.pop() {
+            bar.iter_mut().zip(&z).for_each(|(bar, &z)| *bar *= silu_slope(z));
+        }
+    }
+    (x[0], bar)
+}
+
 impl Engine for Reference {
-    fn set_topology(&mut self, _t: Topology) -> Result<()> { unimplemented!() }
-    fn compute(&mut self, _p: &[[f64; 3]], _e: Option<&mut dyn Exchange>, _r: &mut Results) -> Result<()> { unimplemented!() }
-    fn exchanges(&self) -> usize { 0 }
-    fn seconds(&self) -> Seconds { Seconds::default() }
-    fn memory(&self) -> usize { 0 }
-    fn instruction_set(&self) -> &'static str { "float64" }
+    fn set_topology(&mut self, topology: Topology) -> Result<()> {
+        self.topology = topology;
+        Ok(())
+    }
+
+    fn compute(
+        &mut self,
+        positions: &[[f64; 3]],
+        mut exchange: Option<&mut dyn Exchange>,
+        results: &mut Results,
+    ) -> Result<()> {
+        let started = Instant::now();
+        let exchanging = self.seconds.exchange;
+        if exchange.is_none() {
+            self.topology.check_resolved()?;
+        }
+        let model = Arc::clone(&self.model);
+        let h = model.hidden;
+        let owned = self.topology.owned;
+        let total = owned + self.topology.ghosts;
+        let pairs = self.pairs(positions)?;
+
+        let mut now = Features { s: vec![0.0; total * h], v: vec![0.0; total * 3 * h] };
+        for (s, &species) in now.s.chunks_exact_mut(h).zip(&self.topology.species) {
+            if species > 0 {
+                s.copy_from_slice(model.embedding_row(species));
+            }
+        }
+        let mut saved: Vec<Saved> = Vec::new();
+        for (b, block) in model.blocks.iter().enumerate() {
+            // Ghosts of the first block are known from their species.
+            let known = if b == 0 { total } else { owned };
+            let mut x: Vec<f64> = match &block.sender {
+                None => now.s.clone(),
+                Some(sender) => {
+                    now.s[..known * h].chunks_exact(h).flat_map(|s| sender.apply(s)).collect()
+                }
+            };
+            if b > 0 {
+                let width = if block.sender.is_some() { 3 * h } else { h };
+                x.resize(total * width, 0.0);
+                let fields = &mut [(&mut x, width), (&mut now.v, 3 * h)];
+                self.fill_ghosts(fields, exchange.as_deref_mut())?;
+            }
+            let mut keep = Saved {
+                x,
+                v: now.v.clone(),
+                s: now.s[..owned * h].to_vec(),
+                between: Features { s: Vec::new(), v: Vec::new() },
+            };
+            keep.between = self.message(b, &pairs, &keep);
+            now.s[..owned * h].copy_from_slice(&keep.between.s);
+            now.v[..owned * 3 * h].copy_from_slice(&keep.between.v);
+            for (s, v) in now.s.chunks_exact_mut(h).zip(now.v.chunks_exact_mut(3 * h)).take(owned) {
+                update(&block.update, s, v);
+            }
+            saved.push(keep);
+        }
+
+        let mut atomic_energies = vec![0.0; owned];
+        let mut bar = Features { s: vec![0.0; total * h], v: vec![0.0; total * 3 * h] };
+        for i in (0..owned).filter(|&i| self.topology.is_center[i]) {
+            let (energy, s_bar) = readout(&model.head, &now.s[i * h..][..h]);
+            let reference = model.reference_energies[usize::from(self.topology.species[i])];
+            atomic_energies[i] = energy + reference;
+            bar.s[i * h..][..h].copy_from_slice(&s_bar);
+        }
+
+        let mut gradient: Vec<Vec<[f64; 3]>> =
+            pairs.iter().map(|pairs| vec![[0.0; 3]; pairs.len()]).collect();
+        for (b, block) in model.blocks.iter().enumerate().rev() {
+            let keep = &saved[b];
+            for i in 0..owned {
+                update_reverse(
+                    &block.update,
+                    &keep.between.s[i * h..][..h],
+                    &keep.between.v[3 * i * h..][..3 * h],
+                    &mut bar.s[i * h..][..h],
+                    &mut bar.v[3 * i * h..][..3 * h],
+                );
+            }
+            let fields = &mut [(&mut bar.s, h), (&mut bar.v, 3 * h)];
+            self.fill_ghosts(fields, exchange.as_deref_mut())?;
+            let (x_bar, v_bar) = self.message_reverse(b, &pairs, keep, &bar, &mut gradient);
+            bar.v.iter_mut().zip(&v_bar).for_each(|(bar, part)| *bar += part);
+            for i in 0..owned {
+                let x_bar = &x_bar[3 * i * h..][..3 * h];
+                let part = match &block.sender {
+                    None => x_bar[..h].to_vec(),
+                    Some(sender) => sender.reverse(&keep.s[i * h..][..h], x_bar),
+                };
+                bar.s[i * h..][..h].iter_mut().zip(&part).for_each(|(bar, part)| *bar += part);
+            }
+        }
+
+        let seen = pairs.iter().zip(&gradient).enumerate().flat_map(|(i, (pairs, gradients))| {
+            pairs.iter().zip(gradients).map(move |(pair, g)| (i, pair.r, *g))
+        });
+        let found = pair::collect(owned, seen, atomic_energies);
+        pair::check_results(&found)?;
+        *results = found;
+        self.memory = saved.len() * total * 10 * h * size_of::<f64>();
+        let exchanged = self.seconds.exchange - exchanging;
+        self.seconds.rest += started.elapsed().as_secs_f64() - exchanged;
+        Ok(())
+    }
+
+    fn exchanges(&self) -> usize {
+        2 * self.model.blocks.len() - 1
+    }
+
+    fn seconds(&self) -> Seconds {
+        self.seconds
+    }
+
+    fn memory(&self) -> usize {
+        self.memory + self.topology.memory()
+    }
+
+    fn instruction_set(&self) -> &'static str {
+        "float64"
+    }
 }

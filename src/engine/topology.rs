@@ -130,7 +130,9 @@ impl Topology {
         neighbors.try_reserve_exact(input.neighbors.iter().map(|list| list.len()).sum())?;
         let mut is_center = try_vec(input.owned, false)?;
         for (i, list) in list_of.iter().enumerate() {
-            if species[i] > 0 && let Some(list) = list {
+            if species[i] > 0
+                && let Some(list) = list
+            {
                 is_center[i] = true;
                 for &entry in *list {
                     let j = entry & input.mask;
@@ -148,8 +150,15 @@ impl Topology {
             }
             offsets.push(neighbors.len());
         }
-        let topology =
-            Self { owned: input.owned, ghosts: input.ghosts, species, offsets, neighbors, is_center, owner };
+        let topology = Self {
+            owned: input.owned,
+            ghosts: input.ghosts,
+            species,
+            offsets,
+            neighbors,
+            is_center,
+            owner,
+        };
         topology.check_full()?;
         Ok(topology)
     }
@@ -167,9 +176,25 @@ impl Topology {
         }
     }
 
-    /// Whether some neighbor's features must come from another rank.
-    pub fn needs_exchange(&self) -> bool {
-        self.neighbors.iter().any(|&j| self.resolve(j).is_none())
+    /// Without an exchange, every neighbor must be a copy of an atom on this rank.
+    pub fn check_resolved(&self) -> Result<()> {
+        match self.neighbors.iter().find(|&&j| self.resolve(j).is_none()) {
+            None => Ok(()),
+            Some(&j) => invalid(format!(
+                "ghost {} (atom {j}) has no owner on this rank and there is no exchange callback: \
+                 give the owner of every ghost, or a callback that fetches their rows",
+                j as usize - self.owned
+            )),
+        }
+    }
+
+    /// Bytes allocated.
+    pub fn memory(&self) -> usize {
+        self.species.capacity()
+            + self.offsets.capacity() * size_of::<usize>()
+            + self.neighbors.capacity() * size_of::<u32>()
+            + self.is_center.capacity()
+            + self.owner.capacity() * size_of::<Option<u32>>()
     }
 
     /// A full list holds each pair of this rank's atoms in both directions.

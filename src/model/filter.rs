@@ -106,7 +106,14 @@ impl Filter {
     /// Writes φ(d) to `value` and dφ/dd to `slope`, both of [`Self::outputs`] values.
     ///
     /// The slope is carried forward beside the value (a tangent), since all depends on one number.
-    pub fn evaluate(&self, basis: &Basis, cutoff: f64, d: f64, value: &mut [f64], slope: &mut [f64]) {
+    pub fn evaluate(
+        &self,
+        basis: &Basis,
+        cutoff: f64,
+        d: f64,
+        value: &mut [f64],
+        slope: &mut [f64],
+    ) {
         let (envelope, envelope_slope) = cosine_envelope(d, cutoff);
         let (mut x, mut dx): (Vec<f64>, Vec<f64>) =
             (0..basis.len()).map(|k| basis.at(k, d)).unzip();

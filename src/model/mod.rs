@@ -14,6 +14,7 @@
 //! width load exactly, and engines narrow them as they need.
 
 pub mod filter;
+mod load_stub;
 
 use std::collections::BTreeMap;
 
@@ -182,7 +183,10 @@ impl Model {
             Some(symbol) => format!("{symbol} (atomic number {atomic_number})"),
             None => format!("atomic number {atomic_number}, which is no element"),
         };
-        format!("found {found}, but this model knows only {}: use a model trained for it", self.species_list())
+        format!(
+            "found {found}, but this model knows only {}: use a model trained for it",
+            self.species_list()
+        )
     }
 
     /// The model's elements for people: ranges of more than four are shortened.

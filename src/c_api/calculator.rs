@@ -1,0 +1,296 @@
+//! `mlff_options` and `mlff_calculator`.
+
+use std::sync::{Mutex, MutexGuard, TryLockError};
+
+use super::arguments::{choice, invalid, not_null_mut, reserved};
+use super::boundary::{quietly, status_of};
+use super::handle::{self, Handle};
+use super::model::mlff_model;
+use super::status::mlff_status;
+use super::versioned::{self, versioned};
+use crate::engine::{Calculator, FilterMode, InstructionSet, Options, Precision};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The processor. @since 0.1.0
+pub const MLFF_DEVICE_CPU: i32 = 0;
+/// An NVIDIA GPU. @since 0.1.0
+pub const MLFF_DEVICE_CUDA: i32 = 1;
+
+/// Features and filters in float32; positions, distances, energies and virial sums in float64.
+/// @since 0.1.0
+pub const MLFF_PRECISION_MIXED: i32 = 0;
+/// All in float64: slow, for checking. @since 0.1.0
+pub const MLFF_PRECISION_DOUBLE: i32 = 1;
+
+/// Filters interpolated in a table. @since 0.1.0
+pub const MLFF_FILTER_TABLE: i32 = 0;
+/// Filters computed anew for every pair: slow, for checking. @since 0.1.0
+pub const MLFF_FILTER_EXACT: i32 = 1;
+
+/// The widest instructions that this processor has. @since 0.1.0
+pub const MLFF_ISA_BEST: i32 = 0;
+/// Instructions that every processor has. @since 0.1.0
+pub const MLFF_ISA_PORTABLE: i32 = 1;
+/// AVX2 with FMA. @since 0.1.0
+pub const MLFF_ISA_AVX2: i32 = 2;
+/// AVX-512 F. @since 0.1.0
+pub const MLFF_ISA_AVX512: i32 = 3;
+
+/// More threads than any machine has cores are a mistake, not a wish.
+const MOST_THREADS: u32 = 4096;
+
+/// Evaluates one model on one device; holds its workspace.
+///
+/// Made by mlff_calculator_new(), freed by mlff_calculator_free(). One call at a time: a second
+/// one, from another thread or from within an exchange callback, gets MLFF_ERROR_STATE. Make one
+/// for each thread that calls.
+///
+/// @since 0.1.0
+pub struct mlff_calculator {
+    _opaque: [u8; 0],
+}
+
+impl Handle for mlff_calculator {
+    type Target = Mutex<Workspace>;
+    type Owner = Box<Mutex<Workspace>>;
+}
+
+/// What an `mlff_calculator` points to, behind a lock that is only ever tried.
+pub(super) struct Workspace {
+    pub(super) calculator: Calculator,
+    /// Whether the neighbor list in use is the caller's: a structure call replaces it.
+    pub(super) has_callers_list: bool,
+}
+
+/// The calculator behind a handle, if no other call uses it.
+///
+/// # Safety
+/// `handle` is null or a calculator that is not freed during `'a`.
+pub(super) unsafe fn enter<'a>(
+    handle: *const mlff_calculator,
+) -> Result<MutexGuard<'a, Workspace>> {
+    // SAFETY: the caller's promise.
+    let workspace = unsafe { handle::borrow(handle, "calculator") }?;
+    workspace.try_lock().map_err(|error| {
+        Error::new(
+            ErrorKind::State,
+            match error {
+                TryLockError::WouldBlock => {
+                    "this calculator is in another call: make one for each thread, and do not use \
+                     it within its exchange callback"
+                }
+                TryLockError::Poisoned(_) => {
+                    "a bug (MLFF_ERROR_INTERNAL) interrupted this calculator: free it and make a \
+                     new one"
+                }
+            },
+        )
+    })
+}
+
+/// How a calculator evaluates its model. Zero-filled but for struct_size: the defaults.
+///
+/// @since 0.1.0
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct mlff_options {
+    /// sizeof(mlff_options).
+    pub struct_size: u32,
+    /// MLFF_DEVICE_*.
+    pub device: i32,
+    /// Which of several devices of this kind; 0 for the processor.
+    pub device_index: i32,
+    /// MLFF_PRECISION_*.
+    pub precision: i32,
+    /// MLFF_FILTER_*.
+    pub filter: i32,
+    /// Threads; 0 means 1, which suits one process for each core.
+    pub threads: u32,
+    /// MLFF_ISA_*; other than MLFF_ISA_BEST for tests. Ignored with MLFF_PRECISION_DOUBLE.
+    pub instruction_set: i32,
+    /// 0.
+    pub reserved: u32,
+}
+versioned!(mlff_options, published [32], fields
+    struct_size device device_index precision filter threads instruction_set reserved);
+
+/// What a calculator uses. Set struct_size, then call mlff_calculator_get_info().
+///
+/// @since 0.1.0
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct mlff_calculator_info {
+    /// In: sizeof(mlff_calculator_info).
+    pub struct_size: u32,
+    /// MLFF_ISA_* in use; 0 with MLFF_PRECISION_DOUBLE.
+    pub instruction_set: i32,
+    /// Bytes allocated by this calculator, without the model.
+    pub memory: u64,
+    /// Threads.
+    pub threads: u32,
+    /// How often each mlff_calculator_compute() calls its exchange callback, if it needs one.
+    pub exchanges: u32,
+    /// Wall time since the calculator was made (s) in: topology, pairs (distances), messages (pair
+    /// kernels), atoms (dense layers), exchange (callbacks), rest.
+    pub seconds: [f64; 6],
+}
+versioned!(mlff_calculator_info, published [72], fields
+    struct_size instruction_set memory threads exchanges seconds);
+
+/// Makes a calculator for a model; tables are made here.
+///
+/// Thread-safe.
+///
+/// @param model borrowed for the call; may be freed while the calculator lives
+/// @param options borrowed for the call; NULL means the defaults
+/// @param calculator out: the new calculator; the caller owns it and frees it with
+///     mlff_calculator_free(). Untouched on error
+/// @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, MLFF_ERROR_UNSUPPORTED (MLFF_DEVICE_CUDA in this
+///     version; instructions that the processor lacks), MLFF_ERROR_MEMORY
+///
+/// @since 0.1.0
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlff_calculator_new(
+    model: *const mlff_model,
+    options: *const mlff_options,
+    calculator: *mut *mut mlff_calculator,
+) -> mlff_status {
+    status_of(|| {
+        // SAFETY: `model` is what is documented.
+        let model = unsafe { handle::share(model, "model") }?;
+        let options = if options.is_null() {
+            Options::default()
+        } else {
+            // SAFETY: not null, so a struct, as documented.
+            options_of(&unsafe { versioned::read(options) }?)?
+        };
+        let out = not_null_mut(calculator, "calculator")?;
+        let calculator = Calculator::new(model, options)?;
+        let workspace = Workspace { calculator, has_callers_list: false };
+        // SAFETY: `out` is not null and, as documented, may be written.
+        unsafe { out.write(handle::give(Box::new(Mutex::new(workspace)))) };
+        Ok(())
+    })
+}
+
+/// Frees a calculator. NULL is allowed.
+///
+/// Not to be called while another call uses this handle; does not change mlff_last_error().
+///
+/// @param calculator the caller's calculator, not to be used afterwards; or NULL
+///
+/// @since 0.1.0
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlff_calculator_free(calculator: *mut mlff_calculator) {
+    // SAFETY: `calculator` came from `mlff_calculator_new` and is not used again, as documented.
+    quietly(|| unsafe { handle::free(calculator) });
+}
+
+/// Describes a calculator.
+///
+/// One call at a time for each calculator.
+///
+/// @param calculator borrowed for the call
+/// @param info in: struct_size; out: the rest, untouched on error
+/// @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT or MLFF_ERROR_STATE
+///
+/// @since 0.1.0
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlff_calculator_get_info(
+    calculator: *const mlff_calculator,
+    info: *mut mlff_calculator_info,
+) -> mlff_status {
+    status_of(|| {
+        // SAFETY: both are what is documented.
+        let (workspace, mut out) = unsafe { (enter(calculator)?, versioned::read(info)?) };
+        let calculator = &workspace.calculator;
+        let options = calculator.options();
+        let seconds = calculator.seconds();
+        out.instruction_set = instruction_set(calculator);
+        out.memory = calculator.memory() as u64;
+        out.threads = options.threads.max(1) as u32;
+        out.exchanges = calculator.exchanges() as u32;
+        out.seconds = [
+            seconds.topology,
+            seconds.pairs,
+            seconds.messages,
+            seconds.atoms,
+            seconds.exchange,
+            seconds.rest,
+        ];
+        // SAFETY: `out` was read there.
+        unsafe { versioned::write(info, &out) };
+        Ok(())
+    })
+}
+
+fn instruction_set(calculator: &Calculator) -> i32 {
+    match calculator.instruction_set() {
+        "portable" => MLFF_ISA_PORTABLE,
+        "avx2" => MLFF_ISA_AVX2,
+        "avx512" => MLFF_ISA_AVX512,
+        _ => MLFF_ISA_BEST,
+    }
+}
+
+fn options_of(options: &mlff_options) -> Result<Options> {
+    let device = choice(
+        options.device,
+        "mlff_options.device",
+        &[
+            (MLFF_DEVICE_CPU, "MLFF_DEVICE_CPU", MLFF_DEVICE_CPU),
+            (MLFF_DEVICE_CUDA, "MLFF_DEVICE_CUDA", MLFF_DEVICE_CUDA),
+        ],
+    )?;
+    let precision = choice(
+        options.precision,
+        "mlff_options.precision",
+        &[
+            (MLFF_PRECISION_MIXED, "MLFF_PRECISION_MIXED", Precision::Mixed),
+            (MLFF_PRECISION_DOUBLE, "MLFF_PRECISION_DOUBLE", Precision::Double),
+        ],
+    )?;
+    let filter = choice(
+        options.filter,
+        "mlff_options.filter",
+        &[
+            (MLFF_FILTER_TABLE, "MLFF_FILTER_TABLE", FilterMode::Table),
+            (MLFF_FILTER_EXACT, "MLFF_FILTER_EXACT", FilterMode::Exact),
+        ],
+    )?;
+    let instruction_set = choice(
+        options.instruction_set,
+        "mlff_options.instruction_set",
+        &[
+            (MLFF_ISA_BEST, "MLFF_ISA_BEST", InstructionSet::Best),
+            (MLFF_ISA_PORTABLE, "MLFF_ISA_PORTABLE", InstructionSet::Portable),
+            (MLFF_ISA_AVX2, "MLFF_ISA_AVX2", InstructionSet::Avx2),
+            (MLFF_ISA_AVX512, "MLFF_ISA_AVX512", InstructionSet::Avx512),
+        ],
+    )?;
+    reserved(options.reserved, "mlff_options.reserved")?;
+    if options.threads > MOST_THREADS {
+        return invalid(format!(
+            "mlff_options.threads is {}: expected at most {MOST_THREADS}, and no more than the \
+             cores of this process",
+            options.threads
+        ));
+    }
+    if device == MLFF_DEVICE_CUDA {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!(
+                "mlff_options.device is MLFF_DEVICE_CUDA, but libmlff_student {} has no CUDA \
+                 kernels: use MLFF_DEVICE_CPU, or load a version that has them",
+                env!("CARGO_PKG_VERSION")
+            ),
+        ));
+    }
+    if options.device_index != 0 {
+        return invalid(format!(
+            "mlff_options.device_index is {}: expected 0 with MLFF_DEVICE_CPU",
+            options.device_index
+        ));
+    }
+    Ok(Options { precision, filter, threads: options.threads as usize, instruction_set })
+}
