@@ -68,8 +68,8 @@ std::string lammps_folder()
 // A library with another major version, or older than the header, has other functions.
 bool library_fits()
 {
-  const uint32_t found = mlff_abi_version();
-  return found >> 16 == MLFF_ABI_VERSION >> 16 && found >= MLFF_ABI_VERSION;
+  const uint32_t found = mlff_abi_version(), built = MLFF_ABI_VERSION;
+  return found >> 16 == built >> 16 && found >= built;
 }
 
 void refuse(void *lmp, const std::string &reason, const std::string &remedy)
