@@ -17,10 +17,10 @@
 #include "update.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <regex>
 #include <utility>
 
 using namespace LAMMPS_NS;
@@ -532,7 +532,8 @@ void PairMLFFStudent::tally()
 
 void PairMLFFStudent::check_positions()
 {
-  for (int i = 0; i < atom->nlocal; i++) {
+  // Ghosts too: all ranks that have the atom say the same.
+  for (int i = 0; i < atom->nlocal + atom->nghost; i++) {
     const double *x = atom->x[i];
     if (std::isfinite(x[0]) && std::isfinite(x[1]) && std::isfinite(x[2])) continue;
     const std::string text = "mlff_student: the position of atom ID " + std::to_string(atom->tag[i]) +
@@ -660,20 +661,17 @@ void PairMLFFStudent::fail_here()
 }
 
 // The library counts atoms from 0 in the order of this rank; people know atom IDs.
-std::string PairMLFFStudent::with_ids(std::string text) const
+std::string PairMLFFStudent::with_ids(const std::string &text) const
 {
-  static const std::string word = "atom ";
-  const size_t end = text.size();
+  static const std::regex mention("atoms? ([0-9]{1,9})(?: and ([0-9]{1,9}))?");
   std::string ids;
-  for (size_t at = text.find(word); at < end; at = text.find(word, at)) {
-    at += word.size();
-    size_t digits = at;
-    while (digits < end && std::isdigit(static_cast<unsigned char>(text[digits]))) digits++;
-    if (digits == at || digits - at > 9) continue;
-    const int index = std::stoi(text.substr(at, digits - at));
-    if (index < atom->nlocal + atom->nghost)
-      ids += (ids.empty() ? "" : ", ") + text.substr(at, digits - at) + " = atom ID " +
+  for (std::sregex_iterator found(text.begin(), text.end(), mention), none; found != none; ++found)
+    for (size_t group = 1; group < found->size(); group++) {
+      if (!(*found)[group].matched) continue;
+      const int index = std::stoi((*found)[group]);
+      if (index >= atom->nlocal + atom->nghost) continue;
+      ids += (ids.empty() ? "" : ", ") + (*found)[group].str() + " = atom ID " +
           std::to_string(atom->tag[index]);
-  }
+    }
   return ids.empty() ? text : text + " [" + ids + "]";
 }

@@ -87,7 +87,7 @@ class PairMLFFStudent : public Pair {
   int exchange(void *, uint32_t) noexcept;
   void require(mlff_status);
   [[noreturn]] void fail_here();
-  std::string with_ids(std::string) const;
+  std::string with_ids(const std::string &) const;
 };
 
 }    // namespace LAMMPS_NS

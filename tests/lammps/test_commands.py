@@ -76,7 +76,7 @@ pair_coeff * * mlff_student 2 {PAINN} H O
     "setting",
     ["neigh_modify every 1 delay 0 check no", "neigh_modify every 1 delay 0 check yes", "neigh_modify every 2 delay 4 check yes",
      "neigh_modify one 500 page 5000", "neigh_modify binsize 1.7", "neighbor 0.3 bin", "neighbor 2.0 nsq", "neigh_modify once yes",
-     "atom_modify sort 1 2.0", "comm_modify cutoff 9.0", "comm_modify vel yes"],
+     "atom_modify sort 1 2.0", "comm_modify cutoff 9.0", "comm_modify vel yes", "comm_modify mode multi"],
 )
 def test_neighbor_settings_do_not_matter(tmp_path, box, setting):
     # 12 short steps: nothing moves further than half the thinnest skin.
@@ -121,7 +121,7 @@ def test_minimize_lowers_energy_and_forces(tmp_path):
 def test_box_relax_brings_the_pressure_to_its_target(tmp_path):
     crystal = cases("painn-32-bessel")["diamond-cubic-rattled"]
     text = deck(crystal, model_name="painn-32-bessel") + REPORT + "run 0 post no\n" + report("start")
-    text += "fix r all box/relax iso 0.0 vmax 0.002\nminimize 0.0 1e-5 300 2000\nunfix r\nrun 0 post no\n" + report()
+    text += "fix r all box/relax iso 0.0 vmax 0.01\nminimize 0.0 1e-4 500 3000\nminimize 0.0 1e-4 500 3000\nunfix r\nrun 0 post no\n" + report()
     finished = run(tmp_path, text, crystal)
     start, end = finished.results("start"), finished.results()
     assert abs(np.trace(end.virial)) < 0.02 * abs(np.trace(start.virial))
@@ -131,8 +131,8 @@ def test_npt_conserves_what_it_should(tmp_path, box):
     """A wrong sign or size of the virial would show at once in the conserved quantity."""
     structure = cases("painn-32-bessel")["diamond-cubic-rattled"].repeated(2, 2, 2)
     drifts = []
-    for timestep in (0.001, 0.0005):
-        steps = int(0.02 / timestep)
+    for timestep in (0.0002, 0.0001):
+        steps = round(0.006 / timestep)
         text = deck(structure, style="precision double", model_name="painn-32-bessel") + f"""
 velocity all create 300 3
 fix 1 all npt temp 300 300 0.1 aniso 0 0 0.2
@@ -144,11 +144,11 @@ run {steps} post no
 print "VALUE whole $(v_whole:%.17g) $(vol:%.17g)"
 """
         whole, volume = run(tmp_path / str(timestep), text, structure).values("whole").T
-        assert abs(volume[1] / volume[0] - 1) > 1e-6
+        assert abs(volume[1] / volume[0] - 1) > 0.1
         drifts.append(abs(whole[1] - whole[0]) / len(structure))
-    assert drifts[0] < 2e-4
-    # Second order in the timestep.
-    assert drifts[1] < 0.5 * drifts[0]
+    # What is left is the integrator's error, of second order in the timestep.
+    assert drifts[0] < 1e-3
+    assert 3.0 < drifts[0] / drifts[1] < 5.0
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
@@ -169,7 +169,7 @@ def test_rerun_gives_the_energies_of_the_run(tmp_path, box):
     move = "velocity all create 300 5\nfix 1 all nve\ntimestep 0.0005\nthermo 1\n"
     text = deck(box) + move + "dump d all custom 2 run.dump id type x y z\ndump_modify d format float %.17g sort id\n"
     text += 'fix p all print 2 "VALUE run $(step) $(pe:%.17g)"\nrun 6 post no\nundump d\nunfix p\n'
-    text += 'fix p all print 2 "VALUE rerun $(step) $(pe:%.17g)"\nrerun run.dump dump x y z post no\n'
+    text += 'fix p all print 2 "VALUE rerun $(step) $(pe:%.17g)"\nrerun run.dump dump x y z\n'
     finished = run(tmp_path, text, box, ranks=2)
     first = {step: energy for step, energy in finished.values("run")}
     second = {step: energy for step, energy in finished.values("rerun")}
@@ -264,13 +264,13 @@ group gas type 2
 timestep 0.0
 neigh_modify every 1 delay 0
 fix 1 all nve
-fix g gas gcmc 1 6 4 2 12345 300.0 {mu} 0.3
+fix g gas gcmc 1 6 4 2 12345 5000.0 {mu} 0.3
 thermo 1
 fix p all print 1 "VALUE state $(atoms) $(pe:%.17g) $(f_g[3]) $(f_g[4]) $(f_g[5]) $(f_g[6])"
 run 6 post no
 """
     # A high chemical potential fills the crystal, a low one empties it.
-    for name, mu in (("fill", 20.0), ("empty", -60.0)):
+    for name, mu in (("fill", 20.0), ("empty", -20.0)):
         finished = run(tmp_path / name, text.format(mu=mu) + report(), start, types, ranks=ranks)
         states = finished.values("state")
         end = finished.results()
@@ -303,10 +303,14 @@ def test_respa_runs_the_student_at_its_outer_level(tmp_path, box):
     assert_same(respa, verlet, 1e-9, 1e-7)
     levels = f"""pair_style hybrid/overlay mlff_student {EXACT} lj/cut 4.0
 pair_coeff * * mlff_student {M21} H O
-pair_coeff * * lj/cut 0.0001 2.0
+pair_coeff * * lj/cut 0.0001 1.0
 """
-    inner = run(tmp_path / "inner", deck(box, pair=levels) + REPORT + move + "run_style respa 2 2 hybrid 2 1\nrun 4 post no\n" + report(), box)
-    assert abs(inner.results().energy - verlet.energy) < 1.0
+    text = deck(box, pair=levels) + REPORT + move
+    both = run(tmp_path / "both", text + "run 4 post no\n" + report(), box).results()
+    split = run(tmp_path / "split", text + "run_style respa 2 2 hybrid 2 1\nrun 4 post no\n" + report(), box, ranks=2).results()
+    # The other style at half the timestep: a little more exact, not another model.
+    assert 1e-9 < abs(split.energy - both.energy) < 0.05
+    np.testing.assert_allclose(split.forces, both.forces, rtol=0, atol=0.05 * abs(both.forces).max())
 
 
 def test_nve_conserves_energy_with_a_smooth_student(tmp_path):
@@ -318,10 +322,8 @@ velocity all create 200 5 mom yes rot yes
 fix 1 all nve
 timestep {timestep}
 thermo 1
-variable worst equal 0.0
 run 0 post no
 variable start equal $(etotal:%.17g)
-fix e all ave/time 1 1 1 c_thermo_pe
 variable off equal abs(etotal-v_start)
 fix m all vector 1 v_off
 run {int(0.02 / timestep)} post no
