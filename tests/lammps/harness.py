@@ -136,11 +136,13 @@ thermo_modify norm no
 
 
 # After a run: energy, virial (eV, from the virial pressure) and forces, all to the last bit.
+# The sums have the values per atom computed in the last step, which releases before 2023 want for write_dump.
 REPORT = """
 compute report_virial all pressure NULL virial
 compute report_pe all pe/atom
 compute report_stress all stress/atom NULL
-thermo_style custom step pe vol c_report_virial[1] c_report_virial[2] c_report_virial[3] c_report_virial[4] c_report_virial[5] c_report_virial[6]
+compute report_sums all reduce sum c_report_pe c_report_stress[1]
+thermo_style custom step pe vol c_report_sums[1] c_report_sums[2] c_report_virial[1] c_report_virial[2] c_report_virial[3] c_report_virial[4] c_report_virial[5] c_report_virial[6]
 """
 
 

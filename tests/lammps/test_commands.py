@@ -76,7 +76,7 @@ pair_coeff * * mlff_student 2 {PAINN} H O
     "setting",
     ["neigh_modify every 1 delay 0 check no", "neigh_modify every 1 delay 0 check yes", "neigh_modify every 2 delay 4 check yes",
      "neigh_modify one 500 page 5000", "neigh_modify binsize 1.7", "neighbor 0.3 bin", "neighbor 2.0 nsq", "neigh_modify once yes",
-     "atom_modify sort 1 2.0", "comm_modify cutoff 9.0", "comm_modify vel yes", "comm_modify mode multi"],
+     "atom_modify sort 1 2.0", "comm_modify cutoff 9.0", "comm_modify vel yes", "neighbor 1.0 multi\ncomm_modify mode multi"],
 )
 def test_neighbor_settings_do_not_matter(tmp_path, box, setting):
     # 12 short steps: nothing moves further than half the thinnest skin.
