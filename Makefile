@@ -23,7 +23,7 @@ OLD_RELEASES := 2022.6.23.4.0 2023.8.2.3.1 2024.8.29.3.0
 all: library plugin ## the library, the tool, and the plugin for the LAMMPS in .venv
 
 help:
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 28
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 28
 
 # --- library and tool
 
@@ -39,7 +39,7 @@ venv: $(VENV)/.ready ## .venv with LAMMPS, MPI, CMake and pytest
 # $(1): folder, $(2): packages. Debian keeps ensurepip in a package of its own.
 define make_venv
 	@echo "== Python environment $(1)"
-	$(PYTHON) -m venv $(1) || { \
+	@$(PYTHON) -m venv $(1) || { \
 	  [ "$$(id -u)" = 0 ] && apt-get install -y python3-venv && $(PYTHON) -m venv --clear $(1); } || { \
 	  echo "ERROR: $(PYTHON) -m venv failed: install the package python3-venv, then run make again"; exit 1; }
 	$(1)/bin/pip install --disable-pip-version-check $(2)
@@ -57,11 +57,11 @@ $(VENV)-%/.ready:
 # $(1): folder of LAMMPS, $(2): build folder, $(3): further options
 define build_plugin
 	@echo "== plugin for the LAMMPS in $(1)"
-	$(BIN)/cmake -S lammps-plugin -B $(2) -G Ninja -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja \
+	@$(BIN)/cmake -S lammps-plugin -B $(2) -G Ninja -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja \
 	  -DLAMMPS_DIR=$(abspath $(1)) -DMLFF_LIBRARY=$(abspath $(LIBRARY)) $(3) >$(2).log 2>&1 \
 	  || { cat $(2).log; exit 1; }
 	@grep -- '-- LAMMPS' $(2).log
-	$(BIN)/cmake --build $(2)
+	@$(BIN)/cmake --build $(2)
 endef
 
 plugin: library venv ## target/plugin/mlff_studentplugin.so; LAMMPS=... builds for another installation
