@@ -17,10 +17,13 @@
 #include "update.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <limits>
 #include <regex>
+#include <thread>
 #include <utility>
 
 using namespace LAMMPS_NS;
@@ -483,8 +486,8 @@ void PairMLFFStudent::compute(int eflag, int vflag)
       neighbor->ncalls != list_number;
   if (new_list) take_list();
   if (owner.size() != static_cast<size_t>(atom->nghost) || species_now.size() != owner.size() + atom->nlocal)
-    error->one(FLERR, "mlff_student: atoms came or went at step " + std::to_string(update->ntimestep) +
-                   " without a new neighbor list: write 'neigh_modify every 1 delay 0'");
+    stop("mlff_student: atoms came or went at step " + std::to_string(update->ntimestep) +
+         " without a new neighbor list: write 'neigh_modify every 1 delay 0'");
   // Types may change while the list stays (fix atom/swap).
   if (new_list || species_now != species) set_topology();
 
@@ -544,7 +547,7 @@ void PairMLFFStudent::check_positions()
         std::to_string(update->ntimestep) +
         ": use a smaller timestep, minimize first, or check the start structure";
     error->warning(FLERR, text);
-    error->one(FLERR, text);
+    stop(text);
   }
 }
 
@@ -579,10 +582,10 @@ int PairMLFFStudent::exchange(void *data, uint32_t row_bytes) noexcept
     rows = static_cast<double *>(data);
     row_width = static_cast<int>(row_bytes / sizeof(double));
     if (row_bytes % sizeof(double) != 0 || row_width >= comm_forward)
-      error->one(FLERR, "mlff_student: rows of " + std::to_string(row_bytes) +
-                     " bytes do not fit the buffers of LAMMPS, made for " +
-                     std::to_string((comm_forward - 1) * sizeof(double)) +
-                     ": plugin and libmlff_student do not belong together, build both with make");
+      stop("mlff_student: rows of " + std::to_string(row_bytes) +
+           " bytes do not fit the buffers of LAMMPS, made for " +
+           std::to_string((comm_forward - 1) * sizeof(double)) +
+           ": plugin and libmlff_student do not belong together, build both with make");
     timer->stamp(Timer::PAIR);
     freight = Freight::ROWS;
     comm->forward_comm(this);
@@ -659,8 +662,20 @@ void PairMLFFStudent::require(mlff_status status)
 void PairMLFFStudent::fail_here()
 {
   if (thrown) std::rethrow_exception(std::exchange(thrown, nullptr));
-  error->one(FLERR, "mlff_student: " + with_ids(mlff_last_error()) + " (step " +
-                 std::to_string(update->ntimestep) + ")");
+  stop("mlff_student: " + with_ids(mlff_last_error()) + " (step " +
+       std::to_string(update->ntimestep) + ")");
+}
+
+void PairMLFFStudent::stop(const std::string &text)
+{
+  try {
+    error->one(FLERR, text);
+  } catch (...) {
+    // The program ends by MPI_Abort now, at which launchers drop output that they have not read yet.
+    std::fflush(nullptr);
+    if (comm->nprocs > 1) std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    throw;
+  }
 }
 
 // The library counts atoms from 0 in the order of this rank; people know atom IDs.

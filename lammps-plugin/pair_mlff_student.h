@@ -87,6 +87,7 @@ class PairMLFFStudent : public Pair {
   int exchange(void *, uint32_t) noexcept;
   void require(mlff_status);
   [[noreturn]] void fail_here();
+  [[noreturn]] void stop(const std::string &);
   std::string with_ids(const std::string &) const;
 };
 

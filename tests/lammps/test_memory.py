@@ -29,3 +29,13 @@ info memory
     assert resident[1] - resident[0] < 1.0
     rebuilt = [int(m) for m in re.findall(r"Neighbor list builds = (\d+)", finished.output)]
     assert rebuilt[-1] > 10
+
+
+def test_memory_of_the_calculator_is_part_of_what_lammps_reports(tmp_path):
+    water = cases("student-21k")["water-periodic-81"]
+    used = []
+    for name in ("student-21k", "student-427k"):
+        finished = run(tmp_path / name, deck(water, style="", model_name=name) + "run 0 post no\n", water)
+        used.append(float(re.search(r"memory allocation \(min/avg/max\) = ([\d.]+)", finished.output).group(1)))
+    # 128 channels instead of 32, three blocks instead of two.
+    assert used[1] > used[0] + 1.0
