@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from harness import BAR, EXACT, MASS, PLUGIN, REPORT, Structure, assert_same, cases, deck, evaluate, model, report, run, single_point
+from harness import EXACT, PLUGIN, REPORT, Structure, assert_same, cases, deck, evaluate, model, report, run, single_point
 
 M21, M77, PAINN = model("student-21k"), model("student-77k"), model("painn-32-bessel")
 DOUBLE = (1e-10, 1e-9)
@@ -127,7 +127,7 @@ def test_box_relax_brings_the_pressure_to_its_target(tmp_path):
     assert abs(np.trace(end.virial)) < 0.02 * abs(np.trace(start.virial))
 
 
-def test_npt_conserves_what_it_should(tmp_path, box):
+def test_npt_conserves_what_it_should(tmp_path):
     """A wrong sign or size of the virial would show at once in the conserved quantity."""
     structure = cases("painn-32-bessel")["diamond-cubic-rattled"].repeated(2, 2, 2)
     drifts = []

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from harness import (
+    BAR,
     EXACT,
     KCAL,
     REPORT,
     Structure,
-    assert_same,
     cases,
+    data_file,
     deck,
     evaluate,
     in_lammps_frame,
@@ -35,8 +36,6 @@ def fits_lammps(structure):
 
 def many_points(folder, structures, model_name, style):
     """Results of many structures, each in its own box, from one LAMMPS process."""
-    from harness import data_file
-
     folder.mkdir(parents=True, exist_ok=True)
     text = ""
     for name, structure in structures.items():
@@ -103,8 +102,6 @@ def test_units_real_are_metal_times_the_factor_of_lammps(tmp_path, water):
 
 
 def test_per_atom_energies_and_stresses_sum_to_the_whole(tmp_path, triclinic):
-    from harness import BAR
-
     results = single_point(tmp_path, triclinic.rattled(0.05), ranks=2)
     assert abs(results.atomic_energies.sum() - results.energy) <= 1e-9 * len(triclinic)
     # compute stress/atom is minus the virial in bar A^3; there are no velocities.

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from harness import EXACT, REPORT, Structure, assert_same, cases, deck, report, run, single_point
+from harness import EXACT, REPORT, Structure, assert_same, cases, deck, model, report, run, single_point
 
 DOUBLE = (1e-10, 1e-9)
 MIXED = (1e-6, 5e-5)
@@ -97,7 +97,7 @@ def nghost(finished):
 
 def test_ghost_shell_is_one_cutoff_and_the_skin(tmp_path):
     structure = water_box(2, 2, 1)
-    finished = run(tmp_path, deck(structure, skin=1.5) + "run 0\n" + 'print "VALUE cut $(extract_setting(comm_cutoff))"\n' * 0, structure, ranks=2)
+    finished = run(tmp_path, deck(structure, skin=1.5) + "run 0\n", structure, ranks=2)
     log = ghosts(finished)
     assert log["shell"] == 6.5
     assert log["exchanges"] == 3  # two blocks
@@ -110,8 +110,6 @@ def test_ghost_shell_is_one_cutoff_and_the_skin(tmp_path):
 
 def test_rows_of_ghosts_of_a_longer_ranged_style_are_not_exchanged(tmp_path):
     structure = water_box(3, 2, 1)
-    from harness import model
-
     alone = run(tmp_path / "alone", deck(structure) + REPORT + "run 0\n" + report(), structure, ranks=2)
     pair = f"""
 pair_style hybrid/overlay mlff_student {EXACT} lj/cut 9.0

@@ -2,13 +2,12 @@
 
 import os
 import re
-import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
-from harness import PLUGIN, REPORT, ROOT, assert_same, cases, deck, lammps_binary, report, run, single_point
+from harness import EXACT, PLUGIN, REPORT, ROOT, assert_same, cases, deck, lammps_binary, model, report, run, single_point
 
 ENVIRONMENT = Path(sys.executable).parents[1]
 RELEASES = {"20220623": "2022.6.23.4.0", "20230802": "2023.8.2.3.1", "20240829": "2024.8.29.3.0", "20250722": None}
@@ -35,8 +34,6 @@ def test_each_release_gives_the_same_numbers_on_two_ranks(tmp_path, release):
     finished = run(tmp_path / "old", text, structure, ranks=2, binary=binary)
     assert_same(finished.results(), expected, 1e-10, 1e-9)
     # hybrid, where buffers once were too small
-    from harness import EXACT, model
-
     pair = f"pair_style hybrid/overlay mlff_student {EXACT} lj/cut 7.0\npair_coeff * * mlff_student {model('student-21k')} H O\npair_coeff * * lj/cut 0.0 1.0\n"
     text = deck(structure, pair=pair).replace(str(PLUGIN), str(plugin)) + REPORT + "run 0 post no\n" + report()
     finished = run(tmp_path / "hybrid", text, structure, ranks=2, binary=binary)
