@@ -1,5 +1,5 @@
-//! The pair kernels: messages of one block of atoms, forward and reverse, for two channel blocks
-//! at a time.
+//! The pair kernels: messages of one block of atoms, forward and reverse, one channel block at a
+//! time.
 //!
 //! Features lie in records: for each atom and channel block, K vectors of `V::LANES` channels.
 //! Formulas as in `engine::reference`; for a pair inside the block both directions are computed
@@ -32,10 +32,8 @@ pub struct Span<'a> {
     pub block_rows: usize,
     /// Record of the block's first row.
     pub first: usize,
-    /// First of the channel blocks to compute.
+    /// The channel block to compute.
     pub channel: usize,
-    /// Channel blocks to compute, at most [`Self::TOGETHER`].
-    pub channels: usize,
     /// Whether senders have rows of their own (x¹, x², x³, v) instead of (s, v).
     pub sender: bool,
     /// Whether this is the first message, where v = 0.
@@ -47,9 +45,6 @@ impl Span<'_> {
     pub fn width(sender: bool) -> usize {
         if sender { 6 } else { 4 }
     }
-
-    /// Channel blocks that the kernels take at once: what a pair costs once is shared.
-    pub const TOGETHER: usize = 2;
 }
 
 /// Value and slope (times the step) of the three filters.
@@ -170,80 +165,65 @@ pub struct Forward<'a> {
 impl<V: Vector> Task<V> for Forward<'_> {
     #[inline(always)]
     fn run(self) {
-        match (self.span.sender, self.span.initial, self.span.channels) {
-            (false, true, 1) => self.kernel::<V, false, true, 1>(),
-            (false, true, _) => self.kernel::<V, false, true, 2>(),
-            (false, false, 1) => self.kernel::<V, false, false, 1>(),
-            (false, false, _) => self.kernel::<V, false, false, 2>(),
-            (true, true, 1) => self.kernel::<V, true, true, 1>(),
-            (true, true, _) => self.kernel::<V, true, true, 2>(),
-            (true, false, 1) => self.kernel::<V, true, false, 1>(),
-            (true, false, _) => self.kernel::<V, true, false, 2>(),
+        match (self.span.sender, self.span.initial) {
+            (false, true) => self.kernel::<V, false, true>(),
+            (false, false) => self.kernel::<V, false, false>(),
+            (true, true) => self.kernel::<V, true, true>(),
+            (true, false) => self.kernel::<V, true, false>(),
         }
     }
 }
 
 impl Forward<'_> {
     #[inline(always)]
-    fn kernel<V: Vector, const SENDER: bool, const INITIAL: bool, const C: usize>(self) {
+    fn kernel<V: Vector, const SENDER: bool, const INITIAL: bool>(self) {
         let Self { span, pairs, out } = self;
         let width = Span::width(SENDER);
-        let stride = span.block_rows;
         let out = out.as_mut_ptr();
         let features = span.features.as_ptr();
         // SAFETY of all pointers below: `BlockPairs` only holds records of rows and intervals that
         // exist (checked where they are made), and the arrays cover all channel blocks of them.
-        let at = |record: usize, c: usize| record + (span.channel + c) * stride;
+        let at = |record: usize| record + span.channel * span.block_rows;
         for (i, &[start, alone, end]) in pairs.spans.iter().enumerate() {
-            for c in 0..C {
-                let mut totals = [V::splat(0.0); STATE];
-                // SAFETY: see above.
-                let here = unsafe {
-                    sender::<V, SENDER, INITIAL>(
-                        features.add(at(span.first + i, c) * width * V::LANES),
-                    )
-                };
-                let table = &span.table[(span.channel + c) * span.table_stride..];
-                for chain in (start..end).step_by(CHAIN) {
-                    let mut sums = [V::splat(0.0); STATE];
-                    for k in chain..(chain + CHAIN as u32).min(end) {
-                        let pair: &Pair = &pairs.list[k as usize];
-                        let u = three!(|a| V::splat(pair.u[a]));
-                        // SAFETY: see above.
-                        unsafe {
-                            let table = table
-                                .as_ptr()
-                                .add(pair.interval as usize * COEFFICIENTS * V::LANES);
-                            let Filters { value: [f1, f2, f3], .. } =
-                                filter::<V, INITIAL>(table, V::splat(pair.t));
-                            let there = sender::<V, SENDER, INITIAL>(
-                                features.add(at(pair.record as usize, c) * width * V::LANES),
-                            );
-                            sums = message::<V, SENDER, INITIAL>(there, [f1, f2, f3], u, sums);
-                            if k < alone {
-                                let to = out.add(
-                                    (at(pair.record as usize, c) - span.first) * STATE * V::LANES,
-                                );
-                                let back = three!(|a| V::splat(0.0).sub(u[a]));
-                                let sent = message::<V, SENDER, INITIAL>(
-                                    here,
-                                    [f1, f2, f3],
-                                    back,
-                                    load(to),
-                                );
-                                for q in 0..STATE {
-                                    sent[q].store(to.add(q * V::LANES));
-                                }
+            let mut totals = [V::splat(0.0); STATE];
+            // SAFETY: see above.
+            let here = unsafe {
+                sender::<V, SENDER, INITIAL>(features.add(at(span.first + i) * width * V::LANES))
+            };
+            let table = &span.table[span.channel * span.table_stride..];
+            for chain in (start..end).step_by(CHAIN) {
+                let mut sums = [V::splat(0.0); STATE];
+                for k in chain..(chain + CHAIN as u32).min(end) {
+                    let pair: &Pair = &pairs.list[k as usize];
+                    let u = three!(|a| V::splat(pair.u[a]));
+                    // SAFETY: see above.
+                    unsafe {
+                        let table =
+                            table.as_ptr().add(pair.interval as usize * COEFFICIENTS * V::LANES);
+                        let Filters { value: [f1, f2, f3], .. } =
+                            filter::<V, INITIAL>(table, V::splat(pair.t));
+                        let there = sender::<V, SENDER, INITIAL>(
+                            features.add(at(pair.record as usize) * width * V::LANES),
+                        );
+                        sums = message::<V, SENDER, INITIAL>(there, [f1, f2, f3], u, sums);
+                        if k < alone {
+                            let to =
+                                out.add((at(pair.record as usize) - span.first) * STATE * V::LANES);
+                            let back = three!(|a| V::splat(0.0).sub(u[a]));
+                            let sent =
+                                message::<V, SENDER, INITIAL>(here, [f1, f2, f3], back, load(to));
+                            for q in 0..STATE {
+                                sent[q].store(to.add(q * V::LANES));
                             }
                         }
                     }
-                    for (total, sum) in totals.iter_mut().zip(sums) {
-                        *total = total.add(sum);
-                    }
                 }
-                // SAFETY: see above.
-                unsafe { accumulate(out.add(at(i, c) * STATE * V::LANES), totals) };
+                for (total, sum) in totals.iter_mut().zip(sums) {
+                    *total = total.add(sum);
+                }
             }
+            // SAFETY: see above.
+            unsafe { accumulate(out.add(at(i) * STATE * V::LANES), totals) };
         }
     }
 }
@@ -264,15 +244,11 @@ pub struct Reverse<'a> {
 impl<V: Vector> Task<V> for Reverse<'_> {
     #[inline(always)]
     fn run(self) {
-        match (self.span.sender, self.span.initial, self.span.channels) {
-            (false, true, 1) => self.kernel::<V, false, true, 1, 4>(),
-            (false, true, _) => self.kernel::<V, false, true, 2, 4>(),
-            (false, false, 1) => self.kernel::<V, false, false, 1, 4>(),
-            (false, false, _) => self.kernel::<V, false, false, 2, 4>(),
-            (true, true, 1) => self.kernel::<V, true, true, 1, 5>(),
-            (true, true, _) => self.kernel::<V, true, true, 2, 5>(),
-            (true, false, 1) => self.kernel::<V, true, false, 1, 5>(),
-            (true, false, _) => self.kernel::<V, true, false, 2, 5>(),
+        match (self.span.sender, self.span.initial) {
+            (false, true) => self.kernel::<V, false, true, 4>(),
+            (false, false) => self.kernel::<V, false, false, 4>(),
+            (true, true) => self.kernel::<V, true, true, 5>(),
+            (true, false) => self.kernel::<V, true, false, 5>(),
         }
     }
 }
@@ -284,109 +260,95 @@ impl Reverse<'_> {
     }
 
     #[inline(always)]
-    fn kernel<
-        V: Vector,
-        const SENDER: bool,
-        const INITIAL: bool,
-        const C: usize,
-        const OUT: usize,
-    >(
-        self,
-    ) {
+    fn kernel<V: Vector, const SENDER: bool, const INITIAL: bool, const OUT: usize>(self) {
         let Self { span, pairs, bar, out } = self;
         let width = Span::width(SENDER);
-        let stride = span.block_rows;
         let (features, bar, out) = (span.features.as_ptr(), bar.as_ptr(), out.as_mut_ptr());
         let gradients = pairs.gradients.as_mut_ptr();
         // SAFETY of all pointers below: as in `Forward`; `gradients` holds four values a pair.
-        let at = |record: usize, c: usize| record + (span.channel + c) * stride;
+        let at = |record: usize| record + span.channel * span.block_rows;
         for (i, &[start, alone, end]) in pairs.spans.iter().enumerate() {
-            for c in 0..C {
-                // SAFETY: see above.
-                let (here, bar_here) = unsafe {
-                    let record = at(span.first + i, c);
-                    (
-                        sender::<V, SENDER, INITIAL>(features.add(record * width * V::LANES)),
-                        load::<V, STATE>(bar.add(record * STATE * V::LANES)),
-                    )
-                };
-                let [s_i, v_i @ ..] = bar_here;
-                let mut totals = [V::splat(0.0); OUT];
-                let table = &span.table[(span.channel + c) * span.table_stride..];
-                for chain in (start..end).step_by(CHAIN) {
-                    let mut sums = [V::splat(0.0); OUT];
-                    for k in chain..(chain + CHAIN as u32).min(end) {
-                        let pair: &Pair = &pairs.list[k as usize];
-                        let u = three!(|a| V::splat(pair.u[a]));
-                        // SAFETY: see above.
-                        unsafe {
-                            let table = table
-                                .as_ptr()
-                                .add(pair.interval as usize * COEFFICIENTS * V::LANES);
-                            let Filters { value: [f1, f2, f3], slope: [g1, g2, g3] } =
-                                filter::<V, INITIAL>(table, V::splat(pair.t));
-                            let record = at(pair.record as usize, c);
-                            let there = sender::<V, SENDER, INITIAL>(
-                                features.add(record * width * V::LANES),
-                            );
-                            let [s_j, v_j @ ..] =
-                                load::<V, STATE>(bar.add(record * STATE * V::LANES));
+            // SAFETY: see above.
+            let (here, bar_here) = unsafe {
+                let record = at(span.first + i);
+                (
+                    sender::<V, SENDER, INITIAL>(features.add(record * width * V::LANES)),
+                    load::<V, STATE>(bar.add(record * STATE * V::LANES)),
+                )
+            };
+            let [s_i, v_i @ ..] = bar_here;
+            let mut totals = [V::splat(0.0); OUT];
+            let table = &span.table[span.channel * span.table_stride..];
+            for chain in (start..end).step_by(CHAIN) {
+                let mut sums = [V::splat(0.0); OUT];
+                for k in chain..(chain + CHAIN as u32).min(end) {
+                    let pair: &Pair = &pairs.list[k as usize];
+                    let u = three!(|a| V::splat(pair.u[a]));
+                    // SAFETY: see above.
+                    unsafe {
+                        let table =
+                            table.as_ptr().add(pair.interval as usize * COEFFICIENTS * V::LANES);
+                        let Filters { value: [f1, f2, f3], slope: [g1, g2, g3] } =
+                            filter::<V, INITIAL>(table, V::splat(pair.t));
+                        let record = at(pair.record as usize);
+                        let there =
+                            sender::<V, SENDER, INITIAL>(features.add(record * width * V::LANES));
+                        let [s_j, v_j @ ..] = load::<V, STATE>(bar.add(record * STATE * V::LANES));
 
-                            let p: [V; 3] = three!(|a| {
-                                if SENDER {
-                                    there.x[2].mul(v_i[a]).sub(here.x[2].mul(v_j[a]))
-                                } else {
-                                    v_i[a].sub(v_j[a])
-                                }
-                            });
-                            let mut d_bar = g1.mul(there.x[0].mul_add(s_i, here.x[0].mul(s_j)));
-                            d_bar = g3.mul_add(dot(u, p), d_bar);
-                            let u_bar = three!(|a| f3.mul(p[a]));
-                            if !INITIAL {
-                                let to_j = dot(here.v, v_j);
-                                let to_i = dot(there.v, v_i);
-                                let turned = if SENDER {
-                                    there.x[1].mul_add(to_i, here.x[1].mul(to_j))
-                                } else {
-                                    to_i.add(to_j)
-                                };
-                                d_bar = g2.mul_add(turned, d_bar);
-                                sums[0] = f1.mul_add(s_j, sums[0]);
+                        let p: [V; 3] = three!(|a| {
+                            if SENDER {
+                                there.x[2].mul(v_i[a]).sub(here.x[2].mul(v_j[a]))
+                            } else {
+                                v_i[a].sub(v_j[a])
+                            }
+                        });
+                        let mut d_bar = g1.mul(there.x[0].mul_add(s_i, here.x[0].mul(s_j)));
+                        d_bar = g3.mul_add(dot(u, p), d_bar);
+                        let u_bar = three!(|a| f3.mul(p[a]));
+                        if !INITIAL {
+                            let to_j = dot(here.v, v_j);
+                            let to_i = dot(there.v, v_i);
+                            let turned = if SENDER {
+                                there.x[1].mul_add(to_i, here.x[1].mul(to_j))
+                            } else {
+                                to_i.add(to_j)
+                            };
+                            d_bar = g2.mul_add(turned, d_bar);
+                            sums[0] = f1.mul_add(s_j, sums[0]);
+                            for a in 0..3 {
+                                sums[1 + a] = f2.mul_add(v_j[a], sums[1 + a]);
+                            }
+                            if SENDER {
+                                sums[OUT - 1] = sums[OUT - 1].sub(f3.mul(dot(u, v_j)));
+                            }
+                            if k < alone {
+                                let to = out.add((record - span.first) * OUT * V::LANES);
+                                let mut sent = load::<V, OUT>(to);
+                                sent[0] = f1.mul_add(s_i, sent[0]);
                                 for a in 0..3 {
-                                    sums[1 + a] = f2.mul_add(v_j[a], sums[1 + a]);
+                                    sent[1 + a] = f2.mul_add(v_i[a], sent[1 + a]);
                                 }
                                 if SENDER {
-                                    sums[OUT - 1] = sums[OUT - 1].sub(f3.mul(dot(u, v_j)));
+                                    sent[OUT - 1] = f3.mul_add(dot(u, v_i), sent[OUT - 1]);
                                 }
-                                if k < alone {
-                                    let to = out.add((record - span.first) * OUT * V::LANES);
-                                    let mut sent = load::<V, OUT>(to);
-                                    sent[0] = f1.mul_add(s_i, sent[0]);
-                                    for a in 0..3 {
-                                        sent[1 + a] = f2.mul_add(v_i[a], sent[1 + a]);
-                                    }
-                                    if SENDER {
-                                        sent[OUT - 1] = f3.mul_add(dot(u, v_i), sent[OUT - 1]);
-                                    }
-                                    for (q, value) in sent.into_iter().enumerate() {
-                                        value.store(to.add(q * V::LANES));
-                                    }
+                                for (q, value) in sent.into_iter().enumerate() {
+                                    value.store(to.add(q * V::LANES));
                                 }
                             }
-                            let [x, y, z] = u_bar;
-                            V::add_sums(gradients.add(4 * k as usize), [d_bar, x, y, z]);
                         }
-                    }
-                    if !INITIAL {
-                        for (total, sum) in totals.iter_mut().zip(sums) {
-                            *total = total.add(sum);
-                        }
+                        let [x, y, z] = u_bar;
+                        V::add_sums(gradients.add(4 * k as usize), [d_bar, x, y, z]);
                     }
                 }
                 if !INITIAL {
-                    // SAFETY: see above.
-                    unsafe { accumulate(out.add(at(i, c) * OUT * V::LANES), totals) };
+                    for (total, sum) in totals.iter_mut().zip(sums) {
+                        *total = total.add(sum);
+                    }
                 }
+            }
+            if !INITIAL {
+                // SAFETY: see above.
+                unsafe { accumulate(out.add(at(i) * OUT * V::LANES), totals) };
             }
         }
     }

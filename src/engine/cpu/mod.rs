@@ -355,7 +355,7 @@ impl<V: Vector> Cpu<V> {
         let (model, tables, positions) = (&self.model, &self.tables, &self.positions);
         let (intervals, features) = (self.intervals, &self.features[b]);
         each(self.pool.as_ref(), items.chunks_mut(group), |blocks| {
-            for channel in (0..count).step_by(Span::TOGETHER) {
+            for channel in 0..count {
                 for (index, (block, part)) in blocks.iter_mut() {
                     let first = *index * plan.block_rows;
                     let (table, table_stride) = match tables.get(b) {
@@ -375,7 +375,6 @@ impl<V: Vector> Cpu<V> {
                         block_rows: plan.block_rows,
                         first: plan.record(first, count),
                         channel,
-                        channels: Span::TOGETHER.min(count - channel),
                         sender,
                         initial: b == 0,
                     };
