@@ -1,32 +1,35 @@
 //! The fast engine for processors: float32 features, explicit SIMD, tables for the filters.
 //!
 //! One compute is: pairs within the cutoff ([`pairs`]); for each block the message ([`message`])
-//! and the atoms' own layers ([`network`]); the same in reverse; sums of forces and virials in
+//! and the atoms' own layers ([`atoms`]); the same in reverse; sums of forces and virials in
 //! float64. Atoms are kept in an order and in blocks of their own ([`plan`]); each block of atoms
 //! is computed by one thread in a fixed order, so the bits do not depend on the number of threads.
 
+mod atoms;
 mod buffer;
 mod dense;
+mod halo;
 mod message;
 mod network;
 mod pairs;
 mod plan;
 mod simd;
+mod tables;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use rayon::prelude::*;
 
+use self::atoms::{Advance, Retreat, Turn, Work, kept_width};
 use self::buffer::Buffer;
 use self::message::{COEFFICIENTS, Forward, Reverse, STATE, Span};
-use self::network::{Advance, Network, Retreat, Turn, Work, kept_width};
+use self::network::Network;
 use self::pairs::{BlockPairs, Reach};
 use self::plan::Plan;
 use self::simd::{Portable, Vector};
-use super::table::FilterTable;
 use super::{
-    Engine, Exchange, FilterMode, InstructionSet, Options, Results, Rows, Seconds, Topology, pair,
+    Engine, Exchange, FilterMode, InstructionSet, Options, Results, Seconds, Topology, pair,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::filled;
@@ -115,24 +118,10 @@ impl<V: Vector> Cpu<V> {
                     })?,
             ),
         };
-        let (mut tables, mut intervals) = (Vec::new(), 1);
-        if options.filter == FilterMode::Table {
-            let found = model
-                .blocks
-                .iter()
-                .map(|block| FilterTable::new(&model, block))
-                .collect::<Result<Vec<_>>>()?;
-            // All messages share the places of a pair, so the finest table sets the intervals.
-            intervals = found.iter().map(|table| table.intervals).max().unwrap_or(1);
-            for (table, block) in found.iter().zip(&model.blocks) {
-                tables.push(if table.intervals == intervals {
-                    pack_table::<V>(&model, table)?
-                } else {
-                    let finer = FilterTable::with_intervals(&model, block, intervals)?;
-                    pack_table::<V>(&model, &finer)?
-                });
-            }
-        }
+        let (tables, intervals) = match options.filter {
+            FilterMode::Table => tables::interpolated::<V>(&model)?,
+            FilterMode::Exact => (Vec::new(), 1),
+        };
         let species = (0..=u8::MAX)
             .map(|number| model.knows(number).then(|| first_rows::<V>(&model, number)).transpose())
             .collect::<Result<_>>()?;
@@ -216,24 +205,6 @@ fn padded(model: &Model) -> usize {
     model.hidden.next_multiple_of(16)
 }
 
-/// Puts a table into the order in which the kernels read it.
-fn pack_table<V: Vector>(model: &Model, table: &FilterTable) -> Result<Buffer> {
-    let h = model.hidden;
-    let mut packed = Buffer::zeros(padded(model) * table.intervals * COEFFICIENTS)?;
-    for (place, lanes) in packed.chunks_exact_mut(V::LANES).enumerate() {
-        let (coefficient, rest) = (place % 4, place / 4);
-        let (filter, rest) = (rest % 3, rest / 3);
-        let (interval, c) = (rest % table.intervals, rest / table.intervals);
-        for (lane, value) in lanes.iter_mut().enumerate() {
-            let channel = c * V::LANES + lane;
-            if channel < h {
-                *value = table.coefficients(interval, filter * h + channel)[coefficient] as f32;
-            }
-        }
-    }
-    Ok(packed)
-}
-
 /// s of an element, and the feature record of the first message.
 fn first_rows<V: Vector>(model: &Model, number: u8) -> Result<[Buffer; 2]> {
     let h = model.hidden;
@@ -292,46 +263,6 @@ impl<V: Vector> Cpu<V> {
         })
     }
 
-    /// The filters of a block's pairs in message `b`, as a table with an interval for each pair
-    /// in which the cubic is value + t · slope.
-    fn exact_table(
-        model: &Model,
-        b: usize,
-        positions: &[[f64; 3]],
-        first: usize,
-        block: &mut Block,
-    ) -> Result<()> {
-        let h = model.hidden;
-        let count = block.pairs.list.len();
-        block.exact.resize(padded(model) * count * COEFFICIENTS)?;
-        let (mut value, mut slope) = (vec![0.0; 3 * h], vec![0.0; 3 * h]);
-        for (i, &[start, _, end]) in block.pairs.spans.iter().enumerate() {
-            for k in start as usize..end as usize {
-                let neighbor = block.pairs.neighbors[k] as usize;
-                let d = pair::distance(&positions[first + i], &positions[neighbor]).1;
-                model.blocks[b].filter.evaluate(
-                    &model.basis,
-                    model.cutoff,
-                    d,
-                    &mut value,
-                    &mut slope,
-                );
-                for filter in 0..3 {
-                    for channel in 0..h {
-                        let (c, lane) = (channel / V::LANES, channel % V::LANES);
-                        let place = ((c * count + k) * 3 + filter) * 4;
-                        block.exact[place * V::LANES + lane] = value[filter * h + channel] as f32;
-                        block.exact[(place + 1) * V::LANES + lane] =
-                            slope[filter * h + channel] as f32;
-                        block.exact[(place + 2) * V::LANES + lane] = 0.0;
-                        block.exact[(place + 3) * V::LANES + lane] = 0.0;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Runs a pair kernel of message `b` over all blocks of atoms; `parts` is each block's part
     /// of the output.
     ///
@@ -352,17 +283,24 @@ impl<V: Vector> Cpu<V> {
             FilterMode::Table => self.blocks.len().div_ceil(4 * threads - 3).max(1),
         };
         let mut items: Vec<_> = self.blocks.iter_mut().zip(parts).enumerate().collect();
-        let (model, tables, positions) = (&self.model, &self.tables, &self.positions);
+        let (model, made, positions) = (&self.model, &self.tables, &self.positions);
         let (intervals, features) = (self.intervals, &self.features[b]);
         each(self.pool.as_ref(), items.chunks_mut(group), |blocks| {
             for channel in 0..count {
                 for (index, (block, part)) in blocks.iter_mut() {
                     let first = *index * plan.block_rows;
-                    let (table, table_stride) = match tables.get(b) {
+                    let (table, table_stride) = match made.get(b) {
                         Some(table) => (&**table, intervals * COEFFICIENTS * V::LANES),
                         None => {
                             if channel == 0 {
-                                Self::exact_table(model, b, positions, first, block)?;
+                                tables::exact::<V>(
+                                    model,
+                                    b,
+                                    &block.pairs,
+                                    positions,
+                                    first,
+                                    &mut block.exact,
+                                )?;
                             }
                             let pairs = block.pairs.list.len();
                             (&*block.exact, pairs * COEFFICIENTS * V::LANES)
@@ -385,8 +323,7 @@ impl<V: Vector> Cpu<V> {
         })
     }
 
-    /// Sends rows of K vectors to the ghosts that other ranks' atoms are; `records` are of all
-    /// rows. Outside, a row is K runs of channels, whatever the instruction set.
+    /// Sends rows of `width` vectors to the ghosts that other ranks' atoms are.
     fn exchange(
         &mut self,
         plan: &Plan,
@@ -395,36 +332,10 @@ impl<V: Vector> Cpu<V> {
         exchange: &mut dyn Exchange,
     ) -> Result<()> {
         let started = Instant::now();
+        let atoms = self.topology.owned + self.topology.ghosts;
         let channels = padded(&self.model);
-        let row = width * channels;
-        self.outbox.resize((self.topology.owned + self.topology.ghosts) * row)?;
-        let place = |record: usize, channel: usize, k: usize| {
-            let (c, lane) = (channel / V::LANES, channel % V::LANES);
-            ((record + c * plan.block_rows) * width + k) * V::LANES + lane
-        };
-        for (&atom, &record) in plan.atoms.iter().zip(&plan.records).take(plan.active) {
-            let out = &mut self.outbox[atom as usize * row..][..row];
-            for (k, run) in out.chunks_exact_mut(channels).enumerate() {
-                for (channel, lanes) in run.chunks_exact_mut(V::LANES).enumerate() {
-                    let from = place(record as usize, channel * V::LANES, k);
-                    lanes.copy_from_slice(&records[from..from + V::LANES]);
-                }
-            }
-        }
-        let calling = Instant::now();
-        exchange.forward(Rows::F32(&mut self.outbox), row)?;
-        let called = calling.elapsed().as_secs_f64();
-        let count = channels / V::LANES;
-        for &[atom, target] in &plan.remote {
-            let record = plan.record(target as usize, count);
-            let arrived = &self.outbox[atom as usize * row..][..row];
-            for (k, run) in arrived.chunks_exact(channels).enumerate() {
-                for (channel, lanes) in run.chunks_exact(V::LANES).enumerate() {
-                    let to = place(record, channel * V::LANES, k);
-                    records[to..to + V::LANES].copy_from_slice(lanes);
-                }
-            }
-        }
+        let outbox = &mut self.outbox;
+        let called = halo::exchange::<V>(plan, atoms, channels, width, records, outbox, exchange)?;
         self.seconds.exchange += called;
         self.seconds.rest += started.elapsed().as_secs_f64() - called;
         Ok(())
