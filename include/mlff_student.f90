@@ -286,6 +286,7 @@ module mlff_student
   type, public :: mlff_calculator_t
     private
     type(c_ptr) :: handle = c_null_ptr
+    logical :: has_topology = .false.
     integer :: owned = 0
     integer :: ghosts = 0
   contains
@@ -541,6 +542,7 @@ contains
     status = mlff_calculator_set_topology(self%handle, topology)
     if (status == MLFF_OK) then
       self%owned = owned
+      self%has_topology = .true.
       self%ghosts = ghosts
     end if
     call finish_call(status, stat, errmsg)
@@ -560,7 +562,9 @@ contains
     type(c_funptr) :: callback
     integer(c_int32_t) :: status
 
-    if (size(positions, 1) /= 3 .or. size(positions, 2) /= self%owned + self%ghosts) then
+    ! Without a topology the library says so.
+    if (self%has_topology .and. &
+        (size(positions, 1) /= 3 .or. size(positions, 2) /= self%owned + self%ghosts)) then
       call finish_invalid('positions must be (3, owned + ghosts) of the topology', stat, errmsg)
       return
     end if
@@ -620,6 +624,7 @@ contains
 
     call mlff_calculator_free(self%handle)
     self%handle = c_null_ptr
+    self%has_topology = .false.
     self%owned = 0
     self%ghosts = 0
   end subroutine

@@ -175,12 +175,14 @@ public:
         detail::check(mlff_calculator_set_topology(get(), &topology));
         owned_ = static_cast<std::size_t>(topology.owned);
         ghosts_ = static_cast<std::size_t>(topology.ghosts);
+        has_topology_ = true;
     }
 
     /// Computes with the neighbor list at `positions`, x y z of owned atoms, then of ghosts. What
     /// `exchange` throws is thrown again from here. The results are valid until the next call.
     const Results &compute(const std::vector<double> &positions, const Exchange &exchange = {}) {
-        if (positions.size() != 3 * (owned_ + ghosts_)) {
+        // Without a topology the library says so.
+        if (has_topology_ && positions.size() != 3 * (owned_ + ghosts_)) {
             throw Error(MLFF_ERROR_INVALID_ARGUMENT,
                         "expected x y z of " + std::to_string(owned_ + ghosts_) +
                             " owned atoms and ghosts of the topology, found " +
@@ -285,6 +287,7 @@ private:
     }
 
     std::unique_ptr<mlff_calculator, detail::Free> handle_;
+    bool has_topology_ = false;
     std::size_t owned_ = 0;
     std::size_t ghosts_ = 0;
     Results results_;

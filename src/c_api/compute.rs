@@ -312,7 +312,7 @@ impl mlff_results {
 /// # Safety
 /// `to` is null or has room for `from`.
 unsafe fn copy_out(from: &[f64], to: *mut f64) {
-    if !to.is_null() {
+    if !to.is_null() && !from.is_empty() {
         // SAFETY: the caller's promise; `from` is the library's own memory.
         unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) }
     }

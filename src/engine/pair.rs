@@ -84,7 +84,8 @@ pub fn total(
         virial.iter_mut().zip(atomic).for_each(|(sum, part)| *sum += part);
     }
     Results {
-        energy: atomic_energies.iter().sum(),
+        // An empty sum is −0.
+        energy: atomic_energies.iter().sum::<f64>() + 0.0,
         atomic_energies,
         forces,
         virial,

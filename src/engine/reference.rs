@@ -83,9 +83,10 @@ impl Reference {
         }
     }
 
-    /// The most that one compute allocates (bytes), growing arrays counted twice.
+    /// The most that one compute allocates (bytes), growing arrays counted twice; asked for at once,
+    /// so that the plain loops below need not ask for each array.
     fn most_memory(&self) -> usize {
-        let values = (11 * self.model.blocks.len() + 32) * self.model.hidden + 32;
+        let values = (14 * self.model.blocks.len() + 32) * self.model.hidden + 32;
         let pair = 2 * (size_of::<Pair>() + size_of::<[f64; 3]>());
         let total = self.topology.owned + self.topology.ghosts;
         total * values * size_of::<f64>() + self.topology.neighbors.len() * pair

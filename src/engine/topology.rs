@@ -37,7 +37,7 @@ pub struct Topology {
     pub offsets: Vec<usize>,
     /// Indices of owned atoms and ghosts that are part of this model.
     pub neighbors: Vec<u32>,
-    /// For each owned atom whether it is a center: part of this model, with a list.
+    /// For each owned atom whether it is part of this model, and so has a list.
     pub is_center: Vec<bool>,
     /// For each ghost the owned atom it is a copy of, if that is on this rank.
     pub owner: Vec<Option<u32>>,
@@ -131,9 +131,13 @@ impl Topology {
         neighbors.try_reserve_exact(input.neighbors.iter().map(|list| list.len()).sum())?;
         let mut is_center = filled(input.owned, false)?;
         for (i, list) in list_of.iter().enumerate() {
-            if species[i] > 0
-                && let Some(list) = list
-            {
+            if species[i] > 0 {
+                let Some(list) = list else {
+                    return invalid(format!(
+                        "owned atom {i} is part of this model but has no neighbor list: list every \
+                         owned atom that has a species, or give it species 0"
+                    ));
+                };
                 is_center[i] = true;
                 for &entry in *list {
                     let j = entry & input.mask;
@@ -203,17 +207,11 @@ impl Topology {
     /// Rounding may give a pair at the very edge of the list in one direction only, so a few
     /// lonely entries pass; a half list has nothing else.
     fn check_full(&self) -> Result<()> {
-        let mut listed_by: Vec<u32> = filled(self.owned + 1, 0)?;
+        let mut listed_by: Vec<usize> = filled(self.owned + 1, 0)?;
         let mut entries = 0;
         for i in 0..self.owned {
             for &j in self.neighbors_of(i) {
                 let Some(j) = self.resolve(j) else { continue };
-                if !self.is_center[j as usize] {
-                    return invalid(format!(
-                        "atom {j} is a neighbor of atom {i} but has no neighbor list itself: list \
-                         every owned atom that has a species, or give it species 0"
-                    ));
-                }
                 listed_by[j as usize + 1] += 1;
                 entries += 1;
             }
@@ -225,7 +223,7 @@ impl Topology {
         let mut next = collected(listed_by.iter().copied())?;
         for i in 0..self.owned {
             for j in self.neighbors_of(i).iter().filter_map(|&j| self.resolve(j)) {
-                transposed[next[j as usize] as usize] = i as u32;
+                transposed[next[j as usize]] = i as u32;
                 next[j as usize] += 1;
             }
         }
@@ -234,7 +232,7 @@ impl Topology {
         let mut example = None;
         for i in 0..self.owned {
             let lists = || self.neighbors_of(i).iter().filter_map(|&j| self.resolve(j));
-            let back = &transposed[listed_by[i] as usize..listed_by[i + 1] as usize];
+            let back = &transposed[listed_by[i]..listed_by[i + 1]];
             lists().for_each(|j| balance[j as usize] += 1);
             back.iter().for_each(|&j| balance[j as usize] -= 1);
             for j in lists() {

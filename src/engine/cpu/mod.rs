@@ -319,6 +319,8 @@ impl<V: Vector> Cpu<V> {
                     kernel(span, &mut block.pairs, part);
                 }
             }
+            // Exact filters are large, and of no use to another message.
+            blocks.iter_mut().for_each(|(_, (block, _))| block.exact = Buffer::default());
             Ok(())
         })
     }
@@ -552,7 +554,11 @@ impl<V: Vector> Engine for Cpu<V> {
         let started = Instant::now();
         pair::check_finite(positions)?;
         if exchange.is_none() {
-            self.topology.check_resolved()?;
+            // Those that a plan knows of are no others.
+            let needs = self.plan.as_ref().is_none_or(|plan| !plan.remote.is_empty());
+            if needs {
+                self.topology.check_resolved()?;
+            }
         }
         if self.plan.is_none() {
             self.prepare(positions)?;

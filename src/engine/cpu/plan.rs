@@ -55,8 +55,9 @@ impl Plan {
         );
         order.sort_unstable();
         let active = order.len();
-        let block_count = active.div_ceil(BLOCK);
-        let block_rows = active.div_ceil(block_count.max(1)).next_multiple_of(ROWS).max(ROWS);
+        let even = active.div_ceil(active.div_ceil(BLOCK).max(1));
+        let block_rows = even.next_multiple_of(ROWS).max(ROWS);
+        let block_count = active.div_ceil(block_rows);
         let mut plan =
             Self { active, block_rows, rows: block_count * block_rows, ..Self::default() };
 
@@ -64,25 +65,28 @@ impl Plan {
         let mut position_of: Vec<u32> = Vec::new();
         position_of.try_reserve_exact(topology.owned + topology.ghosts)?;
         position_of.resize(topology.owned + topology.ghosts, NOWHERE);
-        plan.atoms.try_reserve(active)?;
+        plan.atoms.try_reserve(active + topology.ghosts)?;
+        plan.remote.try_reserve(topology.ghosts)?;
+        plan.blocks.try_reserve_exact(block_count)?;
         let mut row_of: Vec<u32> = Vec::new();
-        row_of.try_reserve(active)?;
+        row_of.try_reserve(active + topology.ghosts)?;
         for (row, &(_, atom)) in order.iter().enumerate() {
             position_of[atom as usize] = row as u32;
             plan.atoms.push(atom);
             row_of.push(row as u32);
         }
-        let mut entries_left = topology.neighbors.len();
+        let mut alone: Vec<u32> = Vec::new();
         for first in (0..active).step_by(block_rows) {
             let range = first..(first + block_rows).min(active);
             let mut block = BlockPlan::default();
             block.starts.try_reserve_exact(range.len() + 1)?;
-            block.entries.try_reserve(entries_left.min(128 * range.len()))?;
-            let mut alone = Vec::new();
             for row in range.clone() {
                 let start = block.entries.len() as u32;
+                let neighbors = topology.neighbors_of(plan.atoms[row] as usize);
                 alone.clear();
-                for &j in topology.neighbors_of(plan.atoms[row] as usize) {
+                alone.try_reserve(neighbors.len())?;
+                block.entries.try_reserve(neighbors.len())?;
+                for &j in neighbors {
                     if position_of[j as usize] == NOWHERE {
                         position_of[j as usize] = plan.atoms.len() as u32;
                         let row = match topology.resolve(j) {
@@ -106,13 +110,11 @@ impl Plan {
                         block.entries.push(position);
                     }
                 }
-                entries_left -= topology.neighbors_of(plan.atoms[row] as usize).len();
                 block.starts.push([start, block.entries.len() as u32]);
                 block.entries.extend_from_slice(&alone);
             }
             let end = block.entries.len() as u32;
             block.starts.push([end, end]);
-            block.entries.shrink_to_fit();
             plan.blocks.push(block);
         }
         row_of.iter_mut().for_each(|row| *row = plan.record(*row as usize, channel_blocks) as u32);
