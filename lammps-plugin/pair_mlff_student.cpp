@@ -111,13 +111,21 @@ PairMLFFStudent::PairMLFFStudent(LAMMPS *lmp) : Pair(lmp)
 
 PairMLFFStudent::~PairMLFFStudent()
 {
+  deallocate();
+}
+
+void PairMLFFStudent::deallocate()
+{
   if (!allocated) return;
   memory->destroy(setflag);
   memory->destroy(cutsq);
+  allocated = 0;
 }
 
+// For the atom types of now: pair_style may come before the box, pair_coeff may not.
 void PairMLFFStudent::allocate()
 {
+  deallocate();
   allocated = 1;
   const int n = atom->ntypes + 1;
   memory->create(setflag, n, n, "mlff_student:setflag");
@@ -132,6 +140,10 @@ void PairMLFFStudent::settings(int narg, char **arg)
 {
   options = {};
   options.struct_size = sizeof(options);
+  // A calculator has the options of its making: pair_coeff makes the next one.
+  initialized = false;
+  calculator.reset();
+  model.reset();
 
   const auto choose = [&](const char *keyword, const char *value, const auto &choices) {
     for (const auto &choice : choices)
@@ -181,6 +193,12 @@ void PairMLFFStudent::settings(int narg, char **arg)
     }
   }
 
+  check_units();
+  if (domain->box_exist) allocate();
+}
+
+void PairMLFFStudent::check_units()
+{
   const std::string units = update->unit_style;
   if (units != "metal" && units != "real")
     error->all(FLERR, "pair_style mlff_student: expected units metal (eV) or real (kcal/mol), found "
@@ -189,8 +207,6 @@ void PairMLFFStudent::settings(int narg, char **arg)
   // The factor that LAMMPS itself uses where it converts potential files.
   to_lammps =
       units == "real" ? utils::get_conversion_factor(utils::ENERGY, utils::METAL2REAL) : 1.0;
-
-  if (!allocated) allocate();
 }
 
 void PairMLFFStudent::coeff(int narg, char **arg)
@@ -206,6 +222,9 @@ void PairMLFFStudent::coeff(int narg, char **arg)
                    " elements (one element or NULL for each atom type) after " + arg[2] + ", found " +
                    std::to_string(given));
 
+  // Also for a hybrid that read_restart made, which calls no settings.
+  check_units();
+  allocate();
   initialized = false;
   calculator.reset();
   model.reset();
@@ -306,7 +325,8 @@ void PairMLFFStudent::check_settings()
   for (int i = 0; i < modify->ncompute; i++) {
     const std::string style = modify->compute[i]->style;
     // The flux of a message-passing model has terms over several hops, which neither compute knows.
-    if (style == "heat/flux" || style == "centroid/stress/atom")
+    const bool flux = style.compare(0, 9, "heat/flux") == 0 || style == "stress/tally";
+    if (flux || style == "centroid/stress/atom")
       error->all(FLERR, "compute " + std::string(modify->compute[i]->id) + " has style " + style +
                      ", which would be wrong for pair_style mlff_student, whose heat flux spans "
                      "several neighbor shells: remove it (compute stress/atom and pe/atom work)");
@@ -323,7 +343,8 @@ void PairMLFFStudent::warn_about_exclusions() const
   // fix gcmc and fix widom exclude the atoms they remove on trial; is_excluded takes care of those.
   bool others = neighbor->nex_type > 0 || neighbor->nex_mol > 0 || neighbor->includegroup > 0;
   for (int i = 0; i < neighbor->nex_group; i++)
-    others |= std::strncmp(group->names[neighbor->ex1_group[i]], "Fix", 3) != 0;
+    // Their groups have a colon in the name, which users' groups cannot have.
+    others |= std::strchr(group->names[neighbor->ex1_group[i]], ':') == nullptr;
   if (others && comm->me == 0)
     error->warning(FLERR, std::string("mlff_student: neigh_modify exclude or include removes pairs from the "
                                       "model, which was not trained without them"));
@@ -340,7 +361,8 @@ void PairMLFFStudent::check_special_bonds()
                         "of bonded atoms (factor " +
                      plain(force->special_lj[k]) + " for 1-" + std::to_string(k + 1) +
                      " pairs): write 'special_bonds lj/coul 1.0 1.0 1.0', or under hybrid 'special_bonds "
-                     "lj 1.0 1.0 1.0 coul 0.0 0.0 0.0' with the other styles' own 'pair_modify special'");
+                     "lj/coul 0.5 0.5 0.5' with 'pair_modify pair mlff_student special lj/coul 1 1 1' and, "
+                     "for each other style, 'pair_modify pair STYLE special lj/coul 0 0 0'");
 }
 
 // ----------------------------------------------------------------------------------- neighbor list
@@ -372,8 +394,8 @@ void PairMLFFStudent::find_species()
 // What follows from the list alone. All ranks get here in the same step: it communicates.
 void PairMLFFStudent::take_list()
 {
-  if (first_list && comm->get_comm_cutoff() < info.cutoff + neighbor->skin)
-    error->all(FLERR, "pair_style mlff_student: the ghost shell reaches " + plain(comm->get_comm_cutoff()) +
+  if (first_list && ghost_shell() < info.cutoff + neighbor->skin)
+    error->all(FLERR, "pair_style mlff_student: the ghost shell reaches " + plain(ghost_shell()) +
                    " Angstrom, but cutoff plus skin are " + plain(info.cutoff + neighbor->skin) +
                    ": write 'comm_modify cutoff " + plain(info.cutoff + neighbor->skin) + "'");
   check_special_bonds();
@@ -383,6 +405,22 @@ void PairMLFFStudent::take_list()
   first_list = false;
   list_taken = list;
   list_number = neighbor->ncalls;
+}
+
+// How far ghosts reach (Angstrom), as LAMMPS has set it up.
+double PairMLFFStudent::ghost_shell() const
+{
+  // Cutoffs by type or collection are made from those of the pair styles.
+  if (comm->mode != Comm::SINGLE) return comm->get_comm_cutoff();
+  const double *h = domain->h_inv;
+  // In a triclinic box, in units of the distance between opposite faces.
+  const double lengths[3] = {domain->triclinic ? std::hypot(h[0], std::hypot(h[5], h[4])) : 1.0,
+                             domain->triclinic ? std::hypot(h[1], h[3]) : 1.0,
+                             domain->triclinic ? h[2] : 1.0};
+  double least = comm->cutghost[0] / lengths[0];
+  for (int k = 1; k < domain->dimension; k++) least = std::min(least, comm->cutghost[k] / lengths[k]);
+  // The product and the quotient of a length leave a rounding.
+  return least * (1.0 + 1e-12);
 }
 
 // Ghosts of this rank's own atoms need no exchange.
@@ -410,9 +448,10 @@ void PairMLFFStudent::find_wanted_rows()
   const int nlocal = atom->nlocal;
   wanted.assign(nlocal + atom->nghost, 0);
   wanted_of_swap.clear();
-  // Positions are those of the list only in the step of its making.
-  const double reach = neighbor->ago == 0 ? info.cutoff + neighbor->skin
-                                          : std::numeric_limits<double>::infinity();
+  // Positions are those of the list only in the step of its making; inner levels of respa move them
+  // before the next list.
+  const bool fresh = neighbor->ago == 0 && neighbor->lastcall == update->ntimestep;
+  const double reach = fresh ? info.cutoff + neighbor->skin : std::numeric_limits<double>::infinity();
   for (int ii = 0; ii < list->inum; ii++) {
     const int i = list->ilist[ii];
     const double *xi = atom->x[i];
@@ -446,7 +485,9 @@ void PairMLFFStudent::report_ghosts()
   else
     text += ", " + std::to_string(all[1]) + " of them needed from other ranks; " +
         std::to_string(all[2]) + " rows in each of " + std::to_string(exchanges) + " exchanges\n";
-  utils::logmesg(lmp, text);
+  // Once, not for each of many short runs.
+  if (text != ghosts_reported) utils::logmesg(lmp, text);
+  ghosts_reported = text;
 }
 
 void PairMLFFStudent::set_topology()
@@ -481,9 +522,7 @@ void PairMLFFStudent::compute(int eflag, int vflag)
   check_positions();
 
   find_species();
-  // ncalls also tells of a list that was made in a step without forces.
-  const bool new_list = first_list || neighbor->ago == 0 || list != list_taken ||
-      neighbor->ncalls != list_number;
+  const bool new_list = first_list || list != list_taken || neighbor->ncalls != list_number;
   if (new_list) take_list();
   if (owner.size() != static_cast<size_t>(atom->nghost) || species_now.size() != owner.size() + atom->nlocal)
     stop("mlff_student: atoms came or went at step " + std::to_string(update->ntimestep) +

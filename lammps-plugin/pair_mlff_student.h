@@ -54,6 +54,7 @@ class PairMLFFStudent : public Pair {
   bool first_list = true;       // no neighbor list was taken since init_style
   bigint list_number = -1;      // neighbor->ncalls when the list was taken
   NeighList *list_taken = nullptr;
+  std::string ghosts_reported;
 
   std::vector<int32_t> species;      // by atom, as the calculator has them
   std::vector<int32_t> species_now;  // by atom, at this step
@@ -70,6 +71,8 @@ class PairMLFFStudent : public Pair {
   std::exception_ptr thrown;      // out of LAMMPS within the callback
 
   void allocate();
+  void deallocate();
+  void check_units();
   void load(const char *);
   void describe() const;
   void check_settings();
@@ -80,6 +83,7 @@ class PairMLFFStudent : public Pair {
   void take_list();
   void find_owners();
   void find_wanted_rows();
+  double ghost_shell() const;
   void report_ghosts();
   void set_topology();
   void check_positions();
