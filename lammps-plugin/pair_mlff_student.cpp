@@ -522,7 +522,9 @@ void PairMLFFStudent::compute(int eflag, int vflag)
   check_positions();
 
   find_species();
-  const bool new_list = first_list || list != list_taken || neighbor->ncalls != list_number;
+  // ncalls also tells of a list that was made in a step without forces; rerun sets it back.
+  const bool new_list = first_list || neighbor->ago == 0 || list != list_taken ||
+      neighbor->ncalls != list_number;
   if (new_list) take_list();
   if (owner.size() != static_cast<size_t>(atom->nghost) || species_now.size() != owner.size() + atom->nlocal)
     stop("mlff_student: atoms came or went at step " + std::to_string(update->ntimestep) +

@@ -332,3 +332,56 @@ print "VALUE off $(max(f_m):%.17g)"
         drifts.append(run(tmp_path / str(timestep), text, molecule).values("off")[0, 0])
     # Second order in the timestep: what is left is the integrator's error.
     assert 2.5 < drifts[0] / drifts[1] < 6.0
+
+
+# --- the order of commands
+
+
+def test_pair_style_may_come_before_the_box(tmp_path, box):
+    usual = single_point(tmp_path / "usual", box)
+    text = deck(box, pair=f"pair_coeff * * {M21} {' '.join(box.elements)}").replace(
+        "read_data", f"pair_style mlff_student {EXACT}\nread_data"
+    )
+    early = run(tmp_path / "early", text + REPORT + "run 0 post no\n" + report(), box).results()
+    assert_same(early, usual, *DOUBLE)
+
+
+def test_a_new_pair_style_command_asks_for_a_new_pair_coeff(tmp_path, box):
+    text = deck(box) + "run 0 post no\npair_style mlff_student precision mixed\nrun 0 post no\n"
+    stopped = run(tmp_path, text, box, fails=True)
+    assert "pair_coeff is missing" in stopped.output
+
+
+def test_hybrid_with_bonds_takes_its_own_special_factors(tmp_path):
+    text = f"""
+units metal
+atom_style bond
+plugin load {PLUGIN}
+region b block 0 20 0 20 0 20
+create_box 3 b bond/types 1 extra/bond/per/atom 2 extra/special/per/atom 4
+create_atoms 1 single 5.0 5.0 5.0
+create_atoms 2 single 5.9 5.0 5.0
+create_atoms 2 single 4.8 5.9 5.0
+create_atoms 3 single 5.0 5.0 9.0
+mass 1 16.0
+mass 2 1.0
+mass 3 40.0
+bond_style zero
+bond_coeff * 1.0
+{{special}}
+create_bonds single/bond 1 1 2
+create_bonds single/bond 1 1 3
+pair_style hybrid mlff_student {EXACT} lj/cut 4.5
+pair_coeff * * mlff_student {M21} O H NULL
+pair_coeff 1*3 3 lj/cut 0.01 3.0
+{{own}}
+run 0 post no
+print "VALUE energy $(pe:%.17g)"
+"""
+    every = run(tmp_path / "every", text.format(special="special_bonds lj/coul 1 1 1", own=""))
+    # As the error message advises.
+    own = "pair_modify pair mlff_student special lj/coul 1 1 1\npair_modify pair lj/cut special lj/coul 0 0 0"
+    advised = run(tmp_path / "own", text.format(special="special_bonds lj/coul 0.5 0.5 0.5", own=own))
+    assert abs(energies(advised) - energies(every)) < 1e-10
+    wrong = run(tmp_path / "wrong", text.format(special="special_bonds lj/coul 0 0 0.5", own=""), fails=True)
+    assert "special_bonds lj/coul 0.5 0.5 0.5" in wrong.output

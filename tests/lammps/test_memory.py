@@ -5,9 +5,12 @@ import re
 from harness import cases, deck, run
 
 
-def test_langevin_run_of_20000_steps_does_not_grow(tmp_path):
-    molecule = cases("painn-32-bessel")["H2O"]
-    text = deck(molecule, style="", model_name="painn-32-bessel") + """
+# What the process has in memory now, not the most it ever had. The shell's parent is LAMMPS.
+RESIDENT = "shell grep VmRSS /proc/$PPID/status\n"
+
+
+def long_run(structure, model_name, first, rest):
+    return deck(structure, style="", model_name=model_name) + f"""
 velocity all create 300 11
 fix 1 all nve
 fix 2 all langevin 300 300 0.1 42
@@ -18,17 +21,31 @@ compute sa all stress/atom NULL
 compute s all reduce sum c_pa c_sa[1]
 thermo_style custom step temp pe press c_s[1] c_s[2]
 thermo 100
-run 1000
-info memory
-run 19000
-info memory
-"""
-    finished = run(tmp_path, text, molecule, timeout=300)
-    resident = [float(m) for m in re.findall(r"Maximum resident set size: ([\d.]+) Mbyte", finished.output)]
-    assert len(resident) == 2
-    assert resident[1] - resident[0] < 1.0
+run {first}
+{RESIDENT}run {rest}
+{RESIDENT}"""
+
+
+def growth(finished):
+    """MiB that a process grew by between the two readings, on average."""
+    resident = [int(kib) for kib in re.findall(r"VmRSS:\s+(\d+) kB", finished.output)]
+    assert resident and len(resident) % 2 == 0
+    ranks = len(resident) // 2
+    return (sum(resident[ranks:]) - sum(resident[:ranks])) / 1024 / ranks
+
+
+def test_langevin_run_of_20000_steps_does_not_grow(tmp_path):
+    molecule = cases("painn-32-bessel")["H2O"]
+    finished = run(tmp_path, long_run(molecule, "painn-32-bessel", 1000, 19000), molecule, timeout=300)
+    assert growth(finished) < 1.0
     rebuilt = [int(m) for m in re.findall(r"Neighbor list builds = (\d+)", finished.output)]
     assert rebuilt[-1] > 10
+
+
+def test_ranks_with_ghosts_do_not_grow(tmp_path):
+    water = cases("painn-32-bessel")["water-periodic-81"]
+    finished = run(tmp_path, long_run(water, "painn-32-bessel", 300, 900), water, ranks=2, timeout=300)
+    assert growth(finished) < 1.0
 
 
 def test_memory_of_the_calculator_is_part_of_what_lammps_reports(tmp_path):
