@@ -10,8 +10,11 @@ mod dense;
 mod message;
 mod network;
 mod pairs;
+mod peak;
 mod plan;
 mod simd;
+
+pub use self::peak::peak;
 
 use std::sync::Arc;
 use std::time::Instant;
