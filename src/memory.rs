@@ -2,6 +2,15 @@
 
 use crate::error::Result;
 
+/// Whether so many bytes are there, for code that would end the process if they were not.
+pub(crate) fn ask_for(bytes: usize) -> Result<()> {
+    let mut room: Vec<u8> = Vec::new();
+    room.try_reserve_exact(bytes)?;
+    // An allocation that nobody sees would be optimised away.
+    drop(std::hint::black_box(room));
+    Ok(())
+}
+
 /// `len` copies of `value`.
 pub(crate) fn filled<T: Clone>(len: usize, value: T) -> Result<Vec<T>> {
     let mut vec = Vec::new();

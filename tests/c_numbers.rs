@@ -5,8 +5,13 @@
 mod c_calls;
 mod reference;
 
+use std::sync::Arc;
+
 use c_calls::{Found, Structure, info, new_calculator, ok, sized_options, try_new_calculator};
+use mlff_student::ErrorKind;
 use mlff_student::c_api::*;
+use mlff_student::engine::{Calculator, InstructionSet, Options};
+use mlff_student::model::Model;
 use reference::{Case, cases, reference};
 
 const MODELS: [(&str, &str); 5] = [
@@ -42,24 +47,18 @@ fn batch(calculator: *mut mlff_calculator, cases: &[Case]) -> Vec<Found> {
 }
 
 /// By symmetry v = 0 at the center of these, where |v| of `published` has a cusp: the slopes of the
-/// energy to the left and to the right differ by up to 1 eV/Å, and rounding decides which force
-/// comes out, that of float64 at the center of a tetrahedron and that of float32 in CO2 as well.
-fn is_at_a_cusp(case: &Case, precision: i32) -> bool {
-    let tetrahedra = ["CH4", "CCl4", "CF4", "lone-atom-beside-molecule"];
-    tetrahedra.contains(&case.name.as_str())
-        || (case.name == "CO2" && precision == MLFF_PRECISION_MIXED)
-}
+/// energy to the left and to the right differ by up to 1 eV/Å, and the last bits decide which force
+/// comes out.
+const AT_A_CUSP: [&str; 4] = ["CH4", "CCl4", "CF4", "lone-atom-beside-molecule"];
 
-fn check(case: &Case, found: &Found, precision: i32) {
-    let (energy, force) = match precision {
-        MLFF_PRECISION_DOUBLE => (1e-9, 1e-8),
-        _ => (5e-6, 2e-4),
-    };
+/// Against the reference, within what float64 can promise.
+fn check(case: &Case, found: &Found) {
+    let (energy, force) = (1e-9, 1e-8);
     let name = &case.name;
     let atoms = case.atomic_numbers.len() as f64;
     let difference = (found.energy - case.energy).abs() / atoms;
     assert!(difference <= energy, "{name}: energy differs by {difference:e} eV/atom");
-    if is_at_a_cusp(case, precision) {
+    if AT_A_CUSP.contains(&name.as_str()) {
         return;
     }
     for (f, expected) in found.forces.iter().flatten().zip(case.forces.iter().flatten()) {
@@ -96,7 +95,7 @@ fn double_precision_with_exact_filters_gives_the_reference() {
         };
         let calculator = new_calculator(&reference(model), options);
         for (case, found) in cases.iter().zip(batch(calculator, &cases)) {
-            check(case, &found, MLFF_PRECISION_DOUBLE);
+            check(case, &found);
         }
         // SAFETY: not used again.
         unsafe { mlff_calculator_free(calculator) };
@@ -104,27 +103,48 @@ fn double_precision_with_exact_filters_gives_the_reference() {
 }
 
 #[test]
-fn every_instruction_set_of_this_processor_gives_the_reference() {
-    for instruction_set in [MLFF_ISA_PORTABLE, MLFF_ISA_AVX2, MLFF_ISA_AVX512] {
-        for (file, model) in MODELS {
-            let cases = cases(file);
-            let options = mlff_options { instruction_set, threads: 2, ..sized_options() };
-            let calculator = match try_new_calculator(&reference(model), options) {
-                Ok(calculator) => calculator,
-                Err(status) => {
-                    assert_eq!(status, MLFF_ERROR_UNSUPPORTED);
-                    assert_ne!(instruction_set, MLFF_ISA_PORTABLE);
-                    continue;
-                }
-            };
-            assert_eq!(info(calculator).instruction_set, instruction_set);
-            assert_eq!(info(calculator).threads, 2);
-            for (case, found) in cases.iter().zip(batch(calculator, &cases)) {
-                check(case, &found, MLFF_PRECISION_MIXED);
+fn every_instruction_set_gives_the_bits_of_the_engine() {
+    let cases = cases("student-77k.json");
+    let file = reference("models/student-77k.onnx");
+    let model = Arc::new(Model::load(&file).unwrap());
+    let sets = [
+        (MLFF_ISA_PORTABLE, InstructionSet::Portable),
+        (MLFF_ISA_AVX2, InstructionSet::Avx2),
+        (MLFF_ISA_AVX512, InstructionSet::Avx512),
+    ];
+    for (number, instruction_set) in sets {
+        let options = mlff_options { instruction_set: number, threads: 2, ..sized_options() };
+        let engine_options = Options { instruction_set, ..Options::default() };
+        let engine = Calculator::new(Arc::clone(&model), engine_options);
+        let (calculator, mut engine) = match (try_new_calculator(&file, options), engine) {
+            (Ok(calculator), Ok(engine)) => (calculator, engine),
+            (Err(status), Err(error)) => {
+                assert_eq!(status, MLFF_ERROR_UNSUPPORTED);
+                assert_eq!(error.kind(), ErrorKind::Unsupported);
+                assert_ne!(number, MLFF_ISA_PORTABLE);
+                continue;
             }
-            // SAFETY: not used again.
-            unsafe { mlff_calculator_free(calculator) };
+            (c, rust) => panic!("{:?} but {:?}", c.err(), rust.err()),
+        };
+        assert_eq!(info(calculator).instruction_set, number);
+        assert_eq!(info(calculator).threads, 2);
+        for (case, found) in cases.iter().zip(batch(calculator, &cases)) {
+            let expected = engine
+                .compute_structure(&mlff_student::engine::Structure {
+                    species: &case.atomic_numbers,
+                    positions: &case.positions,
+                    cell: case.cell,
+                    periodic: case.pbc,
+                })
+                .unwrap();
+            assert_eq!(found.energy, expected.energy, "{}", case.name);
+            assert_eq!(found.forces, expected.forces, "{}", case.name);
+            assert_eq!(found.virial, expected.virial, "{}", case.name);
+            assert_eq!(found.atomic_energies, expected.atomic_energies, "{}", case.name);
+            assert_eq!(found.atomic_virials, expected.atomic_virials, "{}", case.name);
         }
+        // SAFETY: not used again.
+        unsafe { mlff_calculator_free(calculator) };
     }
 }
 

@@ -20,10 +20,10 @@ const MODELS: [(&str, &str); 5] = [
 /// Structures where the published students have no slope: by symmetry a vector v vanishes at the
 /// central atom and |v| has a kink, so what comes out as force there is the direction of rounding
 /// errors (`students_have_kinks_where_forces_are_not_compared`).
-const KINKS: [&str; 5] = ["CO2", "CH4", "CCl4", "CF4", "lone-atom-beside-molecule"];
-
-/// Here float64 cancels exactly and gives the slope 0, the same as the reference.
-const CANCELS_IN_FLOAT64: &str = "CO2";
+///
+/// PyTorch in float64 differs from the reference by 0.5 to 1.7 eV/Å there, too. CO2 is not among
+/// them: its two terms cancel exactly in float64, and both engines take the slope 0.
+const KINKS: [&str; 4] = ["CH4", "CCl4", "CF4", "lone-atom-beside-molecule"];
 
 fn has_kink(model: &Model, case: &Case) -> bool {
     model.architecture == Architecture::Published && KINKS.contains(&&*case.name)
@@ -38,11 +38,14 @@ struct Tolerance {
     force: f64,
     /// Relative to the largest component.
     strain: f64,
+    /// eV, for a pair just inside the cutoff, where next to nothing is left to be relative to.
+    strain_floor: f64,
 }
 
 const DOUBLE: Tolerance =
-    Tolerance { energy: 1e-9, atomic_energy: 1e-9, force: 1e-8, strain: 1e-8 };
-const MIXED: Tolerance = Tolerance { energy: 5e-6, atomic_energy: 2e-5, force: 2e-4, strain: 1e-4 };
+    Tolerance { energy: 1e-9, atomic_energy: 1e-9, force: 1e-8, strain: 1e-8, strain_floor: 1e-9 };
+const MIXED: Tolerance =
+    Tolerance { energy: 5e-6, atomic_energy: 2e-5, force: 2e-4, strain: 1e-4, strain_floor: 1e-7 };
 
 fn assert_close(what: &str, found: f64, expected: f64, tolerance: f64) {
     let difference = (found - expected).abs();
@@ -59,7 +62,7 @@ fn check(calculator: &mut Calculator, file: &str, case: &Case, tolerance: &Toler
         .compute_structure(&case.structure())
         .unwrap_or_else(|error| panic!("{what}: {error}"));
     let atoms = case.atomic_numbers.len();
-    let has_slope = !kink || (case.name == CANCELS_IN_FLOAT64 && tolerance.force < 1e-6);
+    let has_slope = !kink;
     assert_eq!(results.forces.len(), atoms);
     assert_close(&what, results.energy, case.energy, tolerance.energy * atoms as f64);
 
@@ -92,7 +95,12 @@ fn check(calculator: &mut Calculator, file: &str, case: &Case, tolerance: &Toler
         for (row, col) in (0..9).map(|k| (k / 3, k % 3)) {
             let found = -0.5 * (results.virial[3 * row + col] + results.virial[3 * col + row]);
             let what = format!("{what}, strain derivative {row}{col}");
-            assert_close(&what, found, expected[row][col], tolerance.strain * size + 1e-9);
+            assert_close(
+                &what,
+                found,
+                expected[row][col],
+                tolerance.strain * size + tolerance.strain_floor,
+            );
         }
     }
 }

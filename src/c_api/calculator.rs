@@ -71,6 +71,10 @@ pub(super) unsafe fn enter<'a>(
 ) -> Result<MutexGuard<'a, Workspace>> {
     // SAFETY: the caller's promise.
     let workspace = unsafe { handle::borrow(handle, "calculator") }?;
+    lock(workspace)
+}
+
+fn lock<T>(workspace: &Mutex<T>) -> Result<MutexGuard<'_, T>> {
     workspace.try_lock().map_err(|error| {
         Error::new(
             ErrorKind::State,
@@ -293,4 +297,26 @@ fn options_of(options: &mlff_options) -> Result<Options> {
         ));
     }
     Ok(Options { precision, filter, threads: options.threads as usize, instruction_set })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::c_api::status::MLFF_ERROR_INTERNAL;
+
+    #[test]
+    fn a_second_call_is_refused_and_a_bug_ends_the_calculators_use() {
+        let workspace = Mutex::new(());
+        let first = lock(&workspace).unwrap();
+        assert!(lock(&workspace).err().unwrap().message().contains("in another call"));
+        drop(first);
+        let status = status_of(|| {
+            let _inside = lock(&workspace)?;
+            panic!("a bug");
+        });
+        assert_eq!(status, MLFF_ERROR_INTERNAL);
+        let error = lock(&workspace).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::State);
+        assert!(error.message().contains("make a new one"), "{error}");
+    }
 }

@@ -1,9 +1,9 @@
 //! The C API: the only `extern "C"` of the library. `include/mlff_student.h` is generated from
 //! these files (`tests/header.rs`), so their documentation is written for C.
 //!
-//! Patterns, one file each: [`boundary`] turns results and panics into a status, [`handle`] fixes
-//! who owns what a handle points to, [`versioned`] reads and writes structs that may grow,
-//! [`arguments`] checks pointers and enums. The other files hold one object each.
+//! Patterns, one file each: `boundary` turns results and panics into a status, `handle` fixes
+//! who owns what a handle points to, `versioned` reads and writes structs that may grow,
+//! `arguments` checks pointers and enums. The other files hold one object each.
 //!
 //! What makes the pointers valid is the header's text: arguments point to what their
 //! documentation says, and handles are used as theirs says.

@@ -140,6 +140,12 @@ impl Calculator {
     /// Computes a structure from its positions and cell alone. Replaces the list in use.
     pub fn compute_structure(&mut self, structure: &Structure<'_>) -> Result<&Results> {
         let atoms = structure.positions.len();
+        if structure.species.len() != atoms {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("{atoms} positions but {} species", structure.species.len()),
+            ));
+        }
         if let Some(atom) = structure.species.iter().position(|&number| number <= 0) {
             return Err(Error::new(
                 ErrorKind::Species,
@@ -153,12 +159,6 @@ impl Calculator {
             structure.periodic,
             cutoff,
         )?;
-        if structure.species.len() != atoms {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!("{atoms} positions but {} species", structure.species.len()),
-            ));
-        }
         let owner = collected(around.owner.iter().map(|&atom| atom as i32))?;
         let mut species = Vec::new();
         species.try_reserve_exact(atoms + around.owner.len())?;

@@ -11,8 +11,12 @@ use std::time::Instant;
 use super::table::FilterTable;
 use super::{Engine, Exchange, FilterMode, Results, Rows, Seconds, Topology, pair};
 use crate::error::Result;
+use crate::memory::ask_for;
 use crate::model::filter::{silu, silu_slope};
 use crate::model::{Linear, Mlp, Model, Update};
+
+/// Vectors of `published` that are shorter count as zero.
+const ROUNDING: f64 = 1e-12;
 
 /// The plain float64 engine.
 pub struct Reference {
@@ -317,8 +321,9 @@ fn update_reverse(update: &Update, s: &[f64], v: &[f64], s_bar: &mut [f64], v_ba
             let input_bar = mlp.reverse(&input, &gates_bar);
             s_bar.iter_mut().zip(&input_bar).for_each(|(s, part)| *s += part);
             for c in 0..h {
-                // |v| has no slope at v = 0; PyTorch takes 0 there.
-                if input[h + c] > 0.0 {
+                // |v| has no slope at v = 0; PyTorch takes 0 there. Where symmetry makes v vanish,
+                // rounding leaves a direction that means nothing.
+                if input[h + c] > ROUNDING {
                     for a in 0..3 {
                         v_bar[a * h + c] += input_bar[h + c] * v[a * h + c] / input[h + c];
                     }
@@ -422,9 +427,7 @@ impl Engine for Reference {
         let owned = self.topology.owned;
         let total = owned + self.topology.ghosts;
         // Everything below allocates as it goes, so whether all of it fits is asked once, here.
-        let mut room: Vec<u8> = Vec::new();
-        room.try_reserve_exact(self.most_memory())?;
-        drop(std::hint::black_box(room));
+        ask_for(self.most_memory())?;
         let pairs = self.pairs(positions)?;
 
         let mut now = Features { s: vec![0.0; total * h], v: vec![0.0; total * 3 * h] };

@@ -5,7 +5,7 @@ use crate::memory::filled;
 use crate::model::{Block, Model};
 
 /// Fewest and most intervals that [`FilterTable::new`] tries.
-const INTERVALS: std::ops::RangeInclusive<usize> = 512..=8192;
+const INTERVALS: std::ops::RangeInclusive<usize> = 1024..=8192;
 
 /// Largest error of the interpolated slope at the middle of an interval, relative to the largest
 /// slope of the same filter. The published students and 512 intervals stay below it, with forces

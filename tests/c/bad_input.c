@@ -581,6 +581,22 @@ static void batches(void) {
     }
 }
 
+/* A process without atoms has no arrays. */
+static void nothing(void) {
+    mlff_topology none;
+    memset(&none, 0, sizeof none);
+    none.struct_size = sizeof none;
+    none.list_cutoff = 5.0;
+    results.atomic_energies = results.forces = results.atomic_virials = NULL;
+    if (mlff_calculator_set_topology(calculator, &none) != MLFF_OK ||
+        mlff_calculator_compute(calculator, NULL, NULL, NULL, &results) != MLFF_OK ||
+        results.energy != 0.0 || results.virial[0] != 0.0) {
+        printf("FAILED without atoms: energy %g, %s\n", results.energy, mlff_last_error());
+        ++failures;
+    }
+    reset();
+}
+
 /* ---- The last error --------------------------------------------------------------------------- */
 
 static void *another_thread(void *unused) {
@@ -606,6 +622,10 @@ static void last_error(void) {
     if (pthread_create(&thread, NULL, another_thread, NULL) != 0 ||
         pthread_join(thread, &found) != 0 || found != NULL) {
         printf("FAILED: another thread sees this thread's error\n");
+        ++failures;
+    }
+    if (mlff_abi_version() != MLFF_ABI_VERSION || strcmp(mlff_version(), "0.1.0") != 0) {
+        printf("FAILED: the header's version is not the library's\n");
         ++failures;
     }
     if (strcmp(mlff_status_name(-3), "unknown mlff_status") != 0 ||
@@ -641,6 +661,7 @@ int main(int argc, char **argv) {
     callbacks();
     structures();
     batches();
+    nothing();
     last_error();
 
     /* The model first: the calculator keeps what it needs. */

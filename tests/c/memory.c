@@ -33,6 +33,10 @@ static int32_t lists[MOST_ATOMS][NEIGHBORS];
 static const int32_t *firstneigh[MOST_ATOMS];
 static int32_t numneigh[MOST_ATOMS];
 
+static const char *path;
+
+static mlff_status load(void) { return mlff_model_load(path, &model); }
+
 static mlff_status new_calculator(void) {
     mlff_options options;
     memset(&options, 0, sizeof options);
@@ -144,10 +148,8 @@ int main(int argc, char **argv) {
             }
         }
     }
-    if (mlff_model_load(argv[1], &model) != MLFF_OK) {
-        printf("%s\n", mlff_last_error());
-        return 1;
-    }
+    path = argv[1];
+    under_limits("mlff_model_load", load);
 
     under_limits("mlff_calculator_new", new_calculator);
     under_limits("mlff_calculator_set_topology", set_topology);

@@ -61,6 +61,9 @@ const RIGHT: usize = 6;
 const SENDER_SLOPE: usize = 9;
 const PAINN_KEPT: usize = 10;
 
+/// Vectors of `published` that are shorter count as zero.
+const ROUNDING: f32 = 2e-6;
+
 /// Vectors in a record of kept values.
 pub fn kept_width(model: &Model) -> usize {
     match model.blocks[0].update {
@@ -506,9 +509,13 @@ impl<V: Vector> Network<V> {
             PackedUpdate::Published { .. } => each!(slice, |row, c| {
                 let index = slice.record::<V>(STATE, 1, row, c);
                 let v: [V; 3] = at3(state, index);
-                // |v| has no slope at v = 0; PyTorch takes 0 there, and so does 0 / tiny.
-                let norm = dot(v, v).sqrt().max(V::splat(1e-30));
-                let part = at::<V>(&work.norm, slice.scratch::<V>(row, c)).div(norm);
+                // |v| has no slope at v = 0; PyTorch takes 0 there. Where symmetry makes v vanish,
+                // rounding leaves a direction that means nothing: `counts` is 0 there, else 1.
+                let norm = dot(v, v).sqrt();
+                let beyond = norm.sub(V::splat(ROUNDING)).max(V::splat(0.0));
+                let counts = beyond.mul(V::splat(1e30)).min(V::splat(1.0));
+                let slope = counts.div(norm.max(V::splat(ROUNDING)));
+                let part = at::<V>(&work.norm, slice.scratch::<V>(row, c)).mul(slope);
                 for a in 0..3 {
                     let sum = part.mul_add(v[a], at(bar, index + a * V::LANES));
                     put(bar, index + a * V::LANES, sum);

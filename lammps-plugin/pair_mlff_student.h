@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// pair_style mlff_student: distilled (student) force fields through the C API of libmlff_student.
+
+#ifndef PAIR_MLFF_STUDENT_H
+#define PAIR_MLFF_STUDENT_H
+
+#include "pair.h"
+
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "mlff_student.h"
+
+namespace LAMMPS_NS {
+
+class PairMLFFStudent : public Pair {
+ public:
+  explicit PairMLFFStudent(LAMMPS *);
+  ~PairMLFFStudent() override;
+
+  void settings(int, char **) override;
+  void coeff(int, char **) override;
+  void init_style() override;
+  double init_one(int, int) override;
+  void compute(int, int) override;
+  double memory_usage() override;
+
+  int pack_forward_comm(int, int *, double *, int, int *) override;
+  void unpack_forward_comm(int, int, double *) override;
+  int pack_reverse_comm(int, int, double *) override;
+  void unpack_reverse_comm(int, int *, double *) override;
+
+ private:
+  struct FreeModel {
+    void operator()(mlff_model *model) const { mlff_model_free(model); }
+  };
+  struct FreeCalculator {
+    void operator()(mlff_calculator *calculator) const { mlff_calculator_free(calculator); }
+  };
+
+  mlff_options options = {};
+  std::unique_ptr<mlff_model, FreeModel> model;
+  std::unique_ptr<mlff_calculator, FreeCalculator> calculator;
+  mlff_model_info info = {};
+  uint32_t exchanges = 0;             // calls of the exchange callback in each compute
+  double to_lammps = 1.0;             // eV in the energy unit of the unit style
+  std::vector<int32_t> species_of;    // atomic number by atom type, 0 for NULL
+
+  bool initialized = false;     // init_style ran for this model
+  bool first_list = true;       // no neighbor list was taken since init_style
+  bigint list_number = -1;      // neighbor->ncalls when the list was taken
+  NeighList *list_taken = nullptr;
+
+  std::vector<int32_t> species;      // by atom, as the calculator has them
+  std::vector<int32_t> species_now;  // by atom, at this step
+  std::vector<int32_t> owner;        // by ghost: the owned atom it is an image of, or -1
+  std::vector<double> energies, forces, virials;
+
+  // What a forward communication carries.
+  enum class Freight { ORIGINS, ROWS } freight = Freight::ORIGINS;
+  std::vector<double> origins;    // by atom: rank and index of the owned atom
+  std::vector<char> wanted;       // by atom: its row is needed here or where it is passed on to
+  std::unordered_map<const int *, std::vector<char>> wanted_of_swap;    // by send list of LAMMPS
+  double *rows = nullptr;         // the rows being exchanged
+  int row_width = 0;              // doubles in each
+  std::exception_ptr thrown;      // out of LAMMPS within the callback
+
+  void allocate();
+  void load(const char *);
+  void describe() const;
+  void check_settings();
+  void check_special_bonds();
+  void warn_about_exclusions() const;
+  void find_species();
+  bool is_excluded(int) const;
+  void take_list();
+  void find_owners();
+  void find_wanted_rows();
+  void report_ghosts();
+  void set_topology();
+  void check_positions();
+  void tally();
+  int exchange(void *, uint32_t) noexcept;
+  void require(mlff_status);
+  [[noreturn]] void fail_here();
+  [[noreturn]] void stop(const std::string &);
+  std::string with_ids(const std::string &) const;
+};
+
+}    // namespace LAMMPS_NS
+
+#endif

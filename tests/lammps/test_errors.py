@@ -1,0 +1,158 @@
+"""Bad input stops LAMMPS with a message that says what to write instead."""
+
+import re
+
+import numpy as np
+import pytest
+
+from harness import PLUGIN, Structure, cases, deck, model, run
+
+WATER = cases("student-21k")["water-periodic-81"]
+M = model("student-21k")
+COEFF = f"pair_coeff * * {M} H O"
+
+
+def stopped(folder, text, structure=WATER, ranks=1, **options):
+    finished = run(folder, text, structure, ranks=ranks, fails=True, timeout=30, **options)
+    return next(line for line in finished.output.splitlines() if "ERROR" in line)
+
+
+def with_pair(pair, **options):
+    return deck(WATER, pair=pair, **options) + "run 0\n"
+
+
+PAIRS = {
+    "unknown keyword": (f"pair_style mlff_student precison double\n{COEFF}", "unknown keyword 'precison', the nearest is 'precision'"),
+    "unknown keyword without value": (f"pair_style mlff_student thread\n{COEFF}", "nearest is 'threads'"),
+    "unknown precision": (f"pair_style mlff_student precision single\n{COEFF}", "precision must be mixed or double, found 'single'"),
+    "unknown filter": (f"pair_style mlff_student filter none\n{COEFF}", "filter must be table, tabulated or exact, found 'none'"),
+    "missing value": (f"pair_style mlff_student threads\n{COEFF}", "keyword 'threads' needs a value"),
+    "no threads": (f"pair_style mlff_student threads 0\n{COEFF}", "threads must be 1 or more"),
+    "unknown device": (f"pair_style mlff_student device gpu\n{COEFF}", "device must be cpu, cuda or cuda:N, found 'gpu'"),
+    "cuda in this build": (f"pair_style mlff_student device cuda\n{COEFF}", "mlff_student: .*(CUDA|cuda)"),
+    "missing pair_coeff": ("pair_style mlff_student", "pair_coeff is missing: write 'pair_coeff \\* \\*"),
+    "too few elements": (f"pair_style mlff_student\npair_coeff * * {M} H", "expected 2 elements .* found 1"),
+    "too many elements": (f"pair_style mlff_student\npair_coeff * * {M} H O C", "expected 2 elements .* found 3"),
+    "no model": ("pair_style mlff_student\npair_coeff * *", "takes one pair_coeff for all types: write"),
+    "types one by one": (f"pair_style mlff_student\npair_coeff 1 1 {M} H O", "[Pp]air_?coeff must start with \\* \\*|takes one pair_coeff for all types: write"),
+    "no element": (f"pair_style mlff_student\npair_coeff * * {M} H Xx", "mlff_student: .*Xx"),
+    "NULL alone": (f"pair_style mlff_student\npair_coeff * * {M} H NULL", "type 2 is NULL, but no other pair style"),
+    "no such file": ("pair_style mlff_student\npair_coeff * * missing.safetensors H O", "mlff_student: .*missing.safetensors"),
+    "a folder": ("pair_style mlff_student\npair_coeff * * . H O", "mlff_student: "),
+    "not a model": ("pair_style mlff_student\npair_coeff * * system.data H O", "mlff_student: .*system.data"),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_pair_commands_that_cannot_work(tmp_path, name, ranks):
+    pair, message = PAIRS[name]
+    assert re.search(message, stopped(tmp_path, with_pair(pair), ranks=ranks))
+
+
+def test_other_units(tmp_path):
+    message = stopped(tmp_path, with_pair(f"pair_style mlff_student\n{COEFF}", units="lj"))
+    assert re.search("expected units metal .*or real .*found units lj: write 'units metal'", message)
+
+
+def test_filter_table_under_hybrid_where_table_is_a_pair_style(tmp_path):
+    pair = f"pair_style hybrid/overlay mlff_student filter table lj/cut 4.0\npair_coeff * * mlff_student {M} H O\npair_coeff * * lj/cut 0 1"
+    assert "'filter tabulated'" in stopped(tmp_path, with_pair(pair))
+    run(tmp_path, with_pair(pair.replace("filter table", "filter tabulated")), WATER)
+
+
+@pytest.mark.parametrize("compute", ["centroid/stress/atom NULL", "heat/flux ke pe stress"])
+@pytest.mark.parametrize("hybrid", [False, True])
+def test_heat_flux_and_centroid_stress(tmp_path, compute, hybrid):
+    pair = f"pair_style mlff_student\n{COEFF}"
+    if hybrid:
+        pair = f"pair_style hybrid/overlay mlff_student lj/cut 4.0\npair_coeff * * mlff_student {M} H O\npair_coeff * * lj/cut 0 1"
+    text = deck(WATER, pair=pair) + f"compute ke all ke/atom\ncompute pe all pe/atom\ncompute stress all stress/atom NULL\ncompute c all {compute}\nrun 0\n"
+    assert re.search("compute c has style .* remove it", stopped(tmp_path, text))
+
+
+BONDED = """
+units metal
+atom_style bond
+plugin load {plugin}
+read_data system.data extra/special/per/atom 4 extra/bond/per/atom 2
+{special}
+bond_style zero
+bond_coeff *
+pair_style mlff_student
+{coeff}
+run 0 post no
+print "VALUE energy $(pe:%.17g)"
+"""
+
+
+def bonded_data(structure):
+    cell = structure.cell
+    text = f"\n{len(structure)} atoms\n2 atom types\n1 bond types\n{len(structure) // 3 * 2} bonds\n"
+    text += "".join(f"0 {cell[k, k]} {a}lo {a}hi\n" for k, a in enumerate("xyz"))
+    text += "\nMasses\n\n1 1.008\n2 15.999\n\nAtoms # bond\n\n"
+    for k, (s, r) in enumerate(zip(structure.symbols, structure.positions)):
+        text += f"{k + 1} {k // 3 + 1} {1 if s == 'H' else 2} " + " ".join(f"{x:.17g}" for x in r) + "\n"
+    text += "\nBonds\n\n"
+    oxygen = [k for k, s in enumerate(structure.symbols) if s == "O"]
+    bonds = [(o, h) for o in oxygen for h in range(3 * (o // 3), 3 * (o // 3) + 3) if h != o]
+    return text + "".join(f"{n + 1} 1 {o + 1} {h + 1}\n" for n, (o, h) in enumerate(bonds))
+
+
+def test_special_bonds_that_remove_pairs(tmp_path):
+    tmp_path.mkdir(exist_ok=True)
+    (tmp_path / "system.data").write_text(bonded_data(WATER))
+    message = stopped(tmp_path, BONDED.format(plugin=PLUGIN, coeff=COEFF, special=""), structure=None)
+    assert re.search("special_bonds removes or scales .*write 'special_bonds lj/coul 1.0 1.0 1.0'", message)
+    scaled = BONDED.format(plugin=PLUGIN, coeff=COEFF, special="special_bonds lj/coul 1.0 0.5 1.0")
+    assert "factor 0.5 for 1-3" in stopped(tmp_path, scaled, structure=None)
+    works = run(tmp_path, BONDED.format(plugin=PLUGIN, coeff=COEFF, special="special_bonds lj/coul 1 1 1"))
+    free = run(tmp_path / "free", deck(WATER, style="") + 'run 0 post no\nprint "VALUE energy $(pe:%.17g)"\n', WATER)
+    assert abs(works.values("energy") - free.values("energy")) < 1e-5 * len(WATER)
+
+
+def test_exclusions_warn(tmp_path):
+    finished = run(tmp_path, deck(WATER) + "neigh_modify exclude type 1 1\nrun 0\n", WATER)
+    assert re.search("WARNING: mlff_student: neigh_modify exclude", finished.output)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_nan_position_is_named_by_tag_and_step_before_it_spreads(tmp_path, ranks):
+    text = deck(WATER) + "group bad id 7\nvelocity bad set 1e308 1e308 1e308\nfix 1 all nve\ntimestep 10.0\nneigh_modify delay 1000 every 1000 check no\nrun 5 post no\n"
+    finished = run(tmp_path, text, WATER, ranks=ranks, fails=True, timeout=30)
+    assert re.search(r"WARNING: mlff_student: the position of atom ID 7 is .*(inf|nan).* at step \d", finished.output)
+    assert re.search(r"ERROR.*mlff_student: the position of atom ID 7", finished.output)
+
+
+def test_published_models_warn_plainly_and_painn_does_not(tmp_path):
+    finished = run(tmp_path / "p", deck(WATER) + "run 0\n", WATER)
+    assert "not rotation-invariant" in finished.output
+    assert "not continuous at its cutoff" in finished.output
+    finished = run(tmp_path / "q", deck(WATER, model_name="painn-32-bessel") + "run 0\n", WATER)
+    assert "WARNING: mlff_student" not in finished.output
+
+
+def test_mapping_is_printed(tmp_path):
+    finished = run(tmp_path, deck(WATER) + "run 0\n", WATER, ranks=2)
+    assert finished.output.count("type 1 = H, type 2 = O") == 1
+
+
+def test_general_triclinic_cells_warn_for_models_that_depend_on_orientation(tmp_path):
+    cell = cases("student-21k")["diamond-primitive-rattled"]
+    turned = "\n2 atoms\n1 atom types\n" + "".join(
+        " ".join(f"{x:.17g}" for x in cell.cell[k]) + f" {name}vec\n" for k, name in enumerate("abc")
+    )
+    turned += "0 0 0 abc origin\n\nMasses\n\n1 12.011\n\nAtoms # atomic\n\n"
+    turned += "".join(f"{k + 1} 1 " + " ".join(f"{x:.17g}" for x in r) + "\n" for k, r in enumerate(cell.positions))
+    for name, warns in (("student-21k", True), ("painn-32-bessel", False)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "system.data").write_text(turned)
+        text = deck(Structure(["C"], np.zeros((1, 3)), cell.cell, (True, True, True)), model_name=name) + "run 0\n"
+        finished = run(folder, text)
+        assert ("LAMMPS turns general triclinic cells" in finished.output) == warns
+
+
+def test_a_changed_model_without_a_new_setup(tmp_path):
+    text = deck(WATER) + f"run 0 post no\n{COEFF}\nrun 1 pre no\n"
+    assert "leave out 'pre no'" in stopped(tmp_path, text)
