@@ -1,4 +1,4 @@
-"""The student in plain PyTorch: float32, forces by autograd, on pairs that are given.
+"""The student in plain PyTorch: float32 features, forces by autograd, on pairs that are given.
 
 Started by `mlff-student bench` as: pytorch_student.py FOLDER THREADS. FOLDER holds
   student.safetensors   the model, see docs/model-format.md
@@ -71,7 +71,8 @@ class Student:
 
     def atomic_energies(self, species, positions, i, j, shifts):
         h, t = self.hidden, self.tensors
-        r = positions[j] + shifts - positions[i]
+        # In float64, as far as positions go: their rounding would outweigh that of the network.
+        r = (positions[j] + shifts - positions[i]).float()
         d = r.norm(dim=1, keepdim=True)
         u = (r / (d + self.softening))[:, :, None]
         envelope = 0.5 * (torch.cos(math.pi * d / self.cutoff) + 1)
@@ -112,8 +113,8 @@ def main():
     torch.set_num_threads(threads)
     torch.set_num_interop_threads(1)
     student = Student(folder + "/student.safetensors")
-    positions = array(folder + "/positions", torch.float64).float().reshape(-1, 3).requires_grad_()
-    shifts = array(folder + "/shifts", torch.float64).float().reshape(-1, 3)
+    positions = array(folder + "/positions", torch.float64).reshape(-1, 3).requires_grad_()
+    shifts = array(folder + "/shifts", torch.float64).reshape(-1, 3)
     species, i, j = (array(f"{folder}/{name}", torch.int64) for name in ("species", "i", "j"))
 
     def run():
@@ -124,7 +125,7 @@ def main():
 
     energy, forces = run()
     with open(folder + "/forces", "wb") as file:
-        file.write(bytes(forces.double().contiguous().untyped_storage()))
+        file.write(bytes(forces.contiguous().untyped_storage()))
     print(json.dumps({"version": torch.__version__, "energy": energy}), flush=True)
     for line in sys.stdin:
         if line.strip() != "run":
