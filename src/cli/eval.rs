@@ -58,11 +58,22 @@ enum DeviceName {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum InstructionSetName {
+pub(super) enum InstructionSetName {
     Best,
     Portable,
     Avx2,
     Avx512,
+}
+
+impl From<InstructionSetName> for InstructionSet {
+    fn from(name: InstructionSetName) -> Self {
+        match name {
+            InstructionSetName::Best => Self::Best,
+            InstructionSetName::Portable => Self::Portable,
+            InstructionSetName::Avx2 => Self::Avx2,
+            InstructionSetName::Avx512 => Self::Avx512,
+        }
+    }
 }
 
 /// One line of output. Programs outside rely on these keys.
@@ -110,12 +121,7 @@ fn options(arguments: &Arguments) -> Options {
             FilterName::Exact => FilterMode::Exact,
         },
         threads: usize::from(arguments.threads),
-        instruction_set: match arguments.isa {
-            InstructionSetName::Best => InstructionSet::Best,
-            InstructionSetName::Portable => InstructionSet::Portable,
-            InstructionSetName::Avx2 => InstructionSet::Avx2,
-            InstructionSetName::Avx512 => InstructionSet::Avx512,
-        },
+        instruction_set: arguments.isa.into(),
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Arguments {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Form {
+pub(super) enum Form {
     Text,
     Json,
 }

@@ -1,5 +1,6 @@
 //! The tool's commands.
 
+mod bench;
 mod convert;
 mod eval;
 mod extxyz;
@@ -15,7 +16,8 @@ use clap::{Parser, Subcommand};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Architecture, Model};
 
-/// Distilled ("student") machine-learned force fields: look at them, convert them, evaluate them
+/// Distilled ("student") machine-learned force fields: look at them, convert them, evaluate them,
+/// time them
 #[derive(Parser)]
 #[command(name = "mlff-student", version)]
 struct Arguments {
@@ -28,6 +30,7 @@ enum Command {
     Eval(eval::Arguments),
     Inspect(inspect::Arguments),
     Convert(convert::Arguments),
+    Bench(bench::Arguments),
 }
 
 /// Runs the tool: 0 on success, 1 on an error, 2 where the command line is wrong.
@@ -36,6 +39,7 @@ pub fn run() -> ExitCode {
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

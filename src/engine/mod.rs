@@ -12,6 +12,7 @@ mod table;
 mod topology;
 
 pub use calculator::{Calculator, Options, Structure};
+pub use cpu::peak;
 pub use reference::Reference;
 pub use topology::{Topology, TopologyInput};
 

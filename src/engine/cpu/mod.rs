@@ -12,9 +12,12 @@ mod halo;
 mod message;
 mod network;
 mod pairs;
+mod peak;
 mod plan;
 mod simd;
 mod tables;
+
+pub use self::peak::peak;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,0 +1,138 @@
+"""The student in plain PyTorch: float32 features, forces by autograd, on pairs that are given.
+
+Started by `mlff-student bench` as: pytorch_student.py FOLDER THREADS. FOLDER holds
+  student.safetensors   the model, see docs/model-format.md
+  positions, shifts     float64, x y z of each atom; of each pair, added to the sender's position
+  species, i, j         int64, atomic numbers; receiver and sender of each pair
+Writes FOLDER/forces (float64) and one line of JSON; then, for each line "run" on stdin, the
+seconds that energy and forces took.
+"""
+
+import json
+import math
+import struct
+import sys
+import time
+
+import torch
+from torch.nn.functional import linear, silu
+
+
+def load(path):
+    """The tensors (float32) and metadata of a safetensors file."""
+    with open(path, "rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+        data = bytearray(file.read())
+    metadata = header.pop("__metadata__")
+    dtypes = {"F32": torch.float32, "F64": torch.float64}
+    tensors = {}
+    for name, entry in header.items():
+        start, end = entry["data_offsets"]
+        values = torch.frombuffer(data, dtype=dtypes[entry["dtype"]], offset=start, count=math.prod(entry["shape"]))
+        tensors[name] = values.reshape(entry["shape"]).float()
+    return tensors, metadata
+
+
+def array(path, dtype):
+    with open(path, "rb") as file:
+        return torch.frombuffer(bytearray(file.read()), dtype=dtype)
+
+
+class Student:
+    def __init__(self, path):
+        self.tensors, metadata = load(path)
+        self.published = metadata["architecture"] == "published"
+        self.envelope_on_basis = metadata["envelope_place"] == "basis"
+        self.hidden = int(metadata["hidden"])
+        self.blocks = int(metadata["blocks"])
+        self.cutoff = float(metadata["cutoff"])
+        self.softening = float(metadata["softening"])
+
+    def linear(self, name, x):
+        return linear(x, self.tensors[name + ".weight"], self.tensors.get(name + ".bias"))
+
+    def mlp(self, name, x):
+        return self.linear(name + ".second", silu(self.linear(name + ".first", x)))
+
+    def layers(self, name, x):
+        """Dense layers 0, 1, 2, ... with silu between them."""
+        index = 0
+        while f"{name}.{index}.weight" in self.tensors:
+            x = self.linear(f"{name}.{index}", silu(x) if index else x)
+            index += 1
+        return x
+
+    def basis(self, d):
+        if "basis.frequencies" in self.tensors:
+            return torch.sin(d * self.tensors["basis.frequencies"]) / d
+        centers, exponents = self.tensors["basis.centers"], self.tensors["basis.exponents"]
+        return torch.exp(-exponents * (d - centers) ** 2)
+
+    def atomic_energies(self, species, positions, i, j, shifts):
+        h, t = self.hidden, self.tensors
+        # In float64, as far as positions go: their rounding would outweigh that of the network.
+        r = (positions[j] + shifts - positions[i]).float()
+        d = r.norm(dim=1, keepdim=True)
+        u = (r / (d + self.softening))[:, :, None]
+        envelope = 0.5 * (torch.cos(math.pi * d / self.cutoff) + 1)
+        basis = self.basis(d)
+        if self.envelope_on_basis:
+            basis = basis * envelope
+        s = t["embedding"][species]
+        v = s.new_zeros(len(species), 3, h)
+        for b in range(self.blocks):
+            block = f"blocks.{b}."
+            phi = self.layers(block + "filter", basis)
+            if not self.envelope_on_basis:
+                phi = phi * envelope
+            if self.published:
+                f1, f2, f3 = phi.split(h, dim=1)
+                sent = s[j] * f1
+            else:
+                sent, f2, f3 = (phi * self.mlp(block + "sender", s)[j]).split(h, dim=1)
+            vectors = v[j] * f2[:, None] + u * f3[:, None]
+            s = s.index_add(0, i, sent)
+            v = v.index_add(0, i, vectors)
+            if self.published:
+                a, g1, g2 = self.mlp(block + "update", torch.cat([s, v.norm(dim=1)], 1)).split(h, dim=1)
+                s = s + a
+                mixed = torch.einsum("ab,nbc->nac", t[block + "update.mixing"], v)
+                v = v * g1[:, None] + mixed * g2[:, None]
+            else:
+                left, right = self.linear(block + "update.channel_mix", v).split(h, dim=2)
+                norm = torch.sqrt((left**2).sum(1) + t[block + "update.epsilon"])
+                a, gate, c = self.mlp(block + "update", torch.cat([s, norm], 1)).split(h, dim=1)
+                s = s + a + c * (left * right).sum(1)
+                v = v + gate[:, None] * right
+        return self.layers("head", s).squeeze(1) + t["reference_energies"][species]
+
+
+def main():
+    folder, threads = sys.argv[1], int(sys.argv[2])
+    torch.set_num_threads(threads)
+    torch.set_num_interop_threads(1)
+    student = Student(folder + "/student.safetensors")
+    positions = array(folder + "/positions", torch.float64).reshape(-1, 3).requires_grad_()
+    shifts = array(folder + "/shifts", torch.float64).reshape(-1, 3)
+    species, i, j = (array(f"{folder}/{name}", torch.int64) for name in ("species", "i", "j"))
+
+    def run():
+        # Sums over all atoms in float32 would lose digits that the atoms have.
+        energy = student.atomic_energies(species, positions, i, j, shifts).double().sum()
+        (gradient,) = torch.autograd.grad(energy, positions)
+        return energy.item(), -gradient
+
+    energy, forces = run()
+    with open(folder + "/forces", "wb") as file:
+        file.write(bytes(forces.contiguous().untyped_storage()))
+    print(json.dumps({"version": torch.__version__, "energy": energy}), flush=True)
+    for line in sys.stdin:
+        if line.strip() != "run":
+            sys.exit(f"expected 'run', found {line!r}")
+        started = time.perf_counter()
+        run()
+        print(time.perf_counter() - started, flush=True)
+
+
+main()

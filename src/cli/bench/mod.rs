@@ -1,0 +1,299 @@
+//! `mlff-student bench`.
+
+mod library;
+mod operations;
+mod pytorch;
+mod report;
+mod summary;
+mod water;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use self::library::{Calculator, Info, Library};
+use self::pytorch::PyTorch;
+use self::report::{Comparison, Memory, Report, Shares};
+use self::summary::Summary;
+use self::water::Water;
+use super::eval::InstructionSetName;
+use super::inspect::Form;
+use super::{Failure, load, print, to_json};
+use crate::engine::{InstructionSet, peak};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Where `make bench` puts PyTorch.
+const PYTHON: &str = ".venv-bench/bin/python";
+
+/// A round repeats its step for this long (s): clocks and schedulers disturb shorter ones.
+const ROUND: f64 = 0.25;
+
+/// How far PyTorch and the library, both with float32 features, may differ: in eV per atom, and in
+/// eV/Å relative to the largest force or 1 eV/Å. At most 3e-7 and 7e-6 were found.
+const ENERGY_TOLERANCE: f64 = 5e-6;
+const FORCE_TOLERANCE: f64 = 1e-4;
+
+/// Speed of the installed library on liquid water, beside the machine's peak and PyTorch
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Model in any format that `inspect` reads; it must know H and O
+    model: PathBuf,
+    /// Atoms, rounded up to whole molecules; cubes of 3, 24, 81, 192, 375, 648, 1029, 1536 fill best
+    #[arg(long, default_value_t = 1536, value_parser = clap::value_parser!(u32).range(3..=10_000_000))]
+    atoms: u32,
+    /// Threads, of the library and of PyTorch
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: u16,
+    /// Instructions of the kernels
+    #[arg(long, value_enum, default_value = "best")]
+    isa: InstructionSetName,
+    /// libmlff_student.so to time [default: beside this tool, or ../lib]
+    #[arg(long)]
+    library: Option<PathBuf>,
+    /// Python with torch, to time the same network beside it [default: .venv-bench/bin/python]
+    #[arg(long)]
+    python: Option<PathBuf>,
+    /// Measurements, of which the median is taken; PyTorch's alternate with the library's
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// Form of the output
+    #[arg(long, value_enum, default_value = "text")]
+    format: Form,
+}
+
+pub(super) fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
+    let report = measure(arguments)?;
+    print(&match arguments.format {
+        Form::Json => to_json(&report)? + "\n",
+        Form::Text => report.text(),
+    })
+}
+
+fn measure(arguments: &Arguments) -> Result<Report> {
+    let library = match &arguments.library {
+        Some(path) => Library::open(path)?,
+        None => Library::open(&library::installed()?)?,
+    };
+    let model = load(&arguments.model)?;
+    for number in [1, 8] {
+        if !model.knows(number) {
+            let message = model.unknown_species(i32::from(number));
+            return Err(Error::new(ErrorKind::Species, message).within("the system is water"));
+        }
+    }
+    let water = Water::new(arguments.atoms as usize, model.cutoff)?;
+    let threads = u32::from(arguments.threads);
+    let mut engine = Engine::new(library.calculator(
+        &arguments.model,
+        &water,
+        threads,
+        arguments.isa.into(),
+    )?)?;
+    let mut pytorch = python(arguments)
+        .map(|python| PyTorch::start(&python, &model, &water, threads))
+        .transpose()?;
+    let difference =
+        pytorch.as_ref().map(|pytorch| engine.compare(pytorch, water.atoms)).transpose()?;
+
+    let rounds = usize::from(arguments.rounds);
+    let mut times = Times::default();
+    let before = engine.calculator.info()?;
+    for round in 0..rounds {
+        progress(round, rounds);
+        times.peak.push(peak_of(threads, before.set)?);
+        times.engine.push(repeat(|| engine.step())?);
+        if let Some(pytorch) = &mut pytorch {
+            times.pytorch.push(repeat(|| pytorch.run())?);
+        }
+    }
+    progress(rounds, rounds);
+    let after = engine.calculator.info()?;
+
+    let per_atom = 1e6 / water.atoms as f64;
+    let step = Summary::new(&times.engine);
+    let pairs = water.pairs().count() as f64 / water.atoms as f64;
+    let operations = operations::per_atom(&model, pairs);
+    let rate = operations * water.atoms as f64 / step.median;
+    let peak = Summary::new(&times.peak).max;
+    Ok(Report {
+        library: library.path().display().to_string(),
+        version: library.version(),
+        model: arguments.model.display().to_string(),
+        architecture: model.architecture.name(),
+        parameters: model.parameters(),
+        atoms: water.atoms,
+        edge: water.edge(),
+        pairs_per_atom: pairs,
+        threads,
+        instruction_set: match after.set {
+            InstructionSet::Avx512 => "avx512",
+            InstructionSet::Avx2 => "avx2",
+            InstructionSet::Portable | InstructionSet::Best => "portable",
+        },
+        rounds,
+        microseconds_per_atom_step: step.times(per_atom),
+        rebuild_microseconds_per_atom: per_atom * engine.rebuild()?,
+        share_of_time: shares(&before, &after),
+        operations_per_atom_step: operations,
+        gflops: 1e-9 * rate,
+        peak_gflops: 1e-9 * peak,
+        peak_share: rate / peak,
+        memory: Memory {
+            fixed: engine.fixed_memory,
+            per_atom: after.memory.saturating_sub(engine.fixed_memory) as f64 / water.atoms as f64,
+        },
+        load_average: load_average(),
+        pytorch: pytorch.zip(difference).map(|(pytorch, difference)| {
+            let other = Summary::new(&times.pytorch);
+            let ratios: Vec<f64> =
+                times.pytorch.iter().zip(&times.engine).map(|(a, b)| a / b).collect();
+            Comparison {
+                version: pytorch.found.version.clone(),
+                microseconds_per_atom_step: other.times(per_atom),
+                ratio_of_medians: other.median / step.median,
+                ratio: Summary::new(&ratios),
+                energy_difference_per_atom: difference.energy,
+                largest_force_difference: difference.force,
+                largest_force: difference.largest_force,
+            }
+        }),
+    })
+}
+
+/// Of each round: seconds of a step, operations per second.
+#[derive(Default)]
+struct Times {
+    engine: Vec<f64>,
+    pytorch: Vec<f64>,
+    peak: Vec<f64>,
+}
+
+struct Engine<'a> {
+    calculator: Calculator<'a>,
+    /// Bytes before there were atoms.
+    fixed_memory: u64,
+    energy: f64,
+    forces: Vec<[f64; 3]>,
+}
+
+/// Between the library and PyTorch.
+struct Difference {
+    /// eV per atom.
+    energy: f64,
+    /// Largest of any component (eV/Å).
+    force: f64,
+    /// Largest component itself (eV/Å).
+    largest_force: f64,
+}
+
+impl<'a> Engine<'a> {
+    fn new(calculator: Calculator<'a>) -> Result<Self> {
+        let fixed_memory = calculator.info()?.memory;
+        let mut engine = Self { calculator, fixed_memory, energy: 0.0, forces: Vec::new() };
+        engine.calculator.set_topology()?;
+        // The first step also makes room.
+        engine.step()?;
+        engine.step()?;
+        Ok(engine)
+    }
+
+    /// Seconds of one step.
+    fn step(&mut self) -> Result<f64> {
+        let started = Instant::now();
+        self.energy = self.calculator.compute(&mut self.forces)?;
+        Ok(started.elapsed().as_secs_f64())
+    }
+
+    /// Seconds that a step with a new list takes longer than the next one; the list is taken by
+    /// `set_topology`, and what follows from it is made at the next compute.
+    fn rebuild(&mut self) -> Result<f64> {
+        let mut found = Vec::new();
+        for _ in 0..5 {
+            let started = Instant::now();
+            self.calculator.set_topology()?;
+            let with_list = started.elapsed().as_secs_f64() + self.step()?;
+            found.push(with_list - self.step()?);
+        }
+        Ok(Summary::new(&found).median)
+    }
+
+    fn compare(&self, pytorch: &PyTorch, atoms: usize) -> Result<Difference> {
+        let found = &pytorch.found;
+        let largest =
+            |values: &mut dyn Iterator<Item = f64>| values.map(f64::abs).fold(0.0, f64::max);
+        let pairs = self.forces.iter().flatten().zip(found.forces.iter().flatten());
+        let difference = Difference {
+            energy: (self.energy - found.energy).abs() / atoms as f64,
+            force: largest(&mut pairs.map(|(a, b)| a - b)),
+            largest_force: largest(&mut self.forces.iter().flatten().copied()),
+        };
+        let tolerance = FORCE_TOLERANCE * difference.largest_force.max(1.0);
+        // NaN agrees with nothing.
+        if difference.energy <= ENERGY_TOLERANCE && difference.force <= tolerance {
+            return Ok(difference);
+        }
+        Err(Error::new(
+            ErrorKind::Internal,
+            format!(
+                "PyTorch and the library disagree by {:.1e} eV/atom (expected up to \
+                 {ENERGY_TOLERANCE:.0e}) and {:.1e} eV/Å (expected up to {tolerance:.0e}): what is \
+                 not the same computation is not compared; please report it with the model",
+                difference.energy, difference.force
+            ),
+        ))
+    }
+}
+
+/// The Python to compare with, if there is one; else a line that says how to get it.
+fn python(arguments: &Arguments) -> Option<PathBuf> {
+    let default = PathBuf::from(PYTHON);
+    let python = arguments.python.clone().or_else(|| default.is_file().then_some(default));
+    if python.is_none() {
+        let _ = writeln!(
+            io::stderr(),
+            "note: no {PYTHON} here, so PyTorch is not timed: `make bench` installs it, or give \
+             --python PATH"
+        );
+    }
+    python
+}
+
+/// Seconds of one `step`, the mean over a round.
+fn repeat(mut step: impl FnMut() -> Result<f64>) -> Result<f64> {
+    let (mut seconds, mut steps) = (0.0, 0);
+    while seconds < ROUND {
+        seconds += step()?;
+        steps += 1;
+    }
+    Ok(seconds / f64::from(steps))
+}
+
+/// Operations per second of `threads` threads at once.
+fn peak_of(threads: u32, set: InstructionSet) -> Result<f64> {
+    let found = std::thread::scope(|scope| {
+        let measuring: Vec<_> = (0..threads).map(|_| scope.spawn(move || peak(set))).collect();
+        measuring.into_iter().map(|thread| thread.join().ok().flatten()).sum::<Option<f64>>()
+    });
+    found.ok_or_else(|| Error::new(ErrorKind::Internal, format!("no peak for {set:?}")))
+}
+
+fn shares(before: &Info, after: &Info) -> Shares {
+    let spent: [f64; 6] = std::array::from_fn(|k| after.seconds[k] - before.seconds[k]);
+    let total: f64 = spent.iter().sum();
+    let [topology, pairs, messages, atoms, exchange, rest] = spent.map(|seconds| seconds / total);
+    Shares { topology, pairs, messages, atoms, exchange, rest }
+}
+
+/// Of the last minute, where the system says it.
+fn load_average() -> Option<f64> {
+    std::fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
+}
+
+/// A line on stderr, where somebody watches and waits.
+fn progress(done: usize, of: usize) {
+    let mut stderr = io::stderr();
+    if stderr.is_terminal() {
+        let end = if done == of { "\n" } else { "" };
+        let _ = write!(stderr, "\r{done} of {of} rounds {end}");
+    }
+}

@@ -1,0 +1,175 @@
+//! What was measured, for programs and for people.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::summary::Summary;
+
+/// All that `bench` found. Times are wall time.
+#[derive(Serialize)]
+pub(super) struct Report {
+    pub(super) library: String,
+    pub(super) version: String,
+    pub(super) model: String,
+    pub(super) architecture: &'static str,
+    pub(super) parameters: usize,
+    pub(super) atoms: usize,
+    /// Edge of the periodic cube (Å).
+    pub(super) edge: f64,
+    /// Directed pairs within the cutoff.
+    pub(super) pairs_per_atom: f64,
+    pub(super) threads: u32,
+    pub(super) instruction_set: &'static str,
+    pub(super) rounds: usize,
+    /// Of each round (µs).
+    pub(super) microseconds_per_atom_step: Summary,
+    /// What a step with a new neighbor list takes longer; the list itself is the caller's (µs).
+    pub(super) rebuild_microseconds_per_atom: f64,
+    pub(super) share_of_time: Shares,
+    pub(super) operations_per_atom_step: f64,
+    /// 10⁹ operations per second at the median step.
+    pub(super) gflops: f64,
+    /// The same of multiply-adds on registers, on as many threads.
+    pub(super) peak_gflops: f64,
+    pub(super) peak_share: f64,
+    pub(super) memory: Memory,
+    /// Of the last minute, at the end: how busy the machine was.
+    pub(super) load_average: Option<f64>,
+    pub(super) pytorch: Option<Comparison>,
+}
+
+/// Parts of the steps' time; sums to 1.
+#[derive(Serialize)]
+pub(super) struct Shares {
+    pub(super) topology: f64,
+    pub(super) pairs: f64,
+    pub(super) messages: f64,
+    pub(super) atoms: f64,
+    pub(super) exchange: f64,
+    pub(super) rest: f64,
+}
+
+/// Bytes of a calculator.
+#[derive(Serialize)]
+pub(super) struct Memory {
+    /// Tables and weights.
+    pub(super) fixed: u64,
+    pub(super) per_atom: f64,
+}
+
+/// The same network in PyTorch, in the same rounds.
+#[derive(Serialize)]
+pub(super) struct Comparison {
+    pub(super) version: String,
+    pub(super) microseconds_per_atom_step: Summary,
+    /// PyTorch's median over the engine's.
+    pub(super) ratio_of_medians: f64,
+    /// PyTorch's time over the engine's in each round.
+    pub(super) ratio: Summary,
+    /// eV.
+    pub(super) energy_difference_per_atom: f64,
+    /// eV/Å.
+    pub(super) largest_force_difference: f64,
+    /// eV/Å.
+    pub(super) largest_force: f64,
+}
+
+impl Report {
+    /// For people.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        let mut line = |name: &str, value: String| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{name:<20} {value}");
+        };
+        let spread = |of: &Summary, digits: usize| {
+            format!("{:.digits$} ({:.digits$} to {:.digits$})", of.median, of.min, of.max)
+        };
+        line("library", format!("{}, version {}", self.library, self.version));
+        line(
+            "model",
+            format!("{}: {}, {} parameters", self.model, self.architecture, self.parameters),
+        );
+        line(
+            "system",
+            format!(
+                "{} atoms of water in a cube of {:.2} Å, {:.1} pairs per atom within the cutoff",
+                self.atoms, self.edge, self.pairs_per_atom
+            ),
+        );
+        let plural = if self.threads == 1 { "" } else { "s" };
+        line("engine", format!("{} thread{plural}, {}", self.threads, self.instruction_set));
+        line(
+            "µs/atom/step",
+            format!(
+                "{}, median and range of {} rounds",
+                spread(&self.microseconds_per_atom_step, 2),
+                self.rounds
+            ),
+        );
+        line("new neighbor list", format!("{:.2} µs/atom", self.rebuild_microseconds_per_atom));
+        let Shares { topology, pairs, messages, atoms, exchange, rest } = self.share_of_time;
+        let parts = [
+            ("messages", messages),
+            ("atoms", atoms),
+            ("pairs", pairs),
+            ("topology", topology),
+            ("exchange", exchange),
+            ("rest", rest),
+        ];
+        let parts = parts.map(|(name, share)| format!("{name} {:.1} %", 100.0 * share));
+        line("time", parts.join(", "));
+        line(
+            "operations",
+            format!("{:.2} million per atom and step", self.operations_per_atom_step * 1e-6),
+        );
+        line(
+            "GFLOP/s",
+            format!(
+                "{:.1}, {:.0} % of the float32 peak of {:.1} measured here",
+                self.gflops,
+                100.0 * self.peak_share,
+                self.peak_gflops
+            ),
+        );
+        line(
+            "memory",
+            format!(
+                "{:.1} KiB per atom, {:.1} MiB for tables and weights",
+                self.memory.per_atom / 1024.0,
+                self.memory.fixed as f64 / (1024.0 * 1024.0)
+            ),
+        );
+        if let Some(load) = self.load_average {
+            line("load average", format!("{load:.1}"));
+        }
+        if let Some(pytorch) = &self.pytorch {
+            line(
+                "PyTorch",
+                format!(
+                    "{}, µs/atom/step {}",
+                    pytorch.version,
+                    spread(&pytorch.microseconds_per_atom_step, 0)
+                ),
+            );
+            line(
+                "agreement",
+                format!(
+                    "energy {:.1e} eV/atom, forces {:.1e} eV/Å (largest force {:.1} eV/Å)",
+                    pytorch.energy_difference_per_atom,
+                    pytorch.largest_force_difference,
+                    pytorch.largest_force
+                ),
+            );
+            line(
+                "faster by",
+                format!(
+                    "{:.1} (medians; {:.1} to {:.1} in single rounds)",
+                    pytorch.ratio_of_medians, pytorch.ratio.min, pytorch.ratio.max
+                ),
+            );
+        }
+        text
+    }
+}

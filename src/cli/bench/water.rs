@@ -1,0 +1,264 @@
+//! The system that is timed: liquid water, made from a fixed seed.
+
+use crate::error::Result;
+use crate::neighbors::{Neighborhood, neighborhood};
+
+/// Molecules in a cubic ångström of water at room temperature.
+const DENSITY: f64 = 0.0334;
+
+/// A molecule around its oxygen atom (Å): O–H 0.96 Å, H–O–H 104.5°.
+const MOLECULE: [[f64; 3]; 3] = [[0.0; 3], [0.759, 0.588, 0.0], [-0.759, 0.588, 0.0]];
+
+/// How far molecules are moved off the lattice along each axis (Å).
+const JITTER: f64 = 0.15;
+
+/// Atoms of different molecules come no closer in the liquid (Å); a hydrogen bond has 1.8.
+const CLOSEST: f64 = 1.6;
+
+/// Orientations that are tried before the best of them is taken.
+const TRIES: usize = 200;
+
+/// How far the list reaches beyond the cutoff (Å): half of what LAMMPS takes in metal units.
+pub(super) const SKIN: f64 = 1.0;
+
+/// Atoms in a periodic cube, with their neighbor list.
+pub(super) struct Water {
+    /// Edge of the cube (Å).
+    edge: f64,
+    /// Atoms.
+    pub(super) atoms: usize,
+    /// Atomic number of each atom and ghost.
+    pub(super) species: Vec<i32>,
+    /// Position of each atom and ghost (Å).
+    pub(super) positions: Vec<[f64; 3]>,
+    /// The cutoff of the model (Å).
+    cutoff: f64,
+    around: Neighborhood,
+}
+
+/// A pair within the cutoff, as programs without ghosts describe it.
+pub(super) struct Pair {
+    /// Receiving atom.
+    pub(super) i: usize,
+    /// Sending atom.
+    pub(super) j: usize,
+    /// Added to the position of j (Å).
+    pub(super) shift: [f64; 3],
+}
+
+impl Water {
+    /// `atoms` atoms, rounded up to whole molecules, with the pairs within `cutoff` + [`SKIN`].
+    pub(super) fn new(atoms: usize, cutoff: f64) -> Result<Self> {
+        let molecules = atoms.div_ceil(3).max(1);
+        let edge = (molecules as f64 / DENSITY).cbrt();
+        let mut positions = place(molecules, edge)?;
+        let cell = [[edge, 0.0, 0.0], [0.0, edge, 0.0], [0.0, 0.0, edge]];
+        let around = neighborhood(&positions, Some(cell), [true; 3], cutoff + SKIN)?;
+        positions.try_reserve_exact(around.ghosts.len())?;
+        positions.extend_from_slice(&around.ghosts);
+        let atoms = 3 * molecules;
+        let number = |atom: usize| if atom.is_multiple_of(3) { 8 } else { 1 };
+        let owners = around.owner.iter().map(|&owner| owner as usize);
+        let species = (0..atoms).chain(owners).map(number).collect();
+        Ok(Self { edge, atoms, species, positions, cutoff, around })
+    }
+
+    /// Edge of the cube (Å).
+    pub(super) fn edge(&self) -> f64 {
+        self.edge
+    }
+
+    /// Ghosts, all of them images of own atoms.
+    pub(super) fn ghosts(&self) -> usize {
+        self.around.ghosts.len()
+    }
+
+    /// Neighbors of atom `i`, atoms and ghosts.
+    pub(super) fn neighbors_of(&self, i: usize) -> &[i32] {
+        &self.around.neighbors[self.around.offsets[i]..self.around.offsets[i + 1]]
+    }
+
+    /// The atom that each ghost is an image of.
+    pub(super) fn owners(&self) -> &[u32] {
+        &self.around.owner
+    }
+
+    /// The distance up to which the list is complete (Å).
+    pub(super) fn list_cutoff(&self) -> f64 {
+        self.cutoff + SKIN
+    }
+
+    /// All pairs within the cutoff, in both directions.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = Pair> {
+        (0..self.atoms).flat_map(move |i| {
+            self.neighbors_of(i).iter().filter_map(move |&neighbor| {
+                let neighbor = neighbor as usize;
+                let here = self.positions[i];
+                let there = self.positions[neighbor];
+                let squared: f64 = (0..3).map(|a| (there[a] - here[a]).powi(2)).sum();
+                (squared.sqrt() <= self.cutoff).then(|| {
+                    let j = match neighbor.checked_sub(self.atoms) {
+                        None => neighbor,
+                        Some(ghost) => self.around.owner[ghost] as usize,
+                    };
+                    let home = self.positions[j];
+                    Pair { i, j, shift: std::array::from_fn(|a| there[a] - home[a]) }
+                })
+            })
+        })
+    }
+}
+
+/// Positions of O, H, H, O, H, H, … in a cube.
+fn place(molecules: usize, edge: f64) -> Result<Vec<[f64; 3]>> {
+    let sizes = lattice(molecules);
+    let sites: usize = sizes.iter().product();
+    let mut random = Random(1);
+    let mut placed: Vec<Option<[[f64; 3]; 3]>> = Vec::new();
+    placed.try_reserve_exact(sites)?;
+    placed.resize(sites, None);
+    let mut positions = Vec::new();
+    positions.try_reserve_exact(3 * molecules)?;
+    let mut left = molecules;
+    for site in 0..sites {
+        // Empty sites are spread evenly: each is taken with the probability that fills the box.
+        if random.uniform() * (sites - site) as f64 >= left as f64 {
+            continue;
+        }
+        left -= 1;
+        let at = [site % sizes[0], site / sizes[0] % sizes[1], site / sizes[0] / sizes[1]];
+        let origin: [f64; 3] = std::array::from_fn(|a| {
+            (at[a] as f64 + 0.5) * edge / sizes[a] as f64 + JITTER * (2.0 * random.uniform() - 1.0)
+        });
+        let near = neighborhood_of(at, sizes, &placed);
+        let mut best = (f64::NEG_INFINITY, MOLECULE);
+        for _ in 0..TRIES {
+            let turn = random.rotation();
+            let atoms = MOLECULE.map(|r| {
+                std::array::from_fn(|a| origin[a] + (0..3).map(|b| turn[a][b] * r[b]).sum::<f64>())
+            });
+            let distance = closest(&atoms, &near, edge);
+            if distance > best.0 {
+                best = (distance, atoms);
+            }
+            if distance >= CLOSEST {
+                break;
+            }
+        }
+        placed[site] = Some(best.1);
+        positions.extend_from_slice(&best.1);
+    }
+    Ok(positions)
+}
+
+/// Sites along each axis: the smallest n³, n²(n − 1) or n(n − 1)² that holds all molecules.
+fn lattice(molecules: usize) -> [usize; 3] {
+    let mut sizes = [1; 3];
+    let mut axis = 0;
+    while sizes.iter().product::<usize>() < molecules {
+        sizes[axis] += 1;
+        axis = (axis + 1) % 3;
+    }
+    sizes
+}
+
+/// The molecules on the sites around `at`, periodic images left to the minimum image.
+fn neighborhood_of(
+    at: [usize; 3],
+    sizes: [usize; 3],
+    placed: &[Option<[[f64; 3]; 3]>],
+) -> Vec<[[f64; 3]; 3]> {
+    let mut sites: Vec<usize> = (0..27)
+        .map(|k| {
+            let [x, y, z]: [usize; 3] = std::array::from_fn(|a| {
+                (at[a] + sizes[a] + k / 3_usize.pow(a as u32) % 3 - 1) % sizes[a]
+            });
+            x + sizes[0] * (y + sizes[1] * z)
+        })
+        .collect();
+    sites.sort_unstable();
+    sites.dedup();
+    sites.into_iter().filter_map(|site| placed[site]).collect()
+}
+
+/// The smallest distance between atoms of one molecule and of `others` (Å).
+fn closest(atoms: &[[f64; 3]; 3], others: &[[[f64; 3]; 3]], edge: f64) -> f64 {
+    let mut smallest = f64::INFINITY;
+    for other in others.iter().flatten() {
+        for atom in atoms {
+            let squared = (0..3).map(|a| {
+                let x = other[a] - atom[a];
+                (x - edge * (x / edge).round()).powi(2)
+            });
+            smallest = f64::min(smallest, squared.sum());
+        }
+    }
+    smallest.sqrt()
+}
+
+/// A linear congruential generator (Knuth's MMIX): the same box everywhere.
+struct Random(u64);
+
+impl Random {
+    /// 0 … 1.
+    fn uniform(&mut self) -> f64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        // The low bits of such a generator repeat early.
+        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// A rotation, all equally likely (Shoemake's random quaternion).
+    fn rotation(&mut self) -> [[f64; 3]; 3] {
+        let u = self.uniform();
+        let (sin1, cos1) = (std::f64::consts::TAU * self.uniform()).sin_cos();
+        let (sin2, cos2) = (std::f64::consts::TAU * self.uniform()).sin_cos();
+        let (p, q) = ((1.0 - u).sqrt(), u.sqrt());
+        let [x, y, z, w] = [p * sin1, p * cos1, q * sin2, q * cos2];
+        [
+            [1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - z * w), 2.0 * (x * z + y * w)],
+            [2.0 * (x * y + z * w), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - x * w)],
+            [2.0 * (x * z - y * w), 2.0 * (y * z + x * w), 1.0 - 2.0 * (x * x + y * y)],
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn water_has_the_density_of_water_and_no_atoms_on_top_of_each_other() {
+        for molecules in [8, 64, 100, 512] {
+            let water = Water::new(3 * molecules, 5.0).unwrap();
+            assert_eq!(water.atoms, 3 * molecules);
+            assert!((molecules as f64 / water.edge.powi(3) / DENSITY - 1.0).abs() < 1e-12);
+            for pair in water.pairs() {
+                let same = pair.i / 3 == pair.j / 3 && pair.shift == [0.0; 3];
+                let squared: f64 = (0..3)
+                    .map(|a| {
+                        water.positions[pair.j][a] + pair.shift[a] - water.positions[pair.i][a]
+                    })
+                    .map(|x| x * x)
+                    .sum();
+                let least = if same { 0.95 } else { 1.4 };
+                assert!(squared.sqrt() > least, "{molecules} molecules: {}", squared.sqrt());
+            }
+        }
+    }
+
+    #[test]
+    fn every_pair_is_there_in_both_directions() {
+        let water = Water::new(24, 5.0).unwrap();
+        let mut pairs: Vec<_> =
+            water.pairs().map(|p| (p.i, p.j, p.shift.map(f64::round))).collect();
+        let mut back: Vec<_> =
+            water.pairs().map(|p| (p.j, p.i, p.shift.map(|x| -x.round() + 0.0))).collect();
+        for list in [&mut pairs, &mut back] {
+            list.iter_mut().for_each(|pair| pair.2 = pair.2.map(|x| x + 0.0));
+            list.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        }
+        assert!(!pairs.is_empty());
+        assert_eq!(pairs, back);
+    }
+}
