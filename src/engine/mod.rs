@@ -45,7 +45,7 @@ pub enum InstructionSet {
     /// The widest that this processor has.
     #[default]
     Best,
-    /// Plain Rust, any processor.
+    /// What every processor of this kind has: SSE2 on x86-64, else plain Rust.
     Portable,
     /// AVX2 with FMA.
     Avx2,

@@ -22,9 +22,7 @@ const STEPS: usize = 40_000;
 const RUNS: usize = 200;
 
 /// Floating-point operations per second (float32) that one core reaches with `set` where no memory
-/// is read, a multiply-add counted as two; `None` where the processor lacks `set`. For
-/// [`InstructionSet::Portable`] it is what the compiler makes of plain Rust, which does not stay in
-/// registers everywhere: the machine's own peak is higher.
+/// is read, a multiply-add counted as two; `None` where the processor lacks `set`.
 pub fn peak(set: InstructionSet) -> Option<f64> {
     match set {
         InstructionSet::Portable => measure::<Portable>(),

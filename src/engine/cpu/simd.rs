@@ -111,100 +111,113 @@ pub trait Vector: Copy + Send + Sync + 'static {
     }
 }
 
-/// Plain Rust, four lanes: one register of any 128-bit instruction set.
-#[derive(Clone, Copy)]
-pub struct Portable([f32; 4]);
-
-impl Portable {
-    #[inline(always)]
-    fn zip(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
-        Self(std::array::from_fn(|k| f(self.0[k], other.0[k])))
-    }
-}
-
-impl Vector for Portable {
-    const LANES: usize = 4;
-    const SET: InstructionSet = InstructionSet::Portable;
-
-    fn available() -> bool {
-        true
-    }
-    fn run<T: Task<Self>>(task: T) {
-        task.run();
-    }
-    #[inline(always)]
-    fn splat(x: f32) -> Self {
-        Self([x; 4])
-    }
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self {
-        // SAFETY: valid for reading four values, as the caller promises.
-        Self(unsafe { from.cast::<[f32; 4]>().read_unaligned() })
-    }
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32) {
-        // SAFETY: valid for writing four values, as the caller promises.
-        unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
-    }
-    #[inline(always)]
-    fn add(self, other: Self) -> Self {
-        self.zip(other, |a, b| a + b)
-    }
-    #[inline(always)]
-    fn sub(self, other: Self) -> Self {
-        self.zip(other, |a, b| a - b)
-    }
-    #[inline(always)]
-    fn mul(self, other: Self) -> Self {
-        self.zip(other, |a, b| a * b)
-    }
-    #[inline(always)]
-    fn div(self, other: Self) -> Self {
-        self.zip(other, |a, b| a / b)
-    }
-    #[inline(always)]
-    fn mul_add(self, a: Self, b: Self) -> Self {
-        // Not f32::mul_add: without the instruction that is a slow library call.
-        self.mul(a).add(b)
-    }
-    #[inline(always)]
-    fn sqrt(self) -> Self {
-        Self(self.0.map(f32::sqrt))
-    }
-    #[inline(always)]
-    fn max(self, other: Self) -> Self {
-        self.zip(other, |a, b| if a > b { a } else { b })
-    }
-    #[inline(always)]
-    fn min(self, other: Self) -> Self {
-        self.zip(other, |a, b| if a < b { a } else { b })
-    }
-    #[inline(always)]
-    fn round(self) -> Self {
-        // Adding and subtracting 1.5 · 2²³ leaves no room for a fraction.
-        let shift = Self::splat(12_582_912.0);
-        self.add(shift).sub(shift)
-    }
-    #[inline(always)]
-    fn exp2_whole(self) -> Self {
-        Self(self.0.map(|n| f32::from_bits(((n as i32 + 127) << 23) as u32)))
-    }
-    #[inline(always)]
-    unsafe fn add_sums(to: *mut f32, of: [Self; 4]) {
-        let sums = of.map(|v| (v.0[0] + v.0[2]) + (v.0[1] + v.0[3]));
-        // SAFETY: valid for four values, as the caller promises.
-        unsafe { Self::load(to).add(Self(sums)).store(to) }
-    }
-}
-
+#[cfg(not(target_arch = "x86_64"))]
+pub use plain::Portable;
 #[cfg(target_arch = "x86_64")]
-pub use x86::{Avx2, Avx512};
+pub use x86::{Avx2, Avx512, Portable};
+
+/// Plain Rust, four lanes. x86-64 has the same four lanes in instructions that all of its
+/// processors have: there the compiler would keep these arrays in memory.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+mod plain {
+    use super::{InstructionSet, Task, Vector};
+
+    /// Plain Rust, four lanes: one register of any 128-bit instruction set.
+    #[derive(Clone, Copy)]
+    pub struct Portable([f32; 4]);
+
+    impl Portable {
+        #[inline(always)]
+        fn zip(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
+            Self(std::array::from_fn(|k| f(self.0[k], other.0[k])))
+        }
+    }
+
+    impl Vector for Portable {
+        const LANES: usize = 4;
+        const SET: InstructionSet = InstructionSet::Portable;
+
+        fn available() -> bool {
+            true
+        }
+        fn run<T: Task<Self>>(task: T) {
+            task.run();
+        }
+        #[inline(always)]
+        fn splat(x: f32) -> Self {
+            Self([x; 4])
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: valid for reading four values, as the caller promises.
+            Self(unsafe { from.cast::<[f32; 4]>().read_unaligned() })
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            // SAFETY: valid for writing four values, as the caller promises.
+            unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
+        }
+        #[inline(always)]
+        fn add(self, other: Self) -> Self {
+            self.zip(other, |a, b| a + b)
+        }
+        #[inline(always)]
+        fn sub(self, other: Self) -> Self {
+            self.zip(other, |a, b| a - b)
+        }
+        #[inline(always)]
+        fn mul(self, other: Self) -> Self {
+            self.zip(other, |a, b| a * b)
+        }
+        #[inline(always)]
+        fn div(self, other: Self) -> Self {
+            self.zip(other, |a, b| a / b)
+        }
+        #[inline(always)]
+        fn mul_add(self, a: Self, b: Self) -> Self {
+            // Not f32::mul_add: without the instruction that is a slow library call.
+            self.mul(a).add(b)
+        }
+        #[inline(always)]
+        fn sqrt(self) -> Self {
+            Self(self.0.map(f32::sqrt))
+        }
+        #[inline(always)]
+        fn max(self, other: Self) -> Self {
+            self.zip(other, |a, b| if a > b { a } else { b })
+        }
+        #[inline(always)]
+        fn min(self, other: Self) -> Self {
+            self.zip(other, |a, b| if a < b { a } else { b })
+        }
+        #[inline(always)]
+        fn round(self) -> Self {
+            // Adding and subtracting 1.5 · 2²³ leaves no room for a fraction.
+            let shift = Self::splat(12_582_912.0);
+            self.add(shift).sub(shift)
+        }
+        #[inline(always)]
+        fn exp2_whole(self) -> Self {
+            Self(self.0.map(|n| f32::from_bits(((n as i32 + 127) << 23) as u32)))
+        }
+        #[inline(always)]
+        unsafe fn add_sums(to: *mut f32, of: [Self; 4]) {
+            let sums = of.map(|v| (v.0[0] + v.0[2]) + (v.0[1] + v.0[3]));
+            // SAFETY: valid for four values, as the caller promises.
+            unsafe { Self::load(to).add(Self(sums)).store(to) }
+        }
+    }
+}
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::*;
 
     use super::{InstructionSet, Task, Vector};
+
+    /// SSE2, four lanes, which every x86-64 processor has.
+    #[derive(Clone, Copy)]
+    pub struct Portable(__m128);
 
     /// AVX2 with FMA, eight lanes. Values exist only inside [`Vector::run`].
     #[derive(Clone, Copy)]
@@ -235,6 +248,70 @@ mod x86 {
                 }
             )*
         };
+    }
+
+    impl Vector for Portable {
+        const LANES: usize = 4;
+        const SET: InstructionSet = InstructionSet::Portable;
+
+        fn available() -> bool {
+            true
+        }
+        fn run<T: Task<Self>>(task: T) {
+            task.run();
+        }
+        #[inline(always)]
+        fn splat(x: f32) -> Self {
+            // SAFETY: every x86-64 processor has SSE2.
+            Self(unsafe { _mm_set1_ps(x) })
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: valid for four values, as the caller promises.
+            Self(unsafe { _mm_loadu_ps(from) })
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            // SAFETY: valid for four values, as the caller promises.
+            unsafe { _mm_storeu_ps(to, self.0) }
+        }
+        intrinsics! {
+            add(other) = _mm_add_ps;
+            sub(other) = _mm_sub_ps;
+            mul(other) = _mm_mul_ps;
+            div(other) = _mm_div_ps;
+            sqrt() = _mm_sqrt_ps;
+            max(other) = _mm_max_ps;
+            min(other) = _mm_min_ps;
+        }
+        #[inline(always)]
+        fn mul_add(self, a: Self, b: Self) -> Self {
+            self.mul(a).add(b)
+        }
+        #[inline(always)]
+        fn round(self) -> Self {
+            // SAFETY: every x86-64 processor has SSE2.
+            Self(unsafe { _mm_cvtepi32_ps(_mm_cvtps_epi32(self.0)) })
+        }
+        #[inline(always)]
+        fn exp2_whole(self) -> Self {
+            // SAFETY: every x86-64 processor has SSE2.
+            unsafe {
+                let n = _mm_add_epi32(_mm_cvtps_epi32(self.0), _mm_set1_epi32(127));
+                Self(_mm_castsi128_ps(_mm_slli_epi32::<23>(n)))
+            }
+        }
+        #[inline(always)]
+        unsafe fn add_sums(to: *mut f32, [a, b, c, d]: [Self; 4]) {
+            // SAFETY: every x86-64 processor has SSE2; `to` is valid for four values, as the caller
+            // promises.
+            unsafe {
+                let (mut a, mut b, mut c, mut d) = (a.0, b.0, c.0, d.0);
+                _MM_TRANSPOSE4_PS(&mut a, &mut b, &mut c, &mut d);
+                let sums = _mm_add_ps(_mm_add_ps(a, c), _mm_add_ps(b, d));
+                _mm_storeu_ps(to, _mm_add_ps(_mm_loadu_ps(to), sums));
+            }
+        }
     }
 
     impl Vector for Avx2 {
@@ -364,6 +441,89 @@ mod x86 {
             let [a, b, c, d] = of;
             // SAFETY: inside `run`; `to` is valid for four values, as the caller promises.
             unsafe { Avx2::add_sums(to, [a.halves(), b.halves(), c.halves(), d.halves()]) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Compares every operation with float64, lane by lane, on many numbers.
+    struct Check;
+
+    impl<V: Vector> Task<V> for Check {
+        fn run(self) {
+            let mut random = fastrand::Rng::with_seed(7);
+            for _ in 0..2000 {
+                let numbers: [[f32; 16]; 4] =
+                    std::array::from_fn(|_| std::array::from_fn(|_| (random.f32() - 0.5) * 60.0));
+                // SAFETY: sixteen values are enough for any vector.
+                let [a, b, c, d] = numbers.each_ref().map(|n| unsafe { V::load(n.as_ptr()) });
+                let [x, y, z, _] = numbers;
+                let close = |name: &str, found: V, expected: &dyn Fn(usize) -> f64| {
+                    let mut lanes = [0.0_f32; 16];
+                    // SAFETY: room for sixteen values.
+                    unsafe { found.store(lanes.as_mut_ptr()) };
+                    for lane in 0..V::LANES {
+                        let (found, expected) = (f64::from(lanes[lane]), expected(lane));
+                        let error = (found - expected).abs();
+                        assert!(
+                            error <= 3e-7 * expected.abs(),
+                            "{name} ({:?}): {found}, expected {expected}",
+                            V::SET
+                        );
+                    }
+                };
+                let wide = |n: &[f32; 16], lane: usize| f64::from(n[lane]);
+                close("add", a.add(b), &|k| f64::from(x[k] + y[k]));
+                close("sub", a.sub(b), &|k| f64::from(x[k] - y[k]));
+                close("mul", a.mul(b), &|k| wide(&x, k) * wide(&y, k));
+                close("div", a.div(b), &|k| wide(&x, k) / wide(&y, k));
+                close("max", a.max(b), &|k| wide(&x, k).max(wide(&y, k)));
+                close("min", a.min(b), &|k| wide(&x, k).min(wide(&y, k)));
+                close("sqrt", a.mul(a).sqrt(), &|k| wide(&x, k).abs());
+                close("round", a.round(), &|k| wide(&x, k).round_ties_even());
+                close("exp2", a.round().exp2_whole(), &|k| wide(&x, k).round_ties_even().exp2());
+                close("exp", a.exp(), &|k| wide(&x, k).exp());
+                close("sigmoid", a.sigmoid(), &|k| 1.0 / (1.0 + (-wide(&x, k)).exp()));
+                let fused = a.mul_add(b, c).sub(c);
+                let scale = |k: usize| wide(&x, k) * wide(&y, k);
+                let mut lanes = [0.0_f32; 16];
+                // SAFETY: room for sixteen values.
+                unsafe { fused.store(lanes.as_mut_ptr()) };
+                for k in 0..V::LANES {
+                    let slack = 3e-7 * (scale(k).abs() + wide(&z, k).abs());
+                    assert!((f64::from(lanes[k]) - scale(k)).abs() <= slack, "mul_add");
+                }
+                let mut sums = [1.0_f32, 2.0, 3.0, 4.0];
+                // SAFETY: four values.
+                unsafe { V::add_sums(sums.as_mut_ptr(), [a, b, c, d]) };
+                for (k, sum) in sums.iter().enumerate() {
+                    let exact: f64 = numbers[k][..V::LANES].iter().map(|&x| f64::from(x)).sum();
+                    let size: f64 = numbers[k][..V::LANES].iter().map(|x| f64::from(x.abs())).sum();
+                    assert!((f64::from(*sum) - (k + 1) as f64 - exact).abs() <= 1e-6 * size);
+                }
+            }
+        }
+    }
+
+    fn check<V: Vector>() {
+        if V::available() {
+            V::run(Check);
+        } else {
+            eprintln!("SKIPPED: this processor has no {:?}", V::SET);
+        }
+    }
+
+    #[test]
+    fn vectors_compute_what_numbers_do() {
+        check::<plain::Portable>();
+        check::<Portable>();
+        #[cfg(target_arch = "x86_64")]
+        {
+            check::<Avx2>();
+            check::<Avx512>();
         }
     }
 }
