@@ -324,7 +324,7 @@ typedef struct mlff_calculator_info {
      */
     uint32_t threads;
     /**
-     * How often each mlff_calculator_compute() calls its exchange callback, if it needs one.
+     * How often each mlff_calculator_compute() calls the exchange callback that it is given.
      */
     uint32_t exchanges;
     /**

@@ -132,7 +132,7 @@ pub struct mlff_calculator_info {
     pub memory: u64,
     /// Threads.
     pub threads: u32,
-    /// How often each mlff_calculator_compute() calls its exchange callback, if it needs one.
+    /// How often each mlff_calculator_compute() calls the exchange callback that it is given.
     pub exchanges: u32,
     /// Wall time since the calculator was made (s) in: topology, pairs (distances), messages (pair
     /// kernels), atoms (dense layers), exchange (callbacks), rest.

@@ -195,7 +195,12 @@ impl Calculator {
 
     /// Bytes allocated by this calculator.
     pub fn memory(&self) -> usize {
-        self.engine.memory() + self.positions.capacity() * size_of::<[f64; 3]>()
+        let results = &self.results;
+        self.engine.memory()
+            + self.positions.capacity() * size_of::<[f64; 3]>()
+            + results.atomic_energies.capacity() * size_of::<f64>()
+            + results.forces.capacity() * size_of::<[f64; 3]>()
+            + results.atomic_virials.capacity() * size_of::<[f64; 9]>()
     }
 
     /// The instructions in use.

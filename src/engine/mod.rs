@@ -79,8 +79,8 @@ pub struct Results {
     pub atomic_energies: Vec<f64>,
     /// −∂E/∂r of each owned atom, contributions through other ranks' atoms included (eV/Å).
     pub forces: Vec<[f64; 3]>,
-    /// −Σ r ⊗ ∂E/∂r over pairs centered on owned atoms (eV), row by row; its symmetric part is
-    /// −∂E/∂ε. Positive = the system pushes outward, as in LAMMPS.
+    /// Sum of `atomic_virials` (eV), row by row: −Σ r ⊗ ∂E/∂r over pairs, half of each for either
+    /// atom. Over all ranks its symmetric part is −∂E/∂ε. Positive = the system pushes outward, as in LAMMPS.
     pub virial: [f64; 9],
     /// Each owned atom's part of the virial: half of each of its pairs. Sums to `virial` (over all
     /// ranks).

@@ -95,6 +95,7 @@ impl Reference {
     /// Neighbors within the cutoff, for each owned atom.
     fn pairs(&self, positions: &[[f64; 3]]) -> Result<Vec<Vec<Pair>>> {
         pair::check_finite(positions)?;
+        self.topology.check_edge(positions, self.model.cutoff)?;
         (0..self.topology.owned)
             .map(|i| {
                 let mut pairs = Vec::new();

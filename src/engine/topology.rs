@@ -41,6 +41,8 @@ pub struct Topology {
     pub is_center: Vec<bool>,
     /// For each ghost the owned atom it is a copy of, if that is on this rank.
     pub owner: Vec<Option<u32>>,
+    /// Pairs of owned atoms (i, j) that i lists more often than j does, see [`Self::check_edge`].
+    lonely: Vec<[u32; 2]>,
 }
 
 fn invalid<T>(message: String) -> Result<T> {
@@ -155,7 +157,7 @@ impl Topology {
             }
             offsets.push(neighbors.len());
         }
-        let topology = Self {
+        let mut topology = Self {
             owned: input.owned,
             ghosts: input.ghosts,
             species,
@@ -163,6 +165,7 @@ impl Topology {
             neighbors,
             is_center,
             owner,
+            lonely: Vec::new(),
         };
         topology.check_full()?;
         Ok(topology)
@@ -199,6 +202,7 @@ impl Topology {
             + self.offsets.capacity() * size_of::<usize>()
             + self.neighbors.capacity() * size_of::<u32>()
             + self.is_center.capacity()
+            + self.lonely.capacity() * size_of::<[u32; 2]>()
             + self.owner.capacity() * size_of::<Option<u32>>()
     }
 
@@ -206,7 +210,7 @@ impl Topology {
     ///
     /// Rounding may give a pair at the very edge of the list in one direction only, so a few
     /// lonely entries pass; a half list has nothing else.
-    fn check_full(&self) -> Result<()> {
+    fn check_full(&mut self) -> Result<()> {
         let mut listed_by: Vec<usize> = filled(self.owned + 1, 0)?;
         let mut entries = 0;
         for i in 0..self.owned {
@@ -228,8 +232,8 @@ impl Topology {
             }
         }
         let mut balance: Vec<i32> = filled(self.owned, 0)?;
-        let mut lonely = 0;
-        let mut example = None;
+        let mut surplus_entries = 0;
+        let mut lonely: Vec<[u32; 2]> = Vec::new();
         for i in 0..self.owned {
             let lists = || self.neighbors_of(i).iter().filter_map(|&j| self.resolve(j));
             let back = &transposed[listed_by[i]..listed_by[i + 1]];
@@ -238,20 +242,49 @@ impl Topology {
             for j in lists() {
                 let surplus = std::mem::take(&mut balance[j as usize]);
                 if surplus > 0 {
-                    lonely += surplus as usize;
-                    example.get_or_insert((i, j));
+                    surplus_entries += surplus as usize;
+                    lonely.try_reserve(1)?;
+                    lonely.push([i as u32, j]);
                 }
             }
             back.iter().for_each(|&j| balance[j as usize] = 0);
         }
-        match example {
-            Some((i, j)) if lonely * 20 > entries => invalid(format!(
+        match lonely.first() {
+            Some([i, j]) if surplus_entries * 20 > entries => invalid(format!(
                 "the neighbor list is not full: atom {i} lists atom {j} more often than atom {j} \
-                 lists atom {i} ({lonely} of {entries} entries are like this): build a list that \
-                 holds each pair in both directions"
+                 lists atom {i} ({surplus_entries} of {entries} entries are like this): build a \
+                 list that holds each pair in both directions"
             )),
-            _ => Ok(()),
+            _ => {
+                self.lonely = lonely;
+                Ok(())
+            }
         }
+    }
+
+    /// Refuses a list that holds a pair within `cutoff` in one direction only, as one does that was
+    /// cut off at a number of neighbors. Beyond the cutoff rounding may do that. To be called where
+    /// positions are known.
+    pub fn check_edge(&self, positions: &[[f64; 3]], cutoff: f64) -> Result<()> {
+        for &[i, j] in &self.lonely {
+            let from = &positions[i as usize];
+            // Which of several images of j is the lonely one is unknown; it is not nearer than
+            // the rest if rounding made it so.
+            let farthest = self
+                .neighbors_of(i as usize)
+                .iter()
+                .filter(|&&k| self.resolve(k) == Some(j))
+                .map(|&k| super::pair::distance(from, &positions[k as usize]).1)
+                .fold(0.0, f64::max);
+            if farthest < cutoff {
+                return invalid(format!(
+                    "the neighbor list is not full: atom {i} lists atom {j} at {farthest} Å, within \
+                     the cutoff of {cutoff} Å, but atom {j} does not list atom {i}: look for a list \
+                     that was cut off at a number of neighbors"
+                ));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -270,4 +303,78 @@ fn check_species(model: &Model, species: &[i32]) -> Result<Vec<u8>> {
         }
     }
     Ok(checked)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::engine::{Calculator, Options, Precision};
+    use crate::model::{Architecture, Basis, Block, EnvelopePlace, Filter, Linear, Mlp, Update};
+
+    /// A published student of one channel whose weights are all 0.1.
+    fn tiny() -> Arc<Model> {
+        let linear = |inputs, outputs| Linear {
+            inputs,
+            outputs,
+            weight: vec![0.1; inputs * outputs],
+            bias: vec![0.1; outputs],
+        };
+        Arc::new(Model {
+            architecture: Architecture::Published,
+            hidden: 1,
+            cutoff: 5.0,
+            softening: 1e-8,
+            embedding: vec![0.1; 9],
+            species: (1..=8).collect(),
+            reference_energies: vec![0.0; 9],
+            basis: Basis::Gaussian { centers: vec![0.0, 5.0], exponents: vec![1.0; 2] },
+            blocks: vec![Block {
+                filter: Filter {
+                    layers: vec![linear(2, 1), linear(1, 3)],
+                    envelope: EnvelopePlace::Basis,
+                },
+                sender: None,
+                update: Update::Published {
+                    mlp: Mlp { first: linear(2, 1), second: linear(1, 3) },
+                    mixing: [0.1; 9],
+                },
+            }],
+            head: vec![linear(1, 1)],
+            metadata: std::collections::BTreeMap::new(),
+        })
+    }
+
+    /// A row of 40 atoms, `step` Å apart, whose first atom does not list the last of its neighbors.
+    fn cut_off(step: f64, options: Options) -> Result<()> {
+        let positions: Vec<[f64; 3]> = (0..40).map(|i| [step * f64::from(i), 0.0, 0.0]).collect();
+        let near = |i: i32, j: i32| i != j && (i - j).abs() <= 3;
+        let mut lists: Vec<Vec<i32>> =
+            (0..40).map(|i| (0..40).filter(|&j| near(i, j)).collect()).collect();
+        assert_eq!(lists[0].pop(), Some(3));
+        let lists: Vec<&[i32]> = lists.iter().map(Vec::as_slice).collect();
+        let mut calculator = Calculator::new(tiny(), options)?;
+        calculator.set_topology(&TopologyInput {
+            owned: 40,
+            ghosts: 0,
+            species: &[8; 40],
+            centers: &(0..40).collect::<Vec<_>>(),
+            neighbors: &lists,
+            mask: !0,
+            owner: None,
+            list_cutoff: 6.0,
+        })?;
+        calculator.compute(&positions, None).map(|_| ())
+    }
+
+    #[test]
+    fn a_pair_listed_once_is_an_error_within_the_cutoff_and_none_beyond() {
+        for precision in [Precision::Mixed, Precision::Double] {
+            let options = Options { precision, ..Options::default() };
+            let error = cut_off(1.5, options).expect_err("4.5 Å are within 5 Å");
+            assert!(error.message().contains("atom 3 lists atom 0"), "{error}");
+            cut_off(1.9, options).expect("5.7 Å are not");
+        }
+    }
 }

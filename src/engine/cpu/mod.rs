@@ -564,6 +564,7 @@ impl<V: Vector> Engine for Cpu<V> {
             }
         }
         if self.plan.is_none() {
+            self.topology.check_edge(positions, self.model.cutoff)?;
             self.prepare(positions)?;
         }
         let Some(plan) = self.plan.take() else {

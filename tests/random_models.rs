@@ -1,0 +1,170 @@
+//! The fast engine against plain float64 on models of sizes that no reference file has.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mlff_student::engine::{
+    Calculator, FilterMode, InstructionSet, Options, Precision, Results, Structure,
+};
+use mlff_student::model::{
+    Architecture, Basis, Block, EnvelopePlace, Filter, Linear, Mlp, Model, Update,
+};
+
+/// A dense layer with weights that keep the size of what passes through.
+fn linear(random: &mut fastrand::Rng, inputs: usize, outputs: usize) -> Linear {
+    let scale = (3.0 / inputs as f64).sqrt();
+    let mut number = |scale: f64| scale * (2.0 * random.f64() - 1.0);
+    Linear {
+        inputs,
+        outputs,
+        weight: (0..inputs * outputs).map(|_| number(scale)).collect(),
+        bias: (0..outputs).map(|_| number(0.2)).collect(),
+    }
+}
+
+fn mlp(random: &mut fastrand::Rng, inputs: usize, hidden: usize, outputs: usize) -> Mlp {
+    Mlp { first: linear(random, inputs, hidden), second: linear(random, hidden, outputs) }
+}
+
+fn model(architecture: Architecture, hidden: usize, blocks: usize, head: &[usize]) -> Arc<Model> {
+    let mut random = fastrand::Rng::with_seed((hidden * 10 + blocks) as u64);
+    let random = &mut random;
+    let h = hidden;
+    let basis = match architecture {
+        Architecture::Published => Basis::Gaussian {
+            centers: (0..9).map(|k| 4.0 * f64::from(k) / 8.0).collect(),
+            exponents: vec![6.0; 9],
+        },
+        Architecture::Painn => Basis::Bessel {
+            frequencies: (1..=7).map(|k| std::f64::consts::PI * f64::from(k) / 4.0).collect(),
+        },
+    };
+    let block = |random: &mut fastrand::Rng| match architecture {
+        Architecture::Published => Block {
+            filter: Filter {
+                layers: vec![linear(random, basis.len(), h), linear(random, h, 3 * h)],
+                envelope: EnvelopePlace::Basis,
+            },
+            sender: None,
+            update: Update::Published {
+                mlp: mlp(random, 2 * h, h, 3 * h),
+                mixing: std::array::from_fn(|_| random.f64() - 0.5),
+            },
+        },
+        Architecture::Painn => Block {
+            filter: Filter {
+                layers: vec![linear(random, basis.len(), 3 * h)],
+                envelope: EnvelopePlace::Filter,
+            },
+            sender: Some(mlp(random, h, h, 3 * h)),
+            update: Update::Painn {
+                channel_mix: Linear { bias: vec![0.0; 2 * h], ..linear(random, h, 2 * h) },
+                mlp: mlp(random, 2 * h, h, 3 * h),
+                epsilon: 1e-8,
+            },
+        },
+    };
+    let blocks = (0..blocks).map(|_| block(random)).collect();
+    let sizes: Vec<usize> = [h].iter().chain(head).copied().chain([1]).collect();
+    let model = Model {
+        architecture,
+        hidden,
+        cutoff: 4.0,
+        softening: 1e-8,
+        embedding: (0..9 * h).map(|_| random.f64() - 0.5).collect(),
+        species: (1..=8).collect(),
+        reference_energies: (0..9).map(|z| -0.5 * f64::from(z)).collect(),
+        basis,
+        blocks,
+        head: sizes.windows(2).map(|pair| linear(random, pair[0], pair[1])).collect(),
+        metadata: BTreeMap::new(),
+    };
+    model.validate().expect("a consistent model");
+    Arc::new(model)
+}
+
+/// 48 atoms in a triclinic cell, or `along` times as many along x.
+fn compute(model: &Arc<Model>, options: Options, along: i32) -> Option<Results> {
+    let mut random = fastrand::Rng::with_seed(5);
+    let cell = [[7.0 * f64::from(along), 0.0, 0.0], [1.5, 6.5, 0.0], [-1.0, 0.8, 8.0]];
+    let atoms = 48 * along;
+    // On a rough grid, so that no two atoms meet.
+    let mut positions = Vec::new();
+    for site in 0..atoms {
+        let grid = [site / 12, site % 3, site / 3 % 4];
+        let place: [f64; 3] = std::array::from_fn(|k| {
+            (f64::from(grid[k]) + 0.5 * random.f64()) / f64::from([4 * along, 3, 4][k])
+        });
+        positions.push(std::array::from_fn(|k| {
+            (0..3).map(|row| place[row] * cell[row][k]).sum::<f64>()
+        }));
+    }
+    let species: Vec<i32> = (0..atoms).map(|i| [8, 1, 1, 6][i as usize % 4]).collect();
+    let mut calculator = Calculator::new(Arc::clone(model), options).ok()?;
+    let structure = Structure {
+        species: &species,
+        positions: &positions,
+        cell: Some(cell),
+        periodic: [true, true, false],
+    };
+    Some(calculator.compute_structure(&structure).expect("finite results").clone())
+}
+
+/// Compares every instruction set with plain float64, and thread counts with each other.
+fn check(model: &Arc<Model>, filter: FilterMode, along: i32) {
+    let double = Options { precision: Precision::Double, filter, ..Options::default() };
+    let exact = compute(model, double, along).expect("always available");
+    let largest = exact.forces.iter().flatten().fold(1.0_f64, |a, b| a.max(b.abs()));
+    let scale = exact.energy.abs().max(exact.forces.len() as f64);
+    for set in [InstructionSet::Portable, InstructionSet::Avx2, InstructionSet::Avx512] {
+        let what = format!("{:?} {} {filter:?} {set:?}", model.architecture, model.hidden);
+        let mut first: Option<Results> = None;
+        for threads in [1, 2, 4] {
+            let options = Options { filter, instruction_set: set, threads, ..Options::default() };
+            let Some(found) = compute(model, options, along) else {
+                eprintln!("SKIPPED: this processor has no {set:?}");
+                continue;
+            };
+            approx::assert_abs_diff_eq!(found.energy, exact.energy, epsilon = 3e-6 * scale);
+            for (found, exact) in found.forces.iter().zip(&exact.forces) {
+                for (found, exact) in found.iter().zip(exact) {
+                    assert!((found - exact).abs() <= 3e-5 * largest, "{what}");
+                }
+            }
+            for (found, exact) in found.virial.iter().zip(exact.virial) {
+                assert!((found - exact).abs() <= 1e-3 * largest, "{what}");
+            }
+            if let Some(first) = &first {
+                assert_eq!(first, &found, "{what}: bits depend on the number of threads");
+            }
+            first = Some(found);
+        }
+    }
+}
+
+#[test]
+fn fast_kernels_agree_with_plain_float64_for_any_size() {
+    let shapes: [(Architecture, usize, usize, &[usize]); 8] = [
+        (Architecture::Published, 48, 2, &[24, 12]),
+        (Architecture::Published, 20, 3, &[7]),
+        (Architecture::Published, 5, 1, &[]),
+        (Architecture::Published, 112, 4, &[33, 5, 3]),
+        (Architecture::Painn, 48, 3, &[24]),
+        (Architecture::Painn, 20, 2, &[10, 7]),
+        (Architecture::Painn, 7, 1, &[]),
+        (Architecture::Painn, 80, 4, &[40]),
+    ];
+    for (architecture, hidden, blocks, head) in shapes {
+        let model = model(architecture, hidden, blocks, head);
+        check(&model, FilterMode::Table, 1);
+        check(&model, FilterMode::Exact, 1);
+    }
+}
+
+#[test]
+fn many_blocks_of_atoms_give_the_same_numbers_and_bits() {
+    // 1,920 atoms: several blocks, with pairs inside and between them.
+    for architecture in [Architecture::Published, Architecture::Painn] {
+        check(&model(architecture, 20, 2, &[10]), FilterMode::Table, 40);
+    }
+}
