@@ -1,11 +1,12 @@
 """Bad input stops LAMMPS with a message that says what to write instead."""
 
 import re
+import subprocess
 
 import numpy as np
 import pytest
 
-from harness import PLUGIN, Structure, cases, deck, model, run
+from harness import PLUGIN, REFERENCE, TOOL, Structure, cases, deck, model, run
 
 WATER = cases("student-21k")["water-periodic-81"]
 M = model("student-21k")
@@ -156,3 +157,31 @@ def test_general_triclinic_cells_warn_for_models_that_depend_on_orientation(tmp_
 def test_a_changed_model_without_a_new_setup(tmp_path):
     text = deck(WATER) + f"run 0 post no\n{COEFF}\nrun 1 pre no\n"
     assert "leave out 'pre no'" in stopped(tmp_path, text)
+
+
+def bad_model(folder, kind):
+    """A file, or a folder, that is no student."""
+    path = folder / f"{kind}.pt"
+    good = (REFERENCE / "models" / "student-77k-wrapped.pt").read_bytes()
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "truncated":
+        path.write_bytes(good[: len(good) // 2])
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "text":
+        path.write_text("a student\n")
+    elif kind == "code":
+        # A pickle that would call os.system.
+        path.write_bytes(b"\x80\x02cos\nsystem\nq\x00X\x04\x00\x00\x00trueq\x01\x85q\x02Rq\x03.")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["missing", "directory", "truncated", "empty", "text", "code"])
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_bad_model_file_stops_with_the_message_of_the_tool(tmp_path, kind, ranks):
+    path = bad_model(tmp_path, kind)
+    tool = subprocess.run([TOOL, "inspect", path], text=True, stderr=subprocess.PIPE)
+    assert tool.returncode == 1
+    message = stopped(tmp_path, with_pair(f"pair_style mlff_student\npair_coeff * * {path} H O"), ranks=ranks)
+    assert tool.stderr.strip().removeprefix("error: ") in message

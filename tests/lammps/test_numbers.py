@@ -95,10 +95,15 @@ def test_lammps_and_the_tool_agree(tmp_path, name, options):
 
 def test_units_real_are_metal_times_the_factor_of_lammps(tmp_path, water):
     metal = single_point(tmp_path / "metal", water)
-    real = single_point(tmp_path / "real", water, units="real")
+    real = single_point(tmp_path / "real", water, units="real", ranks=2)
     np.testing.assert_allclose(real.energy, KCAL * metal.energy, rtol=1e-12)
     np.testing.assert_allclose(real.forces, KCAL * metal.forces, rtol=0, atol=1e-9)
     np.testing.assert_allclose(real.virial, KCAL * metal.virial, rtol=0, atol=1e-5 * abs(real.virial).max())
+    np.testing.assert_allclose(real.atomic_energies, KCAL * metal.atomic_energies, rtol=0, atol=1e-9)
+    # Pressure times volume: atmospheres and bar, each with LAMMPS' own constant.
+    ratio = KCAL * 68568.415 / BAR
+    largest = abs(real.atomic_stresses).max()
+    np.testing.assert_allclose(real.atomic_stresses, ratio * metal.atomic_stresses, rtol=0, atol=1e-5 * largest)
 
 
 def test_per_atom_energies_and_stresses_sum_to_the_whole(tmp_path, triclinic):

@@ -59,7 +59,7 @@ def shapes():
 def test_shapes_agree_on_ranks_with_and_without_atom_map(tmp_path, shape, atom_map):
     structure = shapes()[shape]
     one = single_point(tmp_path / "1", structure, extra=atom_map)
-    for ranks in (2, 4):
+    for ranks in (2, 3, 4):
         several = single_point(tmp_path / str(ranks), structure, extra=atom_map, ranks=ranks)
         assert_same(several, one, *DOUBLE)
 
@@ -161,3 +161,21 @@ def test_newton_on_and_off_agree(tmp_path, setting):
     two = single_point(tmp_path / "2", structure, extra=setting, ranks=2)
     assert_same(two, one, *DOUBLE)
     np.testing.assert_allclose(two.atomic_energies, one.atomic_energies, rtol=0, atol=1e-9)
+
+
+def test_a_box_under_constant_pressure_moves_the_same_on_two_ranks(tmp_path):
+    box = cases("painn-32-bessel")["water-periodic-81"]
+    text = deck(box, model_name="painn-32-bessel", style="precision double") + """
+velocity all create 300 7 loop geom
+fix 1 all npt temp 300 300 0.1 aniso 1.0 1.0 0.5
+timestep 0.0002
+thermo 1
+thermo_style custom step pe lx ly lz
+run 20
+print "VALUE end $(pe:%.17g) $(lx:%.17g) $(ly:%.17g) $(lz:%.17g)"
+"""
+    one = run(tmp_path / "1", text, box).values("end")
+    two = run(tmp_path / "2", text, box, ranks=2).values("end")
+    np.testing.assert_allclose(two, one, rtol=1e-9)
+    # The barostat did something.
+    assert abs(one[0, 1] - box.cell[0, 0]) > 1e-6
