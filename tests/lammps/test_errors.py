@@ -1,12 +1,13 @@
 """Bad input stops LAMMPS with a message that says what to write instead."""
 
 import re
+import resource
 import subprocess
 
 import numpy as np
 import pytest
 
-from harness import PLUGIN, REFERENCE, TOOL, Structure, cases, deck, model, run
+from harness import PLUGIN, REFERENCE, TOOL, Structure, cases, deck, environment, lammps_binary, model, run
 
 WATER = cases("student-21k")["water-periodic-81"]
 M = model("student-21k")
@@ -185,3 +186,28 @@ def test_a_bad_model_file_stops_with_the_message_of_the_tool(tmp_path, kind, ran
     assert tool.returncode == 1
     message = stopped(tmp_path, with_pair(f"pair_style mlff_student\npair_coeff * * {path} H O"), ranks=ranks)
     assert tool.stderr.strip().removeprefix("error: ") in message
+
+
+def test_running_out_of_memory_stops_with_a_message(tmp_path):
+    # 21,952 atoms of the widest student need 640 MB.
+    (tmp_path / "in.lammps").write_text(f"""
+plugin load {PLUGIN}
+units metal
+pair_style mlff_student
+lattice sc 2.2
+region b block 0 28 0 28 0 28
+create_box 1 b
+create_atoms 1 box
+mass * 16.0
+pair_coeff * * {model("student-427k")} O
+neigh_modify one 5000 page 100000
+run 0
+""")
+    limit = 500_000_000
+    finished = subprocess.run(
+        [lammps_binary(), "-in", "in.lammps", "-log", "none"], cwd=tmp_path, env=environment(), text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60,
+    )
+    assert finished.returncode != 0
+    assert "ERROR on proc 0: mlff_student: not enough memory" in finished.stdout
