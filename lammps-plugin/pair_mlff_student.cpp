@@ -85,6 +85,14 @@ template <size_t N> const char *name_of(const Choice (&choices)[N], int32_t valu
   return "?";
 }
 
+// Adds the symmetric part of nine components (row by row) to LAMMPS' six: xx, yy, zz, xy, xz, yz.
+void add_virial(double factor, const double *v, double *sum)
+{
+  const double symmetric[6] = {v[0], v[4], v[8], 0.5 * (v[1] + v[3]), 0.5 * (v[2] + v[6]),
+                               0.5 * (v[5] + v[7])};
+  for (int k = 0; k < 6; k++) sum[k] += factor * symmetric[k];
+}
+
 // A number for a log line: 5, not 5.000000.
 std::string plain(double number)
 {
@@ -553,12 +561,7 @@ void PairMLFFStudent::compute(int eflag, int vflag)
     fail_here();
 
   if (eflag_global) eng_vdwl += to_lammps * results.energy;
-  if (vflag_global) {
-    const double *v = results.virial;
-    const double symmetric[6] = {v[0], v[4], v[8], 0.5 * (v[1] + v[3]), 0.5 * (v[2] + v[6]),
-                                 0.5 * (v[5] + v[7])};
-    for (int k = 0; k < 6; k++) virial[k] += to_lammps * symmetric[k];
-  }
+  if (vflag_global) add_virial(to_lammps, results.virial, virial);
   tally();
 }
 
@@ -568,12 +571,7 @@ void PairMLFFStudent::tally()
     const double *force_i = &forces[3 * static_cast<size_t>(i)];
     for (int k = 0; k < 3; k++) atom->f[i][k] += to_lammps * force_i[k];
     if (eflag_atom) eatom[i] += to_lammps * energies[i];
-    if (vflag_atom) {
-      const double *v = &virials[9 * static_cast<size_t>(i)];
-      const double symmetric[6] = {v[0], v[4], v[8], 0.5 * (v[1] + v[3]), 0.5 * (v[2] + v[6]),
-                                   0.5 * (v[5] + v[7])};
-      for (int k = 0; k < 6; k++) vatom[i][k] += to_lammps * symmetric[k];
-    }
+    if (vflag_atom) add_virial(to_lammps, &virials[9 * static_cast<size_t>(i)], vatom[i]);
   }
 }
 

@@ -9,6 +9,7 @@ use super::status::mlff_status;
 use super::versioned::{self, versioned};
 use crate::engine::{Exchange, Results, Rows, Structure};
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::collected;
 
 /// Copies rows of atoms' features to their ghosts in other processes (LAMMPS: forward_comm).
 ///
@@ -350,17 +351,11 @@ unsafe fn structure_of<'a>(structure: &mlff_structure) -> Result<Structure<'a>> 
 }
 
 fn copy(computed: &Results) -> Result<Results> {
-    fn copy_array<T: Copy>(from: &[T]) -> Result<Vec<T>> {
-        let mut to = Vec::new();
-        to.try_reserve_exact(from.len())?;
-        to.extend_from_slice(from);
-        Ok(to)
-    }
     Ok(Results {
         energy: computed.energy,
-        atomic_energies: copy_array(&computed.atomic_energies)?,
-        forces: copy_array(&computed.forces)?,
+        atomic_energies: collected(computed.atomic_energies.iter().copied())?,
+        forces: collected(computed.forces.iter().copied())?,
         virial: computed.virial,
-        atomic_virials: copy_array(&computed.atomic_virials)?,
+        atomic_virials: collected(computed.atomic_virials.iter().copied())?,
     })
 }

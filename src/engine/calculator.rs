@@ -188,9 +188,10 @@ impl Calculator {
         Ok(&self.results)
     }
 
-    /// How many exchanges each compute makes where atoms live on several ranks.
+    /// How many exchanges each compute makes where atoms live on several ranks: before each message
+    /// but the first, and before each reverse message.
     pub fn exchanges(&self) -> usize {
-        self.engine.exchanges()
+        2 * self.model.blocks.len() - 1
     }
 
     /// Bytes allocated by this calculator.

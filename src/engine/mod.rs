@@ -66,7 +66,7 @@ pub enum Rows<'a> {
 pub trait Exchange {
     /// `rows` holds `width` values (an even number) for each owned atom and each ghost; on return
     /// each ghost's row equals its owner's. Called the same number of times on every rank,
-    /// [`Engine::exchanges`] per compute, also where a rank has no atoms.
+    /// [`Calculator::exchanges`] per compute, also where a rank has no atoms.
     fn forward(&mut self, rows: Rows<'_>, width: usize) -> Result<()>;
 }
 
@@ -117,9 +117,6 @@ pub trait Engine: Send {
         exchange: Option<&mut dyn Exchange>,
         results: &mut Results,
     ) -> Result<()>;
-
-    /// How many exchanges each compute makes: 2·blocks − 1.
-    fn exchanges(&self) -> usize;
 
     /// Where the time went since this engine was made.
     fn seconds(&self) -> Seconds;

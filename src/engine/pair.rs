@@ -18,15 +18,12 @@ pub fn check_finite(positions: &[[f64; 3]]) -> Result<()> {
     }
 }
 
-/// Refuses two atoms at one place, where no direction exists.
-pub fn check_apart(d: f64, i: usize, j: usize) -> Result<()> {
-    if d > 0.0 {
-        return Ok(());
-    }
-    Err(Error::new(
+/// The error for two atoms at one place, where no direction exists.
+pub fn same_place(i: usize, j: usize) -> Error {
+    Error::new(
         ErrorKind::Numeric,
         format!("atoms {i} and {j} are at the same place: move them apart or remove one"),
-    ))
+    )
 }
 
 /// Refuses results that are not numbers, naming the first atom concerned.

@@ -105,7 +105,9 @@ impl Reference {
                     if d > self.model.cutoff {
                         continue;
                     }
-                    pair::check_apart(d, i, j)?;
+                    if d == 0.0 {
+                        return Err(pair::same_place(i, j));
+                    }
                     let u = r.map(|x| x / (d + self.model.softening));
                     pairs.push(Pair { j, r, d, u });
                 }
@@ -471,7 +473,7 @@ impl Engine for Reference {
 
         let mut atomic_energies = vec![0.0; owned];
         let mut bar = Features { s: vec![0.0; total * h], v: vec![0.0; total * 3 * h] };
-        for i in (0..owned).filter(|&i| self.topology.is_center[i]) {
+        for i in (0..owned).filter(|&i| self.topology.species[i] > 0) {
             let (energy, s_bar) = readout(&model.head, &now.s[i * h..][..h]);
             let reference = model.reference_energies[usize::from(self.topology.species[i])];
             atomic_energies[i] = energy + reference;
@@ -519,10 +521,6 @@ impl Engine for Reference {
         let exchanged = self.seconds.exchange - exchanging;
         self.seconds.rest += started.elapsed().as_secs_f64() - exchanged;
         Ok(())
-    }
-
-    fn exchanges(&self) -> usize {
-        2 * self.model.blocks.len() - 1
     }
 
     fn seconds(&self) -> Seconds {

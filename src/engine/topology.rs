@@ -37,8 +37,6 @@ pub struct Topology {
     pub offsets: Vec<usize>,
     /// Indices of owned atoms and ghosts that are part of this model.
     pub neighbors: Vec<u32>,
-    /// For each owned atom whether it is part of this model, and so has a list.
-    pub is_center: Vec<bool>,
     /// For each ghost the owned atom it is a copy of, if that is on this rank.
     pub owner: Vec<Option<u32>>,
     /// Pairs of owned atoms (i, j) that i lists more often than j does, see [`Self::check_edge`].
@@ -131,7 +129,6 @@ impl Topology {
         offsets.push(0);
         let mut neighbors: Vec<u32> = Vec::new();
         neighbors.try_reserve_exact(input.neighbors.iter().map(|list| list.len()).sum())?;
-        let mut is_center = filled(input.owned, false)?;
         for (i, list) in list_of.iter().enumerate() {
             if species[i] > 0 {
                 let Some(list) = list else {
@@ -140,7 +137,6 @@ impl Topology {
                          owned atom that has a species, or give it species 0"
                     ));
                 };
-                is_center[i] = true;
                 for &entry in *list {
                     let j = entry & input.mask;
                     if j < 0 || j as usize >= total {
@@ -163,7 +159,6 @@ impl Topology {
             species,
             offsets,
             neighbors,
-            is_center,
             owner,
             lonely: Vec::new(),
         };
@@ -201,7 +196,6 @@ impl Topology {
         self.species.capacity()
             + self.offsets.capacity() * size_of::<usize>()
             + self.neighbors.capacity() * size_of::<u32>()
-            + self.is_center.capacity()
             + self.lonely.capacity() * size_of::<[u32; 2]>()
             + self.owner.capacity() * size_of::<Option<u32>>()
     }

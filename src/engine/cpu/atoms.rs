@@ -9,7 +9,7 @@ use super::buffer::Buffer;
 use super::dense::{Packed, ROWS, Rows, dense};
 use super::message::{Reverse, STATE, Span};
 use super::network::{Network, PackedUpdate};
-use super::simd::{Task, Vector, three};
+use super::simd::{Task, Vector, dot, three};
 use crate::error::Result;
 use crate::model::{Model, Update};
 
@@ -123,11 +123,6 @@ fn multiply<V: Vector>(m: &[f32; 9], v: [V; 3], transposed: bool) -> [V; 3] {
         let [m0, m1, m2] = three!(|b| V::splat(m[row * a + col * b]));
         v[2].mul_add(m2, v[1].mul_add(m1, v[0].mul(m0)))
     })
-}
-
-#[inline(always)]
-fn dot<V: Vector>(a: [V; 3], b: [V; 3]) -> V {
-    a[2].mul_add(b[2], a[1].mul_add(b[1], a[0].mul(b[0])))
 }
 
 /// Some rows of a block of atoms.

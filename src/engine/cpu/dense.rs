@@ -77,7 +77,17 @@ pub struct Padding {
     pub padded: usize,
 }
 
+/// A number of channels in whole vectors of every instruction set.
+pub fn padded(channels: usize) -> usize {
+    channels.next_multiple_of(16)
+}
+
 impl Padding {
+    /// `segments` runs of `used` values.
+    pub fn new(segments: usize, used: usize) -> Self {
+        Self { segments, used, padded: padded(used) }
+    }
+
     fn source(self, index: usize) -> Option<usize> {
         let (segment, channel) = (index / self.padded, index % self.padded);
         (channel < self.used).then_some(segment * self.used + channel)

@@ -7,7 +7,7 @@
 #![allow(unsafe_code)]
 
 use super::pairs::{BlockPairs, Pair};
-use super::simd::{Task, Vector, three};
+use super::simd::{Task, Vector, dot, three};
 
 /// Vectors in a record of scalars and vectors (s, v_x, v_y, v_z).
 pub const STATE: usize = 4;
@@ -100,11 +100,6 @@ unsafe fn accumulate<V: Vector, const N: usize>(to: *mut f32, values: [V; N]) {
             V::load(to).add(value).store(to);
         }
     }
-}
-
-#[inline(always)]
-fn dot<V: Vector>(a: [V; 3], b: [V; 3]) -> V {
-    a[2].mul_add(b[2], a[1].mul_add(b[1], a[0].mul(b[0])))
 }
 
 /// A feature record: x¹, x², x³ (where senders have rows) or s, and v.

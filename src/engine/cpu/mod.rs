@@ -205,7 +205,7 @@ impl<V: Vector> Cpu<V> {
 
 /// Channels in whole vectors of every instruction set.
 fn padded(model: &Model) -> usize {
-    model.hidden.next_multiple_of(16)
+    dense::padded(model.hidden)
 }
 
 /// s of an element, and the feature record of the first message.
@@ -277,7 +277,7 @@ impl<V: Vector> Cpu<V> {
         parts: impl Iterator<Item = &'a mut [f32]>,
         kernel: impl Fn(Span<'_>, &mut BlockPairs, &mut [f32]) + Sync,
     ) -> Result<()> {
-        let count = padded(&self.model) / V::LANES;
+        let count = self.channel_blocks();
         let sender = self.model.blocks[b].sender.is_some();
         let threads = self.pool.as_ref().map_or(1, rayon::ThreadPool::current_num_threads);
         // With exact filters each block brings its own table, too large to keep several.
@@ -556,16 +556,12 @@ impl<V: Vector> Engine for Cpu<V> {
     ) -> Result<()> {
         let started = Instant::now();
         pair::check_finite(positions)?;
-        if exchange.is_none() {
-            // Those that a plan knows of are no others.
-            let needs = self.plan.as_ref().is_none_or(|plan| !plan.remote.is_empty());
-            if needs {
-                self.topology.check_resolved()?;
-            }
-        }
         if self.plan.is_none() {
             self.topology.check_edge(positions, self.model.cutoff)?;
             self.prepare(positions)?;
+        }
+        if exchange.is_none() && self.plan.as_ref().is_some_and(|plan| !plan.remote.is_empty()) {
+            self.topology.check_resolved()?;
         }
         let Some(plan) = self.plan.take() else {
             return Err(Error::new(ErrorKind::Internal, "no plan was made"));
@@ -591,10 +587,6 @@ impl<V: Vector> Engine for Cpu<V> {
         *results = found?;
         self.seconds.rest += started.elapsed().as_secs_f64();
         Ok(())
-    }
-
-    fn exchanges(&self) -> usize {
-        2 * self.model.blocks.len() - 1
     }
 
     fn seconds(&self) -> Seconds {

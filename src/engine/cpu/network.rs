@@ -44,8 +44,7 @@ pub struct Network<V> {
 impl<V: Vector> PackedMlp<V> {
     /// `segments` input segments; `outputs` output segments of `hidden` values, in file order.
     fn new(mlp: &Mlp, hidden: usize, segments: usize, outputs: &[usize]) -> Result<Self> {
-        let padded = hidden.next_multiple_of(16);
-        let run = |segments| Padding { segments, used: hidden, padded };
+        let run = |segments| Padding::new(segments, hidden);
         // Layers keep only those output segments that are used, in the order that is asked for.
         let picked: Vec<usize> =
             outputs.iter().flat_map(|o| o * hidden..(o + 1) * hidden).collect();
@@ -80,7 +79,7 @@ impl<V: Vector> Network<V> {
     pub fn new(model: &Model) -> Result<Self> {
         let h = model.hidden;
         let last_block = model.blocks.len() - 1;
-        let run = |segments| Padding { segments, used: h, padded: h.next_multiple_of(16) };
+        let run = |segments| Padding::new(segments, h);
         let mut blocks = Vec::new();
         for (index, block) in model.blocks.iter().enumerate() {
             let sender = block
@@ -115,7 +114,7 @@ impl<V: Vector> Network<V> {
             blocks.push(PackedBlock { sender, update });
         }
         let (last, layers) = model.head.split_last().expect("validated: a readout has a layer");
-        let one = |used: usize| Padding { segments: 1, used, padded: used.next_multiple_of(16) };
+        let one = |used| Padding::new(1, used);
         let head = layers
             .iter()
             .map(|layer| {
@@ -127,7 +126,7 @@ impl<V: Vector> Network<V> {
             })
             .collect::<Result<_>>()?;
         let mut weights = last.weight.clone();
-        weights.resize(last.inputs.next_multiple_of(16), 0.0);
+        weights.resize(one(last.inputs).padded, 0.0);
         Ok(Self { blocks, head, last: (weights, last.bias[0]), channels: run(1).padded })
     }
 

@@ -66,15 +66,13 @@ impl BlockPairs {
             let mut span = [self.list.len() as u32; 3];
             for (from, to, last) in [(start, alone, 1), (alone, end, 2)] {
                 for &neighbor in &block.entries[from as usize..to as usize] {
-                    let there = positions[neighbor as usize];
-                    let r: [f64; 3] = std::array::from_fn(|a| there[a] - here[a]);
-                    let d = (r[0] * r[0] + r[1] * r[1] + r[2] * r[2]).sqrt();
+                    let (r, d) = pair::distance(&here, &positions[neighbor as usize]);
                     if d > reach.cutoff {
                         continue;
                     }
                     if d == 0.0 {
                         let [i, j] = [first + k, neighbor as usize].map(|p| plan.atoms[p] as usize);
-                        pair::check_apart(d, i, j)?;
+                        return Err(pair::same_place(i, j));
                     }
                     let x = d * per_length;
                     let interval = (x as usize).min(reach.intervals - 1);

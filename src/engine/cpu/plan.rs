@@ -50,7 +50,7 @@ impl Plan {
         order.try_reserve_exact(topology.owned)?;
         order.extend(
             (0..topology.owned)
-                .filter(|&i| topology.is_center[i])
+                .filter(|&i| topology.species[i] > 0)
                 .map(|i| (morton(&positions[i]), i as u32)),
         );
         order.sort_unstable();

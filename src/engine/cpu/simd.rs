@@ -29,6 +29,12 @@ macro_rules! three {
 }
 pub(super) use three;
 
+/// The scalar product over x, y and z.
+#[inline(always)]
+pub fn dot<V: Vector>(a: [V; 3], b: [V; 3]) -> V {
+    a[2].mul_add(b[2], a[1].mul_add(b[1], a[0].mul(b[0])))
+}
+
 /// A kernel with its arguments.
 pub trait Task<V: Vector> {
     /// Runs the kernel; must be `#[inline(always)]`.
@@ -250,6 +256,27 @@ mod x86 {
         };
     }
 
+    /// Implements the ways in and out of registers.
+    macro_rules! memory {
+        (splat = $splat:ident; load = $load:ident; store = $store:ident;) => {
+            #[inline(always)]
+            fn splat(x: f32) -> Self {
+                // SAFETY: called inside `run`, which checked the processor.
+                Self(unsafe { $splat(x) })
+            }
+            #[inline(always)]
+            unsafe fn load(from: *const f32) -> Self {
+                // SAFETY: valid for `LANES` values, as the caller promises; inside `run`.
+                Self(unsafe { $load(from) })
+            }
+            #[inline(always)]
+            unsafe fn store(self, to: *mut f32) {
+                // SAFETY: valid for `LANES` values, as the caller promises; inside `run`.
+                unsafe { $store(to, self.0) }
+            }
+        };
+    }
+
     impl Vector for Portable {
         const LANES: usize = 4;
         const SET: InstructionSet = InstructionSet::Portable;
@@ -260,21 +287,7 @@ mod x86 {
         fn run<T: Task<Self>>(task: T) {
             task.run();
         }
-        #[inline(always)]
-        fn splat(x: f32) -> Self {
-            // SAFETY: every x86-64 processor has SSE2.
-            Self(unsafe { _mm_set1_ps(x) })
-        }
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> Self {
-            // SAFETY: valid for four values, as the caller promises.
-            Self(unsafe { _mm_loadu_ps(from) })
-        }
-        #[inline(always)]
-        unsafe fn store(self, to: *mut f32) {
-            // SAFETY: valid for four values, as the caller promises.
-            unsafe { _mm_storeu_ps(to, self.0) }
-        }
+        memory! { splat = _mm_set1_ps; load = _mm_loadu_ps; store = _mm_storeu_ps; }
         intrinsics! {
             add(other) = _mm_add_ps;
             sub(other) = _mm_sub_ps;
@@ -326,21 +339,7 @@ mod x86 {
             // SAFETY: the processor has the instructions.
             unsafe { run_avx2(task) }
         }
-        #[inline(always)]
-        fn splat(x: f32) -> Self {
-            // SAFETY: called inside `run`, which checked the processor.
-            Self(unsafe { _mm256_set1_ps(x) })
-        }
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> Self {
-            // SAFETY: valid for eight values, as the caller promises; inside `run`.
-            Self(unsafe { _mm256_loadu_ps(from) })
-        }
-        #[inline(always)]
-        unsafe fn store(self, to: *mut f32) {
-            // SAFETY: valid for eight values, as the caller promises; inside `run`.
-            unsafe { _mm256_storeu_ps(to, self.0) }
-        }
+        memory! { splat = _mm256_set1_ps; load = _mm256_loadu_ps; store = _mm256_storeu_ps; }
         intrinsics! {
             add(other) = _mm256_add_ps;
             sub(other) = _mm256_sub_ps;
@@ -401,21 +400,7 @@ mod x86 {
             // SAFETY: the processor has the instructions.
             unsafe { run_avx512(task) }
         }
-        #[inline(always)]
-        fn splat(x: f32) -> Self {
-            // SAFETY: called inside `run`, which checked the processor.
-            Self(unsafe { _mm512_set1_ps(x) })
-        }
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> Self {
-            // SAFETY: valid for sixteen values, as the caller promises; inside `run`.
-            Self(unsafe { _mm512_loadu_ps(from) })
-        }
-        #[inline(always)]
-        unsafe fn store(self, to: *mut f32) {
-            // SAFETY: valid for sixteen values, as the caller promises; inside `run`.
-            unsafe { _mm512_storeu_ps(to, self.0) }
-        }
+        memory! { splat = _mm512_set1_ps; load = _mm512_loadu_ps; store = _mm512_storeu_ps; }
         intrinsics! {
             add(other) = _mm512_add_ps;
             sub(other) = _mm512_sub_ps;
