@@ -49,7 +49,7 @@ impl FilterTable {
         for (node, (value, slope)) in
             values.chunks_exact_mut(width).zip(slopes.chunks_exact_mut(width)).enumerate()
         {
-            block.filter.evaluate(&model.basis, model.cutoff, node as f64 * step, value, slope);
+            block.filter.evaluate(model, node as f64 * step, value, slope);
             slope.iter_mut().for_each(|slope| *slope *= step);
         }
         Ok(Self { intervals, step, width, values, slopes })
@@ -65,7 +65,7 @@ impl FilterTable {
         let error = (0..self.intervals).step_by(7).fold(0.0_f64, |error, k| {
             let d = (k as f64 + 0.25) * self.step;
             self.evaluate(d, &mut value, &mut slope);
-            block.filter.evaluate(&model.basis, model.cutoff, d, &mut exact, &mut exact_slope);
+            block.filter.evaluate(model, d, &mut exact, &mut exact_slope);
             slope.iter().zip(&exact_slope).fold(error, |error, (a, b)| error.max((a - b).abs()))
         });
         if largest > 0.0 { error / largest } else { 0.0 }
