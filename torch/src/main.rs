@@ -1,0 +1,50 @@
+//! `mlff-student train` finds this program.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use mlff_student_torch::config::Config;
+use mlff_student_torch::train::{self, Start};
+
+/// Trains a student on labelled structures
+#[derive(Parser)]
+#[command(name = "mlff-student train", version)]
+struct Arguments {
+    /// What to train, in TOML
+    config: PathBuf,
+    /// Start from this student of the same shape instead of random weights
+    #[arg(long, value_name = "MODEL")]
+    from: Option<PathBuf>,
+    /// Start anew although there is a checkpoint
+    #[arg(long)]
+    restart: bool,
+}
+
+fn main() -> ExitCode {
+    keep_memory();
+    let Arguments { config, from, restart } = Arguments::parse();
+    let start = Start { from, restart, most_steps: None };
+    match Config::load(&config).and_then(|config| train::run(&config, &start)) {
+        Ok(path) => {
+            println!("{}", path.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Keeps glibc from giving large arrays back after every operation: mapping them anew costs about
+/// as much as computing them.
+#[expect(unsafe_code)] // A C library's setting.
+fn keep_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: sets two numbers of the allocator, before any other thread exists.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 30);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
+    }
+}

@@ -1,0 +1,242 @@
+//! A student while it is trained, and the model that engines load.
+
+use mlff_student::model::{
+    Architecture, Basis, Block, Envelope, EnvelopePlace, Filter, Linear, Mlp, Model, Norm,
+    Repulsion, Update, atomic_number,
+};
+use mlff_student::{Error, ErrorKind, Result};
+use tch::{Device, Kind, Tensor};
+
+use crate::batch::Radial;
+use crate::config;
+use crate::covalent;
+use crate::parameters::{Layer, Parameters, Shape};
+
+/// What does not change in training.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Student {
+    /// Sizes of the network.
+    pub shape: Shape,
+    /// Elements in the order of the embedding's rows: ascending atomic numbers.
+    pub species: Vec<u8>,
+    /// Å.
+    pub cutoff: f64,
+    /// p of the polynomial envelope.
+    pub envelope_power: u32,
+    /// ε of the norm.
+    pub epsilon: f64,
+    /// Subtracted from the labels.
+    pub repulsion: Option<Repulsion>,
+    /// Subtracted from the labels, one for each of `species` (eV).
+    pub reference_energies: Vec<f64>,
+}
+
+impl Student {
+    /// As a configuration asks for it, without reference energies.
+    pub fn new(config: &config::Student) -> Result<Self> {
+        let mut species = Vec::new();
+        for symbol in &config.species {
+            let z = atomic_number(symbol).ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Species,
+                    format!("student.species: expected chemical symbols, found {symbol:?}"),
+                )
+            })?;
+            species.push(z);
+        }
+        species.sort_unstable();
+        species.dedup();
+        let Some(&last) = species.last() else {
+            return Err(Error::new(
+                ErrorKind::Species,
+                "student.species: expected at least one chemical symbol, found none",
+            ));
+        };
+        let mut radii = vec![0.0; usize::from(last) + 1];
+        for &z in species.iter().filter(|_| config.repulsion > 0.0) {
+            let radius = covalent::radius(z).ok_or_else(|| {
+                let message = format!(
+                    "no covalent radius is known for atomic number {z}: set student.repulsion = 0"
+                );
+                Error::new(ErrorKind::Species, message)
+            })?;
+            radii[usize::from(z)] = config.repulsion * radius;
+        }
+        Ok(Self {
+            shape: Shape {
+                species: species.len(),
+                hidden: config.hidden,
+                blocks: config.blocks,
+                basis: config.basis,
+            },
+            reference_energies: vec![0.0; species.len()],
+            species,
+            cutoff: config.cutoff,
+            envelope_power: config.envelope_power,
+            epsilon: config.epsilon,
+            repulsion: (config.repulsion > 0.0).then_some(Repulsion { radii }),
+        })
+    }
+
+    /// The radial functions.
+    pub fn radial(&self) -> Radial {
+        Radial {
+            size: self.shape.basis,
+            cutoff: self.cutoff,
+            envelope: Envelope::Polynomial { power: self.envelope_power },
+        }
+    }
+
+    /// The model with these weights; its metadata is empty.
+    pub fn model(&self, weights: &Parameters) -> Result<Model> {
+        let h = self.shape.hidden;
+        let rows = self.species.last().map_or(0, |&z| usize::from(z) + 1);
+        let (mut embedding, mut reference_energies) = (vec![0.0; rows * h], vec![0.0; rows]);
+        let rows = numbers(&weights.embedding)?;
+        for ((&z, row), &energy) in
+            self.species.iter().zip(rows.chunks_exact(h)).zip(&self.reference_energies)
+        {
+            let z = usize::from(z);
+            embedding[z * h..][..h].copy_from_slice(row);
+            reference_energies[z] = energy;
+        }
+        let blocks = weights.blocks.iter().map(|block| {
+            let columns = self.shape.basis as i64;
+            let filter = Linear {
+                inputs: self.shape.basis,
+                outputs: 3 * h,
+                weight: numbers(&block.filter.narrow(1, 0, columns))?,
+                bias: numbers(&block.filter.narrow(1, columns, 1))?,
+            };
+            Ok(Block {
+                filter: Filter { layers: vec![filter], envelope: EnvelopePlace::Filter },
+                sender: Some(mlp(&block.sender)?),
+                update: Update::Painn {
+                    channel_mix: Linear {
+                        inputs: h,
+                        outputs: 2 * h,
+                        weight: numbers(&block.channel_mix)?,
+                        bias: vec![0.0; 2 * h],
+                    },
+                    mlp: mlp(&block.update)?,
+                    norm: Norm::Shifted { epsilon: self.epsilon },
+                },
+            })
+        });
+        let model = Model {
+            architecture: Architecture::Painn,
+            hidden: h,
+            cutoff: self.cutoff,
+            softening: 0.0,
+            embedding,
+            species: self.species.clone(),
+            reference_energies,
+            basis: Basis::Bessel { frequencies: self.radial().frequencies() },
+            envelope: self.radial().envelope,
+            repulsion: self.repulsion.clone(),
+            blocks: blocks.collect::<Result<_>>()?,
+            head: weights.head.iter().map(linear).collect::<Result<_>>()?,
+            metadata: Default::default(),
+        };
+        model.validate()?;
+        Ok(model)
+    }
+
+    /// The weights of a model of this shape, and its reference energies.
+    pub fn take(&mut self, model: &Model) -> Result<Tensor> {
+        let mut flat: Vec<f64> = Vec::new();
+        for &z in &self.species {
+            if !model.knows(z) {
+                return Err(unlike("the same elements", &model.unknown_species(i32::from(z))));
+            }
+            flat.extend(model.embedding_row(z));
+        }
+        for block in &model.blocks {
+            let [filter] = &block.filter.layers[..] else {
+                return Err(unlike("filters of one layer", "more"));
+            };
+            for (row, bias) in filter.weight.chunks_exact(filter.inputs).zip(&filter.bias) {
+                flat.extend(row);
+                flat.push(*bias);
+            }
+            let (Some(sender), Update::Painn { channel_mix, mlp, .. }) =
+                (&block.sender, &block.update)
+            else {
+                return Err(unlike("the painn architecture", "another one"));
+            };
+            push(&mut flat, [&sender.first, &sender.second]);
+            flat.extend(&channel_mix.weight);
+            push(&mut flat, [&mlp.first, &mlp.second]);
+        }
+        push(&mut flat, &model.head);
+        self.reference_energies =
+            self.species.iter().map(|&z| model.reference_energies[usize::from(z)]).collect();
+        let tensor = Tensor::from_slice(&flat).to_kind(Kind::Float);
+        // What was taken must give the model back: sizes, basis, envelope, norm and repulsion.
+        if flat.len() == self.shape.parameters() {
+            let mut weights = Parameters::random(&self.shape, 0, Device::Cpu);
+            weights.set(&tensor);
+            let mut again = self.model(&weights)?;
+            again.metadata.clone_from(&model.metadata);
+            let [again, model] = [&again, model].map(|model| {
+                let mut outline = model.clone();
+                // Bits that float32 drops, and elements that the configuration leaves out.
+                outline.embedding.clear();
+                outline.species.clear();
+                outline.reference_energies.clear();
+                if let Some(repulsion) = &mut outline.repulsion {
+                    repulsion.radii =
+                        self.species.iter().map(|&z| repulsion.radii[usize::from(z)]).collect();
+                }
+                outline
+            });
+            if again == model {
+                return Ok(tensor);
+            }
+        }
+        Err(unlike(
+            &format!(
+                "{} channels, {} blocks and the settings under [student]",
+                self.shape.hidden, self.shape.blocks
+            ),
+            &format!("{} channels, {} blocks", model.hidden, model.blocks.len()),
+        ))
+    }
+}
+
+fn unlike(expected: &str, found: &str) -> Error {
+    Error::new(
+        ErrorKind::InvalidArgument,
+        format!(
+            "expected a student with {expected}, found {found}: train from another one, or change [student]"
+        ),
+    )
+}
+
+fn push<'a>(flat: &mut Vec<f64>, layers: impl IntoIterator<Item = &'a Linear>) {
+    for layer in layers {
+        flat.extend(&layer.weight);
+        flat.extend(&layer.bias);
+    }
+}
+
+fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
+    let flat = tensor.detach().to_device(Device::Cpu).to_kind(Kind::Double).contiguous().view([-1]);
+    Vec::try_from(flat).map_err(|error| {
+        Error::new(ErrorKind::Internal, format!("a tensor cannot be read: {error}"))
+    })
+}
+
+fn linear(layer: &Layer) -> Result<Linear> {
+    let shape = layer.weight.size();
+    Ok(Linear {
+        inputs: shape[1] as usize,
+        outputs: shape[0] as usize,
+        weight: numbers(&layer.weight)?,
+        bias: numbers(&layer.bias)?,
+    })
+}
+
+fn mlp([first, second]: &[Layer; 2]) -> Result<Mlp> {
+    Ok(Mlp { first: linear(first)?, second: linear(second)? })
+}

@@ -1,0 +1,404 @@
+//! The training run: steps, looks at the validation frames, checkpoints, result.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use mlff_student::dataset::Frame;
+use mlff_student::model::Model;
+use mlff_student::{Error, ErrorKind, Result};
+use tch::{Device, Kind, Tensor};
+
+use crate::batch::{Batch, Radial, Sample, by_pairs};
+use crate::checkpoint::{Checkpoint, Place};
+use crate::config::Config;
+use crate::curves::{self, Row};
+use crate::data::{self, Data};
+use crate::loss::Errors;
+use crate::network::predict;
+use crate::optimizer::AdamW;
+use crate::parameters::Parameters;
+use crate::references;
+use crate::student::Student;
+
+/// Where the weights come from.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// A student of the same shape to go on from.
+    pub from: Option<PathBuf>,
+    /// Ignore a checkpoint.
+    pub restart: bool,
+    /// Stop after so many steps, with a checkpoint.
+    pub most_steps: Option<u64>,
+}
+
+/// Batches that are made ahead of the step.
+const AHEAD: usize = 4;
+
+/// Trains as `config` says; returns where the student is.
+pub fn run(config: &Config, start: &Start) -> Result<PathBuf> {
+    let device = device(&config.training.device)?;
+    tch::set_num_threads(config.training.threads as i32);
+    let folder = &config.output.folder;
+    std::fs::create_dir_all(folder).map_err(|error| {
+        Error::new(ErrorKind::Io, format!("{}: cannot be made: {error}", folder.display()))
+    })?;
+    let mut student = Student::new(&config.student)?;
+    let data = Data::load(&config.data, &student.species, config.training.seed)?;
+    let mut weights = Parameters::random(&student.shape, config.training.seed, device);
+    match &start.from {
+        Some(path) => {
+            let flat = Model::load(path).and_then(|model| student.take(&model));
+            weights.set(&flat.map_err(|error| error.within(path.display()))?.to_device(device));
+            eprintln!("going on from {}", path.display());
+        }
+        None => student.reference_energies = references::fit(&data.train, &student.species),
+    }
+    let mut run = Run::new(config, student, weights, device, &data)?;
+    if !start.restart {
+        run.resume()?;
+    }
+    if run.train(start.most_steps)? {
+        run.look_at_held_out(&data.test)?;
+    }
+    run.write_student()
+}
+
+/// The device of this name.
+fn device(name: &str) -> Result<Device> {
+    let index = match name.split_once(':') {
+        None if name == "cpu" => return Ok(Device::Cpu),
+        None if name == "cuda" => Some(0_usize),
+        Some(("cuda", index)) => index.parse().ok(),
+        _ => None,
+    };
+    let devices = tch::Cuda::device_count();
+    match index {
+        Some(index) if (index as i64) < devices => Ok(Device::Cuda(index)),
+        Some(_) => Err(Error::new(
+            ErrorKind::Unsupported,
+            format!(
+                "training.device: expected one of the {devices} CUDA devices that libtorch finds, \
+                 found {name:?}: choose \"cpu\", or install a driver and a libtorch with CUDA"
+            ),
+        )),
+        None => Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!("training.device: expected cpu, cuda or cuda:N, found {name:?}"),
+        )),
+    }
+}
+
+struct Run<'a> {
+    config: &'a Config,
+    student: Student,
+    weights: Parameters,
+    optimizer: AdamW,
+    device: Device,
+    train: Arc<Vec<Sample>>,
+    valid: Vec<Batch>,
+    history: Vec<Row>,
+    place: Place,
+    fingerprint: u64,
+    metadata: std::collections::BTreeMap<String, String>,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        config: &'a Config,
+        student: Student,
+        weights: Parameters,
+        device: Device,
+        data: &Data,
+    ) -> Result<Self> {
+        let train = data::samples(&data.train, &student)?;
+        let watched = &data.valid[..data.valid.len().min(config.output.validation_frames)];
+        let valid = batches(&data::samples(watched, &student)?, config, &student.radial());
+        for (frames, name) in [(train.is_empty(), "train on"), (valid.is_empty(), "watch")] {
+            if frames {
+                return Err(Error::new(
+                    ErrorKind::InvalidArgument,
+                    format!("expected frames to {name}, found none: add some, or mark them"),
+                ));
+            }
+        }
+        let mut hasher = DefaultHasher::new();
+        let Config { student: shape, training, loss, .. } = config;
+        format!("{shape:?} {training:?} {loss:?}").hash(&mut hasher);
+        (data.fingerprint, data.train.len()).hash(&mut hasher);
+        Ok(Self {
+            config,
+            optimizer: AdamW::new(&weights.flat),
+            student,
+            weights,
+            device,
+            train: Arc::new(train),
+            valid,
+            history: Vec::new(),
+            place: Place::default(),
+            fingerprint: hasher.finish(),
+            metadata: data.metadata.clone(),
+        })
+    }
+
+    fn checkpoint_path(&self) -> PathBuf {
+        self.config.output.folder.join("checkpoint.safetensors")
+    }
+
+    fn resume(&mut self) -> Result<()> {
+        let path = self.checkpoint_path();
+        if !path.exists() {
+            return Ok(());
+        }
+        let found = Checkpoint::load(&path)?;
+        if found.fingerprint != self.fingerprint {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!(
+                    "{}: this checkpoint is of other data or another configuration: choose \
+                     another output.folder, start anew with --restart, or go on from its student \
+                     with --from",
+                    path.display()
+                ),
+            ));
+        }
+        self.weights.set(&found.weights.to_device(self.device));
+        self.optimizer = found.optimizer.to_device(self.device);
+        self.history = found.history;
+        self.place = found.place;
+        eprintln!("going on after {} samples ({})", self.place.samples, path.display());
+        Ok(())
+    }
+
+    fn save(&self) -> Result<()> {
+        let state = Checkpoint {
+            fingerprint: self.fingerprint,
+            place: self.place,
+            weights: self.weights.flat.to_device(Device::Cpu),
+            optimizer: self.optimizer.to_device(Device::Cpu),
+            history: self.history.clone(),
+        };
+        state.save(&self.checkpoint_path())?;
+        curves::write(&self.history, &self.config.output.folder)?;
+        self.write_student().map(|_| ())
+    }
+
+    /// Rises over the first samples, then falls to zero along a cosine.
+    fn learning_rate(&self) -> f64 {
+        let training = &self.config.training;
+        let progress = self.progress();
+        let share = match progress < training.warm_up {
+            true => (progress / training.warm_up).max(1e-3),
+            false => {
+                let fall = (progress - training.warm_up) / (1.0 - training.warm_up);
+                0.5 * (1.0 + (std::f64::consts::PI * fall.min(1.0)).cos())
+            }
+        };
+        training.learning_rate * share
+    }
+
+    fn progress(&self) -> f64 {
+        self.place.samples as f64 / self.config.training.samples as f64
+    }
+
+    /// Steps until all samples were seen (true) or `most_steps` were taken.
+    fn train(&mut self, most_steps: Option<u64>) -> Result<bool> {
+        let total = self.config.training.samples;
+        let bar = progress_bar(total);
+        let (batches, maker) = self.batches();
+        let (started, before) = (Instant::now(), self.place.seconds);
+        let (mut saved, mut steps) = (Instant::now(), 0);
+        let (mut errors, mut unusable) = (Errors::default(), 0_u64);
+        while self.place.samples < total {
+            if most_steps.is_some_and(|most| steps >= most) {
+                break;
+            }
+            let Ok((batch, epoch, number)) = batches.recv() else { break };
+            let (found, norm) = self.step(&batch);
+            errors.add(&found);
+            unusable += u64::from(!norm.is_finite());
+            steps += 1;
+            let seen = batch.structures() as u64;
+            let before_look = self.place.samples / self.config.output.validate_every;
+            self.place = Place {
+                epoch,
+                batch: number + 1,
+                samples: self.place.samples + seen,
+                seconds: before + started.elapsed().as_secs_f64(),
+            };
+            bar.set_position(self.place.samples);
+            bar.set_message(format!(
+                "force {:.4} eV/Å, energy {:.2} meV/atom",
+                errors.force_mae(),
+                1e3 * errors.energy_mae()
+            ));
+            let done = self.place.samples >= total;
+            if done || self.place.samples / self.config.output.validate_every != before_look {
+                let row = self.look(&std::mem::take(&mut errors));
+                bar.suspend(|| eprintln!("{}", sentence(&row, unusable)));
+                self.history.push(row);
+                self.save()?;
+                saved = Instant::now();
+            }
+            if saved.elapsed().as_secs_f64() > self.config.output.checkpoint_every {
+                self.save()?;
+                saved = Instant::now();
+            }
+        }
+        drop(batches);
+        // The maker ends when nobody takes its batches.
+        let _ = maker.join();
+        bar.finish();
+        self.save()?;
+        Ok(self.place.samples >= total)
+    }
+
+    fn step(&mut self, batch: &Batch) -> (Errors, f64) {
+        let batch = &batch.to(Kind::Float, self.device);
+        let (training, progress) = (&self.config.training, self.progress());
+        let found = predict(&self.weights, batch, self.student.epsilon, true);
+        let loss = self.config.loss.of(&found, batch, progress);
+        let parts = Tensor::run_backward(&[loss], &self.weights.leaves(), false, false);
+        let parts: Vec<Tensor> = parts.iter().map(|part| part.reshape([-1])).collect();
+        let rate = self.learning_rate();
+        let norm = self.optimizer.step(
+            &mut self.weights.flat,
+            &Tensor::cat(&parts, 0),
+            rate,
+            (training.weight_decay, &self.weights.decayed),
+            training.gradient_clip,
+            training.average,
+        );
+        (Errors::of(&found, batch), norm)
+    }
+
+    /// Makes batches in another thread, from this run's place on: epochs of all frames, each in an
+    /// order of its own.
+    fn batches(&self) -> (Receiver<(Batch, u64, u64)>, std::thread::JoinHandle<()>) {
+        let (sender, receiver) = sync_channel(AHEAD);
+        let (samples, radial) = (Arc::clone(&self.train), self.student.radial());
+        let (seed, most) = (self.config.training.seed, self.config.training.pairs_per_batch);
+        let mut place = self.place;
+        let maker = std::thread::spawn(move || {
+            loop {
+                let mut order: Vec<usize> = (0..samples.len()).collect();
+                fastrand::Rng::with_seed(seed.wrapping_add(place.epoch << 32)).shuffle(&mut order);
+                let runs = by_pairs(order.iter().map(|&index| samples[index].pairs()), most);
+                for (number, run) in runs.into_iter().enumerate().skip(place.batch as usize) {
+                    let batch =
+                        Batch::new(order[run].iter().map(|&index| &samples[index]), &radial);
+                    if sender.send((batch, place.epoch, number as u64)).is_err() {
+                        return;
+                    }
+                }
+                place.batch = 0;
+                place.epoch += 1;
+            }
+        });
+        (receiver, maker)
+    }
+
+    /// The averaged weights, as those of a network.
+    fn averaged(&self) -> Parameters {
+        let mut averaged = self.weights.copy(&self.student.shape, Kind::Float, self.device);
+        averaged.set(&self.optimizer.average);
+        averaged
+    }
+
+    fn errors(&self, batches: &[Batch]) -> Errors {
+        let averaged = self.averaged();
+        let mut errors = Errors::default();
+        for batch in batches {
+            let batch = batch.to(Kind::Float, self.device);
+            errors
+                .add(&Errors::of(&predict(&averaged, &batch, self.student.epsilon, false), &batch));
+        }
+        errors
+    }
+
+    fn look(&self, train: &Errors) -> Row {
+        let valid = self.errors(&self.valid);
+        Row {
+            samples: self.place.samples as f64,
+            seconds: self.place.seconds,
+            learning_rate: self.learning_rate(),
+            train_force_mae: train.force_mae(),
+            train_energy_mae: train.energy_mae(),
+            valid_force_mae: valid.force_mae(),
+            valid_energy_mae: valid.energy_mae(),
+            valid_stress_mae: valid.stress_mae(),
+        }
+    }
+
+    fn look_at_held_out(&mut self, frames: &[Frame]) -> Result<()> {
+        if frames.is_empty() {
+            return Ok(());
+        }
+        let samples = data::samples(frames, &self.student)?;
+        let errors = self.errors(&batches(&samples, self.config, &self.student.radial()));
+        for (key, value) in [
+            ("test_frames", format!("{}", frames.len())),
+            ("test_force_mae_eV_per_A", format!("{:.5}", errors.force_mae())),
+            ("test_energy_mae_eV_per_atom", format!("{:.6}", errors.energy_mae())),
+        ] {
+            eprintln!("{key}: {value}");
+            self.metadata.insert(key.into(), value);
+        }
+        Ok(())
+    }
+
+    fn write_student(&self) -> Result<PathBuf> {
+        let output = &self.config.output;
+        let mut model = self.student.model(&self.averaged())?;
+        model.metadata = self.metadata.clone();
+        let mut note = |key: &str, value: String| model.metadata.insert(key.into(), value);
+        note("licence", output.licence.clone());
+        note("training_samples", self.place.samples.to_string());
+        note("trained_until", crate::date::today());
+        if let Some(commit) = option_env!("MLFF_COMMIT") {
+            note("trainer_commit", commit.into());
+        }
+        if let Some(row) = self.history.last() {
+            note("valid_force_mae_eV_per_A", format!("{:.5}", row.valid_force_mae));
+            note("valid_energy_mae_eV_per_atom", format!("{:.6}", row.valid_energy_mae));
+        }
+        let path = output.folder.join(format!("{}.safetensors", output.name));
+        model.save(&path)?;
+        Ok(path)
+    }
+}
+
+fn batches(samples: &[Sample], config: &Config, radial: &Radial) -> Vec<Batch> {
+    by_pairs(samples.iter().map(Sample::pairs), config.training.pairs_per_batch)
+        .into_iter()
+        .map(|run| Batch::new(&samples[run], radial))
+        .collect()
+}
+
+fn progress_bar(total: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template(
+        "{wide_bar} {human_pos}/{human_len} samples, {per_sec}, {eta} left, {msg}",
+    );
+    ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn sentence(row: &Row, unusable: u64) -> String {
+    let skipped = match unusable {
+        0 => String::new(),
+        count => format!(", {count} batches without a finite gradient were left out"),
+    };
+    format!(
+        "{:>9} samples, {:>6.0} s: force {:.4} (train {:.4}) eV/Å, energy {:.2} (train {:.2}) \
+         meV/atom, learning rate {:.1e}{skipped}",
+        row.samples,
+        row.seconds,
+        row.valid_force_mae,
+        row.train_force_mae,
+        1e3 * row.valid_energy_mae,
+        1e3 * row.train_energy_mae,
+        row.learning_rate
+    )
+}

@@ -1,0 +1,116 @@
+//! The network in tensor operations against the library's float64 engine, and its derivatives.
+
+mod common;
+
+use mlff_student::model::Model;
+use mlff_student_torch::batch::Batch;
+use mlff_student_torch::config::Loss;
+use mlff_student_torch::data;
+use mlff_student_torch::network::predict;
+use mlff_student_torch::parameters::Parameters;
+use mlff_student_torch::student::Student;
+use tch::{Device, Kind, Tensor, no_grad};
+
+fn largest(tensor: &Tensor) -> f64 {
+    tensor.abs().max().double_value(&[])
+}
+
+fn batch(student: &Student, frames: &[mlff_student::dataset::Frame]) -> Batch {
+    Batch::new(&data::samples(frames, student).unwrap(), &student.radial())
+}
+
+/// Gradient of the loss by all weights.
+fn gradient(student: &Student, weights: &Parameters, batch: &Batch) -> Tensor {
+    let found = predict(weights, batch, student.epsilon, true);
+    let loss = Loss::default().of(&found, batch, 0.9);
+    let parts = Tensor::run_backward(&[loss], &weights.leaves(), false, false);
+    Tensor::cat(&parts.iter().map(|part| part.reshape([-1])).collect::<Vec<_>>(), 0)
+}
+
+#[test]
+fn a_file_gives_the_engine_the_numbers_that_training_saw() {
+    for (hidden, blocks) in [(32, 2), (64, 2), (128, 3), (24, 1)] {
+        let (student, weights) = common::student(hidden, blocks);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("student.safetensors");
+        student.model(&weights).unwrap().save(&path).unwrap();
+        let mut frames = common::frames(6, 12, 3);
+        common::label(&mut frames, &Model::load(&path).unwrap());
+        // Labels now are the engine's numbers, without what is no part of the network.
+        let batch = batch(&student, &frames);
+        for (kind, tolerance) in [(Kind::Double, 2e-6), (Kind::Float, 2e-4)] {
+            let batch = batch.to(kind, Device::Cpu);
+            let weights = weights.copy(&student.shape, kind, Device::Cpu);
+            let found = predict(&weights, &batch, student.epsilon, false);
+            let scale = 1.0 + largest(&batch.forces);
+            assert!(largest(&(&found.energy - &batch.energy)) < 12.0 * tolerance * scale);
+            assert!(largest(&(&found.forces - &batch.forces)) < tolerance * scale);
+            let periodic = batch.volume.isfinite().view([-1, 1, 1]);
+            let strain = (&found.strain - &batch.strain) * periodic;
+            assert!(largest(&strain) < 12.0 * tolerance * scale);
+        }
+    }
+}
+
+#[test]
+fn the_fused_message_has_the_derivatives_of_the_plain_one() {
+    // In float32 on the CPU the message is fused, in float64 it is plain.
+    for (hidden, blocks) in [(32, 2), (64, 3), (128, 2), (40, 2)] {
+        let (student, weights) = common::student(hidden, blocks);
+        // All labels are zero, and the errors large.
+        let batch = batch(&student, &common::frames(5, 10, 11));
+        let fused = gradient(&student, &weights, &batch);
+        let plain = gradient(
+            &student,
+            &weights.copy(&student.shape, Kind::Double, Device::Cpu),
+            &batch.to(Kind::Double, Device::Cpu),
+        );
+        let error = (fused.to_kind(Kind::Double) - &plain).norm().double_value(&[]);
+        let size = plain.norm().double_value(&[]);
+        assert!(size > 1.0 && error < 2e-4 * size, "hidden {hidden}: {error} of {size}");
+    }
+}
+
+#[test]
+fn the_gradient_of_the_loss_is_its_finite_difference() {
+    let (student, weights) = common::student(16, 2);
+    let batch = batch(&student, &common::frames(4, 8, 5)).to(Kind::Double, Device::Cpu);
+    let mut weights = weights.copy(&student.shape, Kind::Double, Device::Cpu);
+    let found = gradient(&student, &weights, &batch);
+    let start = weights.flat.copy();
+    let mut random = fastrand::Rng::with_seed(1);
+    for _ in 0..6 {
+        let direction: Vec<f64> =
+            (0..student.shape.parameters()).map(|_| random.f64() - 0.5).collect();
+        let direction = Tensor::from_slice(&direction);
+        let mut loss = |step: f64| {
+            weights.set(&(&start + &direction * step));
+            let found = predict(&weights, &batch, student.epsilon, true);
+            no_grad(|| Loss::default().of(&found, &batch, 0.9).double_value(&[]))
+        };
+        let difference = (loss(1e-6) - loss(-1e-6)) / 2e-6;
+        let expected = found.dot(&direction).double_value(&[]);
+        assert!(
+            (difference - expected).abs() < 1e-5 * expected.abs().max(1.0),
+            "{difference} {expected}"
+        );
+    }
+}
+
+#[test]
+fn a_student_goes_on_from_its_file_and_refuses_another_shape() {
+    let (mut student, weights) = common::student(32, 2);
+    let model = student.model(&weights).unwrap();
+    student.reference_energies = vec![0.0; 7];
+    assert_eq!(student.take(&model).unwrap(), weights.flat);
+    assert_eq!(student.reference_energies[1], -4.0);
+    let (mut other, _) = common::student(32, 3);
+    let message = other.take(&model).unwrap_err().to_string();
+    assert!(message.contains("32 channels, 3 blocks"), "{message}");
+    let mut other = student.clone();
+    other.epsilon = 0.2;
+    assert!(other.take(&model).is_err());
+    other = student.clone();
+    other.envelope_power = 5;
+    assert!(other.take(&model).is_err());
+}
