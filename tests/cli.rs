@@ -367,12 +367,18 @@ fn convert_does_not_replace_its_input() {
     assert!(stderr.contains("*.safetensors"), "{stderr}");
 }
 
+/// Copies the tool. Another process does it: a file that this one has open for writing while
+/// another test starts a program could not be run.
+fn copied_tool(folder: &tempfile::TempDir) -> PathBuf {
+    let copy = folder.path().join("mlff-student");
+    success(Command::new("cp").arg(env!("CARGO_BIN_EXE_mlff-student")).arg(&copy));
+    copy
+}
+
 #[test]
 fn train_without_the_trainer_says_how_to_build_it() {
     let folder = tempfile::tempdir().unwrap();
-    let alone = folder.path().join("mlff-student");
-    std::fs::copy(env!("CARGO_BIN_EXE_mlff-student"), &alone).unwrap();
-    let mut command = Command::new(&alone);
+    let mut command = Command::new(copied_tool(&folder));
     let (_, message) = failure(command.args(["train", "x.toml"]).env("PATH", folder.path()), 1);
     assert!(message.contains("expected the trainer mlff-student-train"), "{message}");
     assert!(message.contains("make trainer"), "{message}");
@@ -381,13 +387,10 @@ fn train_without_the_trainer_says_how_to_build_it() {
 #[test]
 #[cfg(unix)]
 fn train_passes_arguments_and_status_on() {
-    use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
-    let tool = folder.path().join("mlff-student");
-    std::fs::copy(env!("CARGO_BIN_EXE_mlff-student"), &tool).unwrap();
-    let trainer = folder.path().join("mlff-student-train");
-    std::fs::write(&trainer, "#!/bin/sh\necho \"$@\"\nexit 3\n").unwrap();
-    std::fs::set_permissions(&trainer, PermissionsExt::from_mode(0o755)).unwrap();
+    let tool = copied_tool(&folder);
+    let script = "printf '#!/bin/sh\necho \"$@\"\nexit 3\n' > mlff-student-train && chmod +x mlff-student-train";
+    success(Command::new("sh").args(["-c", script]).current_dir(folder.path()));
     let output = run(Command::new(&tool).args(["train", "--from", "a b", "--help"]));
     assert_eq!(text(&output.stdout), "--from a b --help\n");
     assert_eq!(output.status.code(), Some(3));
