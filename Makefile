@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PYTHON ?= python3
 VENV ?= .venv
-MODEL ?= ../shared/reference/models/student-77k.onnx
+MODEL ?= models/organics-medium.safetensors
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 LIBRARY := $(TARGET)/release/libmlff_student.so
@@ -99,7 +99,7 @@ plugin-old-%: library venv $(VENV)-%/.ready
 $(MODEL):
 	@echo "ERROR: there is no student at $(MODEL): give one with make demo MODEL=path"; exit 1
 
-demo: $(MODEL) all ## molecular dynamics of a water droplet in LAMMPS; MODEL=... chooses the student
+demo: $(MODEL) all ## molecular dynamics of a droplet of ethanol and water in LAMMPS; MODEL=... chooses the student
 	$(BIN)/python examples/lammps/demo.py --model $(MODEL) --venv $(VENV) --plugin $(PLUGIN)
 
 test: test-rust test-lammps test-lammps-all test-trainer ## all tests

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Molecular dynamics of a water droplet in LAMMPS with a student: what `make demo` runs.
+"""Molecular dynamics of a droplet of ethanol and water in LAMMPS with a student: what `make demo` runs.
 
-Makes the droplet, relaxes it, brings it to 300 K and lets it move freely; prints what was done, the
+Makes the droplet, relaxes it, keeps it at 300 K and then lets it move freely; prints what was done, the
 speed, and how well the energy was conserved.
 """
 
@@ -15,26 +15,45 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-BOND, ANGLE, SPACING = 0.97, np.radians(104.5), 3.1  # Angstrom; one molecule for each cell of liquid water
+MASSES = {"C": 12.011, "H": 1.008, "O": 15.999}
+# Angstrom.
+WATER = [("O", (0, 0, 0)), ("H", (0.96, 0, 0)), ("H", (-0.24, 0.93, 0))]
+ETHANOL = [
+    ("C", (1.1682, -0.4004, 0.0)), ("C", (0.0, 0.5595, 0.0)), ("O", (-1.1901, -0.2277, 0.0)), ("H", (-1.9466, 0.3815, 0.0)),
+    ("H", (0.0426, 1.2075, 0.8869)), ("H", (0.0426, 1.2075, -0.8869)), ("H", (2.1159, 0.1448, 0.0)),
+    ("H", (1.1286, -1.0372, 0.8859)), ("H", (1.1286, -1.0372, -0.8859)),
+]  # fmt: skip
+APART = 2.0  # between atoms of different molecules, Angstrom
 
 
 def droplet(molecules, seed=1):
-    """Positions (O, H, H, O, ...) of randomly turned molecules, the nearest to the middle of a grid."""
+    """Elements and positions of randomly turned molecules, each put near the middle where there is room."""
     random = np.random.default_rng(seed)
-    side = int(np.ceil(molecules ** (1 / 3))) + 2
-    grid = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), axis=-1).reshape(-1, 3) - (side - 1) / 2
-    centers = SPACING * grid[np.argsort((grid**2).sum(axis=1), kind="stable")[:molecules]]
-    water = BOND * np.array([[0, 0, 0], [1, 0, 0], [np.cos(ANGLE), np.sin(ANGLE), 0]])
-    turned = [water @ np.linalg.qr(random.normal(size=(3, 3)))[0] for _ in centers]
-    return np.concatenate([center + molecule for center, molecule in zip(centers, turned)])
+    elements, placed = [], np.empty((0, 3))
+    for molecule in random.permutation(np.array(molecules, dtype=object)):
+        shape = np.array([position for _, position in molecule], float)
+        shape = (shape - shape.mean(axis=0)) @ np.linalg.qr(random.normal(size=(3, 3)))[0]
+        # Tries on growing shells.
+        for radius in np.arange(0.0, 60.0, 0.02):
+            direction = random.normal(size=3)
+            there = shape + radius * direction / np.linalg.norm(direction)
+            if not len(placed) or np.linalg.norm(placed[:, None] - there, axis=2).min() > APART:
+                break
+        elements += [element for element, _ in molecule]
+        placed = np.concatenate([placed, there])
+    return elements, placed
 
 
-def data_file(positions, title):
+def data_file(elements, positions, title):
+    """A LAMMPS data file; atom types are numbered as MASSES is ordered."""
     low, high = positions.min(axis=0) - 20.0, positions.max(axis=0) + 20.0
-    lines = [title, "", f"{len(positions)} atoms", "2 atom types", ""]
+    types = list(MASSES)
+    lines = [title, "", f"{len(positions)} atoms", f"{len(types)} atom types", ""]
     lines += [f"{low[k]:.3f} {high[k]:.3f} {axis}lo {axis}hi" for k, axis in enumerate("xyz")]
-    lines += ["", "Masses", "", "1 15.999  # O", "2 1.008  # H", "", "Atoms  # atomic", ""]
-    lines += [f"{k + 1} {1 if k % 3 == 0 else 2} {x:.6f} {y:.6f} {z:.6f}" for k, (x, y, z) in enumerate(positions)]
+    lines += ["", "Masses", ""] + [f"{k + 1} {mass}  # {element}" for k, (element, mass) in enumerate(MASSES.items())]
+    lines += ["", "Atoms  # atomic", ""]
+    for number, (element, (x, y, z)) in enumerate(zip(elements, positions), start=1):
+        lines.append(f"{number} {types.index(element) + 1} {x:.6f} {y:.6f} {z:.6f}")
     return "\n".join(lines) + "\n"
 
 
@@ -69,14 +88,16 @@ def main():
     parser.add_argument("--venv", default=".venv")
     parser.add_argument("--plugin", default="target/plugin/mlff_studentplugin.so")
     parser.add_argument("--folder", default="target/demo")
-    parser.add_argument("--molecules", type=int, default=64)
+    parser.add_argument("--water", type=int, default=45, help="molecules of water")
+    parser.add_argument("--ethanol", type=int, default=15, help="molecules of ethanol")
     parser.add_argument("--steps", type=int, default=2000)
     arguments = parser.parse_args()
 
     folder = Path(arguments.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    positions = droplet(arguments.molecules)
-    (folder / "droplet.data").write_text(data_file(positions, f"{arguments.molecules} water molecules"))
+    title = f"{arguments.ethanol} molecules of ethanol and {arguments.water} of water"
+    elements, positions = droplet([WATER] * arguments.water + [ETHANOL] * arguments.ethanol)
+    (folder / "droplet.data").write_text(data_file(elements, positions, title))
     output = run_lammps(arguments, folder, arguments.steps)
 
     atoms = len(positions)
@@ -88,8 +109,8 @@ def main():
     kinetic = 1.5 * 8.617333e-5 * temperature.mean()
     print(f"""
 What was done
-  {Path(arguments.model).name} in LAMMPS: a droplet of {arguments.molecules} water molecules ({atoms} atoms), one process, one thread:
-  relaxed, {arguments.steps // 2} steps at 300 K (Langevin), then {arguments.steps} steps of 0.25 fs without a thermostat (NVE).
+  {Path(arguments.model).name} in LAMMPS: a droplet of {title} ({atoms} atoms), one process, one thread:
+  relaxed, {arguments.steps // 2} steps at 300 K (NVT, Langevin), then {arguments.steps} steps of 0.25 fs without a thermostat (NVE).
 Speed
   {1e6 * seconds / atoms / arguments.steps:.1f} microseconds per atom and step; {arguments.steps * 2.5e-7 / seconds * 86400:.2f} ns per day
 Energy (NVE part)

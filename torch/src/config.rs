@@ -212,6 +212,13 @@ impl Config {
         Ok(config)
     }
 
+    /// Every key with its default, as TOML.
+    pub fn defaults() -> Result<String> {
+        toml::to_string(&Self::default()).map_err(|error| {
+            Error::new(ErrorKind::Internal, format!("the defaults cannot be written: {error}"))
+        })
+    }
+
     fn check(&self) -> Result<()> {
         let Self { data, student, training, loss, output } = self;
         if data.files.is_empty() {
@@ -326,6 +333,15 @@ mod tests {
         assert!(message.contains("did you mean training.learning_rate?"), "{message}");
         let message = Config::parse("[trainin]\nseed = 1\n").unwrap_err().to_string();
         assert!(message.contains("did you mean training?"), "{message}");
+    }
+
+    #[test]
+    fn the_defaults_are_a_configuration_but_for_the_files() {
+        let text = Config::defaults().unwrap().replace("files = []", "files = [\"a.h5\"]");
+        assert_eq!(
+            format!("{:?}", Config::parse(&text).unwrap().training),
+            format!("{:?}", Config::default().training)
+        );
     }
 
     #[test]

@@ -7,6 +7,8 @@ pub mod batch;
 pub mod checkpoint;
 pub mod config;
 pub mod covalent;
+#[expect(unsafe_code)] // dlopen.
+mod cuda;
 pub mod curves;
 pub mod data;
 mod date;

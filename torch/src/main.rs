@@ -11,23 +11,33 @@ use mlff_student_torch::train::{self, Start};
 #[derive(Parser)]
 #[command(name = "mlff-student train", version)]
 struct Arguments {
-    /// What to train, in TOML
-    config: PathBuf,
+    /// What to train, in TOML (docs/training.md)
+    #[arg(required_unless_present = "defaults")]
+    config: Option<PathBuf>,
     /// Start from this student of the same shape instead of random weights
     #[arg(long, value_name = "MODEL")]
     from: Option<PathBuf>,
     /// Start anew although there is a checkpoint
     #[arg(long)]
     restart: bool,
+    /// Print every key of a configuration with its default, and end
+    #[arg(long)]
+    defaults: bool,
 }
 
 fn main() -> ExitCode {
     keep_memory();
-    let Arguments { config, from, restart } = Arguments::parse();
+    let Arguments { config, from, restart, defaults } = Arguments::parse();
     let start = Start { from, restart, most_steps: None };
-    match Config::load(&config).and_then(|config| train::run(&config, &start)) {
-        Ok(path) => {
-            println!("{}", path.display());
+    let result = match config.filter(|_| !defaults) {
+        Some(path) => Config::load(&path)
+            .and_then(|config| train::run(&config, &start))
+            .map(|student| student.display().to_string()),
+        None => Config::defaults(),
+    };
+    match result {
+        Ok(text) => {
+            println!("{}", text.trim_end());
             ExitCode::SUCCESS
         }
         Err(error) => {

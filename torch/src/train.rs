@@ -15,6 +15,7 @@ use tch::{Device, Kind, Tensor};
 use crate::batch::{Batch, Radial, Sample, by_pairs};
 use crate::checkpoint::{Checkpoint, Place};
 use crate::config::Config;
+use crate::cuda;
 use crate::curves::{self, Row};
 use crate::data::{self, Data};
 use crate::loss::Errors;
@@ -75,6 +76,7 @@ fn device(name: &str) -> Result<Device> {
         Some(("cuda", index)) => index.parse().ok(),
         _ => None,
     };
+    cuda::load();
     let devices = tch::Cuda::device_count();
     match index {
         Some(index) if (index as i64) < devices => Ok(Device::Cuda(index)),
