@@ -5,6 +5,8 @@ mod convert;
 mod eval;
 mod inspect;
 mod measure;
+mod progress;
+mod validate;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -16,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Architecture, Model};
 
 /// Distilled ("student") machine-learned force fields: look at them, convert them, evaluate them,
-/// time them
+/// time them, validate them
 #[derive(Parser)]
 #[command(name = "mlff-student", version)]
 struct Arguments {
@@ -30,6 +32,7 @@ enum Command {
     Inspect(inspect::Arguments),
     Convert(convert::Arguments),
     Bench(bench::Arguments),
+    Validate(validate::Arguments),
 }
 
 /// Runs the tool: 0 on success, 1 on an error, 2 where the command line is wrong.
@@ -39,6 +42,7 @@ pub fn run() -> ExitCode {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Validate(arguments) => validate::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
