@@ -13,5 +13,7 @@ pub mod error;
 mod memory;
 pub mod model;
 pub mod neighbors;
+pub mod plot;
+pub mod validation;
 
 pub use error::{Error, ErrorKind, Result};

@@ -1,13 +1,12 @@
 //! `mlff-student eval`.
 
-use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::progress::Progress;
 use super::{Failure, load, print, to_json};
 use crate::dataset::extxyz::{Frame, Reader};
 use crate::engine::{
@@ -40,9 +39,18 @@ pub(super) struct Arguments {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum PrecisionName {
+pub(super) enum PrecisionName {
     Mixed,
     Double,
+}
+
+impl From<PrecisionName> for Precision {
+    fn from(name: PrecisionName) -> Self {
+        match name {
+            PrecisionName::Mixed => Self::Mixed,
+            PrecisionName::Double => Self::Double,
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -100,11 +108,11 @@ pub(super) fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
     let mut reader = Reader::open(&arguments.structures)?;
     let model = Arc::new(load(&arguments.model)?);
     let mut calculator = Calculator::new(model, options(arguments))?;
-    let mut progress = Progress::new(&reader);
+    let mut progress = Progress::new();
     while let Some(frame) = reader.next_frame()? {
         let line = evaluate(&mut calculator, &frame).map_err(|e| e.within(reader.place(&frame)))?;
         print(&line)?;
-        progress.show(&reader);
+        progress.show(reader.frames(), reader.share());
     }
     progress.finish();
     Ok(())
@@ -112,10 +120,7 @@ pub(super) fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
 
 fn options(arguments: &Arguments) -> Options {
     Options {
-        precision: match arguments.precision {
-            PrecisionName::Mixed => Precision::Mixed,
-            PrecisionName::Double => Precision::Double,
-        },
+        precision: arguments.precision.into(),
         filter: match arguments.filter {
             FilterName::Table => FilterMode::Table,
             FilterName::Exact => FilterMode::Exact,
@@ -138,47 +143,4 @@ fn evaluate(calculator: &mut Calculator, frame: &Frame) -> Result<String> {
     let mut line = to_json(&Line { energy: *energy, atomic_energies, forces, stress })?;
     line.push('\n');
     Ok(line)
-}
-
-/// A line on stderr, where somebody watches and waits.
-struct Progress {
-    started: Instant,
-    /// `None`: nobody watches.
-    next: Option<Instant>,
-    shown: bool,
-}
-
-impl Progress {
-    const DELAY: Duration = Duration::from_secs(2);
-    const INTERVAL: Duration = Duration::from_millis(500);
-
-    fn new(_: &Reader) -> Self {
-        let started = Instant::now();
-        let next = io::stderr().is_terminal().then_some(started + Self::DELAY);
-        Self { started, next, shown: false }
-    }
-
-    fn show(&mut self, reader: &Reader) {
-        let now = Instant::now();
-        if self.next.is_none_or(|next| now < next) {
-            return;
-        }
-        self.next = Some(now + Self::INTERVAL);
-        self.shown = true;
-        let seconds = (now - self.started).as_secs_f64();
-        let share =
-            reader.share().map_or(String::new(), |share| format!(", {:.0} %", 100.0 * share));
-        let _ = write!(
-            io::stderr(),
-            "\r{} structures{share}, {:.1} per second ",
-            reader.frames(),
-            reader.frames() as f64 / seconds
-        );
-    }
-
-    fn finish(&self) {
-        if self.shown {
-            let _ = writeln!(io::stderr());
-        }
-    }
 }

@@ -6,6 +6,8 @@ mod eval;
 mod inspect;
 mod measure;
 mod train;
+mod progress;
+mod validate;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -17,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Architecture, Model};
 
 /// Distilled ("student") machine-learned force fields: look at them, convert them, evaluate them,
-/// time them
+/// time them, validate them
 #[derive(Parser)]
 #[command(name = "mlff-student", version)]
 struct Arguments {
@@ -32,6 +34,7 @@ enum Command {
     Convert(convert::Arguments),
     Bench(bench::Arguments),
     Train(train::Arguments),
+    Validate(validate::Arguments),
 }
 
 /// Runs the tool: 0 on success, 1 on an error, 2 where the command line is wrong.
@@ -42,6 +45,7 @@ pub fn run() -> ExitCode {
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
+        Command::Validate(arguments) => validate::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use mlff_student::plot::{self, Curve, Labels, Logarithmic};
 use mlff_student::{Error, ErrorKind, Result};
 
 /// One look at the errors.
@@ -91,5 +92,29 @@ pub fn write(history: &[Row], folder: &Path) -> Result<()> {
     let path = folder.join("curves.csv");
     std::fs::write(&path, text).map_err(|error| {
         Error::new(ErrorKind::Io, format!("{}: cannot be written: {error}", path.display()))
-    })
+    })?;
+    draw(history, &folder.join("curves.png"))
+}
+
+fn draw(history: &[Row], path: &Path) -> Result<()> {
+    if history.is_empty() {
+        return Ok(());
+    }
+    let curve = |name: &str, error: fn(&Row) -> f64| Curve {
+        name: name.into(),
+        points: history.iter().map(|row| (row.samples, 1e3 * error(row))).collect(),
+    };
+    let labels = Labels {
+        title: "Mean absolute errors",
+        x: "frames seen",
+        y: "forces (meV/Å), energy (meV/atom)",
+        notes: &[],
+    };
+    let curves = [
+        curve("forces, watched frames", |row| row.valid_force_mae),
+        curve("forces, training", |row| row.train_force_mae),
+        curve("energy, watched frames", |row| row.valid_energy_mae),
+        curve("energy, training", |row| row.train_energy_mae),
+    ];
+    plot::curves(path, labels, Logarithmic { x: true, y: true }, &curves)
 }

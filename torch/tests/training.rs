@@ -63,6 +63,7 @@ fn training_lowers_the_errors_and_writes_student_and_curves() {
     }
     let curves = std::fs::read_to_string(folder.path().join("student/curves.csv")).unwrap();
     // Few frames cannot teach what holds for others, so look at those that are fitted.
+    assert!(folder.path().join("student/curves.png").exists());
     let column = |line: &str| line.split(',').nth(3).unwrap().parse::<f64>().unwrap();
     let forces: Vec<f64> = curves.lines().skip(1).map(column).collect();
     assert_eq!(forces.len(), 12);

@@ -1,0 +1,190 @@
+//! `mlff-student validate`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use clap::ValueEnum;
+
+use super::eval::PrecisionName;
+use super::progress::Progress;
+use super::{Failure, load, print};
+use crate::dataset::{Dataset, Split};
+use crate::engine::Options;
+use crate::error::{Error, ErrorKind, Result};
+use crate::validation::{self, Prediction, Report};
+
+/// Errors of a model over labelled structures: energies, forces, stresses
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Model in any format that `inspect` reads
+    model: PathBuf,
+    /// Labelled structures of one teacher, HDF5 or extended XYZ
+    #[arg(required = true)]
+    data: Vec<PathBuf>,
+    /// Frames to take [default: test where the data have such frames, else all]
+    #[arg(long, value_enum)]
+    split: Option<SplitName>,
+    /// Kinds of structures to take, separated by commas [default: all]
+    #[arg(long, value_delimiter = ',')]
+    kind: Vec<String>,
+    /// Folder for report.json, report.md and plots; files of these names are replaced
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// File for the report as JSON; - is stdout, instead of the report for people
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Threads; the results do not depend on them [default: all processors]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+    /// float32 or float64 features
+    #[arg(long, value_enum, default_value = "mixed")]
+    precision: PrecisionName,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum SplitName {
+    Train,
+    Valid,
+    Test,
+    All,
+}
+
+impl SplitName {
+    fn split(self) -> Option<Split> {
+        match self {
+            Self::Train => Some(Split::Train),
+            Self::Valid => Some(Split::Valid),
+            Self::Test => Some(Split::Test),
+            Self::All => None,
+        }
+    }
+}
+
+pub(super) fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
+    // What can be wrong with the output is found before the work.
+    if let Some(folder) = &arguments.out {
+        fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
+    }
+    let model = Arc::new(load(&arguments.model)?);
+    let mut dataset = Dataset::load(&arguments.data)?;
+    let selection = select(arguments, &mut dataset)?;
+    say(&format!("{} frames: {selection}", dataset.frames.len()));
+    let predictions = predict(arguments, &model, &mut dataset)?;
+    for dropped in &dataset.dropped {
+        say(&dropped.sentence());
+    }
+    dataset.notes.insert(0, format!("frames taken: {selection}"));
+    let file = arguments.model.display().to_string();
+    let report = Report::new(file, &model, &dataset, &predictions)?;
+    let json = json(&report)?;
+    if let Some(folder) = &arguments.out {
+        let pictures = validation::draw(folder, &report, &dataset.frames, &predictions)?;
+        write(&folder.join("report.json"), &json)?;
+        write(&folder.join("report.md"), &report.markdown(&pictures))?;
+        say(&format!("wrote report.md, report.json and plots to {}", folder.display()));
+    }
+    match arguments.json.as_deref() {
+        Some(path) if path == Path::new("-") => print(&json),
+        Some(path) => Ok(write(path, &json)?),
+        None => print(&report.markdown(&[])),
+    }
+}
+
+/// Keeps the frames that were asked for and says which these are.
+fn select(arguments: &Arguments, dataset: &mut Dataset) -> Result<String> {
+    let has_test = dataset.frames.iter().any(|frame| frame.split == Some(Split::Test));
+    let split = match arguments.split {
+        Some(split) => split.split(),
+        None => Some(Split::Test).filter(|_| has_test),
+    };
+    if let Some(split) = split {
+        let found = names(dataset.frames.iter().filter_map(|frame| frame.split.map(Split::name)));
+        dataset.frames.retain(|frame| frame.split == Some(split));
+        if dataset.frames.is_empty() {
+            return Err(nothing("split", split.name(), &found, "--split all takes every frame"));
+        }
+    }
+    let kinds = &arguments.kind;
+    if !kinds.is_empty() {
+        let found = names(dataset.frames.iter().map(|frame| &*frame.kind));
+        for kind in kinds {
+            if dataset.frames.iter().all(|frame| frame.kind != *kind) {
+                return Err(nothing("kind", kind, &found, "choose among these"));
+            }
+        }
+        dataset.frames.retain(|frame| kinds.contains(&frame.kind));
+    }
+    let split = split.map_or("all splits", Split::name);
+    let kinds = if kinds.is_empty() { "all kinds".into() } else { kinds.join(", ") };
+    Ok(format!("{split}, {kinds}"))
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: BTreeSet<&str> = names.filter(|name| !name.is_empty()).collect();
+    let names: Vec<&str> = names.into_iter().collect();
+    if names.is_empty() { "none".into() } else { names.join(", ") }
+}
+
+fn nothing(what: &str, expected: &str, found: &str, remedy: &str) -> Error {
+    Error::new(
+        ErrorKind::InvalidArgument,
+        format!("expected frames of {what} {expected}, found {found}: {remedy}"),
+    )
+}
+
+fn predict(
+    arguments: &Arguments,
+    model: &Arc<crate::model::Model>,
+    dataset: &mut Dataset,
+) -> Result<Vec<Prediction>> {
+    let threads = match arguments.threads {
+        Some(threads) => usize::from(threads),
+        None => thread::available_parallelism().map_or(1, usize::from),
+    };
+    let options =
+        Options { precision: arguments.precision.into(), threads: 1, ..Options::default() };
+    let total = dataset.frames.len();
+    let progress = Mutex::new((0, Progress::new()));
+    let predictions = validation::predict(model, options, threads, dataset, || {
+        // A line of progress is not worth an error.
+        if let Ok(mut progress) = progress.lock() {
+            progress.0 += 1;
+            let done = progress.0;
+            progress.1.show(done, Some(done as f64 / total as f64));
+        }
+    });
+    if let Ok(progress) = progress.lock() {
+        progress.1.finish();
+    }
+    predictions
+}
+
+fn json(report: &Report) -> Result<String> {
+    let text = serde_json::to_string_pretty(report).map_err(|error| {
+        Error::new(ErrorKind::Internal, format!("the report cannot be written as JSON: {error}"))
+    })?;
+    Ok(text + "\n")
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).map_err(|error| unwritable(path, &error))
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Error {
+    Error::new(
+        ErrorKind::Io,
+        format!(
+            "{}: expected a place to write to: {error}; check the folder, its permissions and the \
+             space left",
+            path.display()
+        ),
+    )
+}
+
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
