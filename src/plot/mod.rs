@@ -12,8 +12,8 @@ use plotters::chart::{ChartBuilder, ChartContext};
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::{AsRangedCoord, DefaultFormatting, KeyPointHint, ValueFormatter};
 use plotters::prelude::{
-    Cartesian2d, Circle, DrawingArea, EmptyElement, IntoDrawingArea, IntoLogRange, LineSeries,
-    PathElement, Ranged, Rectangle, Text,
+    Cartesian2d, Circle, DrawingArea, EmptyElement, IntoDrawingArea, LineSeries, PathElement,
+    Ranged, Rectangle, Text,
 };
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, IntoFont, RGBColor, TextStyle};
@@ -128,7 +128,7 @@ pub fn histogram(path: &Path, labels: Labels<'_>, values: &[f64]) -> Result<()> 
         lines.push("red: all beyond".into());
     }
     // Half a count is the foot of the bars: a single value is seen.
-    let vertical = (0.5..3.0 * highest).log_scale().base(10.0);
+    let vertical = Decades(0.5..3.0 * highest);
     draw(path, SIZE, |area| {
         let mut chart = chart(area, labels, range.clone(), vertical)?;
         let bars = counts.iter().enumerate().filter(|(_, count)| **count > 0.0);
@@ -203,9 +203,9 @@ pub fn curves(
     let y = range(all().map(|point| point.1).collect(), logarithmic.y);
     draw(path, SIZE, |area| match (logarithmic.x, logarithmic.y) {
         (false, false) => lines(area, labels, x.clone(), y.clone(), &curves),
-        (true, false) => lines(area, labels, x.clone().log_scale(), y.clone(), &curves),
-        (false, true) => lines(area, labels, x.clone(), y.clone().log_scale(), &curves),
-        (true, true) => lines(area, labels, x.clone().log_scale(), y.clone().log_scale(), &curves),
+        (true, false) => lines(area, labels, Decades(x.clone()), y.clone(), &curves),
+        (false, true) => lines(area, labels, x.clone(), Decades(y.clone()), &curves),
+        (true, true) => lines(area, labels, Decades(x.clone()), Decades(y.clone()), &curves),
     })
 }
 
@@ -442,6 +442,36 @@ impl Ranged for Whole {
 
     fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
         (self.0.start.ceil() as i64..=self.0.end.floor() as i64).map(|place| place as f64).collect()
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.0.clone()
+    }
+}
+
+/// A logarithmic axis.
+struct Decades(Range<f64>);
+
+impl Ranged for Decades {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        let logarithms = Whole(self.0.start.log10()..self.0.end.log10());
+        logarithms.map(&value.max(f64::MIN_POSITIVE).log10(), limit)
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
+        let (low, high) = (self.0.start.log10().floor() as i32, self.0.end.log10().ceil() as i32);
+        // As many ticks as can be read.
+        let (within, step): (&[f64], usize) = match high - low {
+            ..=2 => (&[1.0, 2.0, 3.0, 5.0], 1),
+            3 => (&[1.0, 3.0], 1),
+            decades => (&[1.0], decades as usize / 8 + 1),
+        };
+        let powers = (low..=high).step_by(step).map(|power| 10f64.powi(power));
+        let ticks = powers.flat_map(|power| within.iter().map(move |factor| factor * power));
+        ticks.filter(|tick| self.0.contains(tick)).collect()
     }
 
     fn range(&self) -> Range<f64> {
