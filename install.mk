@@ -31,7 +31,8 @@ install:
 	for file in mlff_studentConfig mlff_studentConfigVersion; do \
 	  $(install_fill) "$(install_root)packaging/$$file.cmake.in" > "$(install_cmake)/$$file.cmake" || exit 1; \
 	done
-	install -m 644 '$(install_root)LICENSE-MIT' '$(install_root)LICENSE-APACHE' '$(install_doc)/'
+	install -m 644 '$(install_root)LICENSE-MIT' '$(install_root)LICENSE-APACHE' \
+	  '$(install_root)src/plot/DejaVuSans.LICENSE' '$(install_doc)/'
 
 uninstall:
 	rm -f '$(install_prefix)/bin/mlff-student' '$(install_prefix)'/lib/libmlff_student.so*

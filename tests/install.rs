@@ -85,6 +85,7 @@ fn install_puts_every_file_in_its_place_and_uninstall_takes_it_away() {
             "/lib/libmlff_student.so.0",
             library,
             "/lib/pkgconfig/mlff_student.pc",
+            "/share/doc/mlff-student/DejaVuSans.LICENSE",
             "/share/doc/mlff-student/LICENSE-APACHE",
             "/share/doc/mlff-student/LICENSE-MIT",
         ]

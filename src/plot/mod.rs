@@ -1,4 +1,4 @@
-//! Pictures of errors and of curves, as PNG files of 1,600 × 1,200 pixels.
+//! Pictures of errors and of curves, as PNG files 1,200 pixels high.
 //!
 //! Values that are not finite are left out.
 
@@ -10,10 +10,10 @@ use std::path::Path;
 use canvas::{Canvas, Picture};
 use plotters::chart::{ChartBuilder, ChartContext};
 use plotters::coord::Shift;
-use plotters::coord::ranged1d::ValueFormatter;
+use plotters::coord::ranged1d::{AsRangedCoord, DefaultFormatting, KeyPointHint, ValueFormatter};
 use plotters::prelude::{
-    Cartesian2d, Circle, DrawingArea, EmptyElement, IntoDrawingArea, IntoLogRange, LineSeries,
-    PathElement, Ranged, Rectangle, Text,
+    Cartesian2d, Circle, DrawingArea, EmptyElement, IntoDrawingArea, LineSeries, PathElement,
+    Ranged, Rectangle, Text,
 };
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, IntoFont, RGBColor, TextStyle};
@@ -21,7 +21,12 @@ use plotters::style::{Color, IntoFont, RGBColor, TextStyle};
 use crate::error::{Error, ErrorKind, Result};
 
 const SIZE: (u32, u32) = (1600, 1200);
+/// Equal axes make a square.
+const SQUARE: (u32, u32) = (1254, 1200);
 const MARGIN: u32 = 32;
+/// Room for the names of ticks and axes (pixels).
+const BELOW: u32 = 110;
+const BESIDE: u32 = 190;
 /// Heights of letters (pixels).
 const TITLE: u32 = 44;
 const LABEL: u32 = 38;
@@ -82,7 +87,7 @@ const SINGLE_POINTS: usize = 5_000;
 pub fn parity(path: &Path, labels: Labels<'_>, points: &[(f64, f64)]) -> Result<()> {
     let points: Vec<(f64, f64)> = finite(points);
     let range = padded(points.iter().flat_map(|&(x, y)| [x, y]));
-    draw(path, |area| {
+    draw(path, SQUARE, |area| {
         let mut chart = chart(area, labels, range.clone(), range.clone())?;
         if points.len() <= SINGLE_POINTS {
             let style = FILL.mix(0.5).filled();
@@ -96,8 +101,8 @@ pub fn parity(path: &Path, labels: Labels<'_>, points: &[(f64, f64)]) -> Result<
     })
 }
 
-/// Draws how often values occur, with a logarithmic axis of counts; values beyond the outermost
-/// thousandths are counted at the ends.
+/// Draws how often values occur, with a logarithmic axis of counts. Where values lie beyond the
+/// outermost thousandths, the bars at the ends, in another colour, count all that is beyond.
 pub fn histogram(path: &Path, labels: Labels<'_>, values: &[f64]) -> Result<()> {
     const BINS: usize = 81;
     let mut sorted: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
@@ -116,40 +121,53 @@ pub fn histogram(path: &Path, labels: Labels<'_>, values: &[f64]) -> Result<()> 
         }
     }
     let highest = counts.iter().copied().fold(1.0, f64::max);
+    let beyond = |value: Option<&f64>| value.is_some_and(|value| !range.contains(value));
+    let (low, high) = (beyond(sorted.first()), beyond(sorted.last()));
+    let mut lines = labels.notes.to_vec();
+    if low || high {
+        lines.push("red: all beyond".into());
+    }
     // Half a count is the foot of the bars: a single value is seen.
-    let vertical = (0.5..3.0 * highest).log_scale().base(10.0);
-    draw(path, |area| {
+    let vertical = Decades(0.5..3.0 * highest);
+    draw(path, SIZE, |area| {
         let mut chart = chart(area, labels, range.clone(), vertical)?;
         let bars = counts.iter().enumerate().filter(|(_, count)| **count > 0.0);
         chart.draw_series(bars.map(|(bin, &count)| {
             let left = range.start + width * bin as f64;
-            Rectangle::new([(left, 0.5), (left + width, count)], FILL.filled())
+            let end = (bin == 0 && low) || (bin == BINS - 1 && high);
+            let color = if end { MARK } else { FILL };
+            Rectangle::new([(left, 0.5), (left + width, count)], color.filled())
         }))?;
-        notes(area, labels.notes, HPos::Left)
+        notes(area, &lines, HPos::Left)
     })
 }
 
-/// Draws one bar for each name, with its value above.
+/// Draws one bar for each name, the first on top, with its value beside it.
 pub fn bars(path: &Path, labels: Labels<'_>, bars: &[(String, f64)]) -> Result<()> {
     let bars: Vec<&(String, f64)> = bars.iter().filter(|(_, value)| value.is_finite()).collect();
     let highest = bars.iter().map(|(_, value)| *value).fold(f64::MIN_POSITIVE, f64::max);
-    let horizontal = -0.5..bars.len().max(1) as f64 - 0.5;
-    draw(path, |area| {
-        let name = |x: &f64| {
-            let bar = Some(x.round()).filter(|bar| (x - bar).abs() < 0.01 && *bar >= 0.0);
-            let bar = bar.and_then(|bar| bars.get(bar as usize));
-            bar.map_or_else(String::new, |(name, _)| name.clone())
+    let rows = bars.len().max(1) as f64;
+    // From top to bottom.
+    let row = |place: usize| rows - 1.0 - place as f64;
+    draw(path, SIZE, |area| {
+        let name = |y: &f64| {
+            let place = bars.iter().enumerate().find(|(place, _)| (row(*place) - y).abs() < 0.01);
+            place.map_or_else(String::new, |(_, (name, _))| name.clone())
         };
-        let whole = Whole(horizontal);
-        let mut chart = frame(area, labels, whole, 0.0..1.15 * highest)?;
-        mesh(&mut chart, labels, &name, &number, false)?;
-        let feet = bars.iter().enumerate().map(|(place, (_, value))| (place as f64, *value));
-        chart.draw_series(feet.clone().map(|(x, value)| {
-            Rectangle::new([(x - 0.35, 0.0), (x + 0.35, value)], FILL.filled())
+        let mut room = 0;
+        for (name, _) in &bars {
+            room = room.max(area.estimate_text_size(name, &text(TICK))?.0);
+        }
+        let whole = Whole(-0.5..rows - 0.5);
+        let mut chart = frame(area, labels, 110 + room, 0.0..1.15 * highest, whole)?;
+        axes(&mut chart, labels, &name, false)?;
+        let ends = bars.iter().enumerate().map(|(place, (_, value))| (row(place), *value));
+        chart.draw_series(ends.clone().map(|(y, value)| {
+            Rectangle::new([(0.0, y - 0.35), (value, y + 0.35)], FILL.filled())
         }))?;
-        let style = text(TICK).pos(Pos::new(HPos::Center, VPos::Bottom));
-        chart.draw_series(feet.map(|(x, value)| {
-            EmptyElement::at((x, value)) + Text::new(number(&value), (0, -6), style.clone())
+        let style = text(TICK).pos(Pos::new(HPos::Left, VPos::Center));
+        chart.draw_series(ends.map(|(y, value)| {
+            EmptyElement::at((value, y)) + Text::new(number(&value), (10, 0), style.clone())
         }))?;
         notes(area, labels.notes, HPos::Right)
     })
@@ -183,19 +201,19 @@ pub fn curves(
     };
     let x = range(all().map(|point| point.0).collect(), logarithmic.x);
     let y = range(all().map(|point| point.1).collect(), logarithmic.y);
-    draw(path, |area| match (logarithmic.x, logarithmic.y) {
+    draw(path, SIZE, |area| match (logarithmic.x, logarithmic.y) {
         (false, false) => lines(area, labels, x.clone(), y.clone(), &curves),
-        (true, false) => lines(area, labels, x.clone().log_scale(), y.clone(), &curves),
-        (false, true) => lines(area, labels, x.clone(), y.clone().log_scale(), &curves),
-        (true, true) => lines(area, labels, x.clone().log_scale(), y.clone().log_scale(), &curves),
+        (true, false) => lines(area, labels, Decades(x.clone()), y.clone(), &curves),
+        (false, true) => lines(area, labels, x.clone(), Decades(y.clone()), &curves),
+        (true, true) => lines(area, labels, Decades(x.clone()), Decades(y.clone()), &curves),
     })
 }
 
 type Area<'a> = DrawingArea<Canvas<'a>, Shift>;
 type Drawn<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-fn draw(path: &Path, paint: impl FnOnce(&Area<'_>) -> Drawn<()>) -> Result<()> {
-    let mut picture = Picture::new(SIZE.0, SIZE.1);
+fn draw(path: &Path, size: (u32, u32), paint: impl FnOnce(&Area<'_>) -> Drawn<()>) -> Result<()> {
+    let mut picture = Picture::new(size.0, size.1);
     let painted = paint(&picture.canvas()?.into_drawing_area());
     painted.map_err(|error| {
         let message = format!("{}: cannot be drawn: {error}", path.display());
@@ -210,8 +228,9 @@ type Chart<'a, 'b, X, Y> = ChartContext<'a, Canvas<'b>, Cartesian2d<X, Y>>;
 fn frame<'a, 'b, X, Y>(
     area: &'a Area<'b>,
     labels: Labels<'_>,
-    x: impl plotters::coord::ranged1d::AsRangedCoord<CoordDescType = X, Value = f64>,
-    y: impl plotters::coord::ranged1d::AsRangedCoord<CoordDescType = Y, Value = f64>,
+    beside: u32,
+    x: impl AsRangedCoord<CoordDescType = X, Value = f64>,
+    y: impl AsRangedCoord<CoordDescType = Y, Value = f64>,
 ) -> Drawn<Chart<'a, 'b, X, Y>>
 where
     X: Ranged<ValueType = f64>,
@@ -220,8 +239,8 @@ where
     Ok(ChartBuilder::on(area)
         .margin(MARGIN)
         .caption(labels.title, text(TITLE))
-        .x_label_area_size(110)
-        .y_label_area_size(190)
+        .x_label_area_size(BELOW)
+        .y_label_area_size(beside)
         .build_cartesian_2d(x, y)?)
 }
 
@@ -229,44 +248,44 @@ where
 fn chart<'a, 'b, X, Y>(
     area: &'a Area<'b>,
     labels: Labels<'_>,
-    x: impl plotters::coord::ranged1d::AsRangedCoord<CoordDescType = X, Value = f64>,
-    y: impl plotters::coord::ranged1d::AsRangedCoord<CoordDescType = Y, Value = f64>,
+    x: impl AsRangedCoord<CoordDescType = X, Value = f64>,
+    y: impl AsRangedCoord<CoordDescType = Y, Value = f64>,
 ) -> Drawn<Chart<'a, 'b, X, Y>>
 where
     X: Ranged<ValueType = f64> + ValueFormatter<f64>,
     Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
-    let mut chart = frame(area, labels, x, y)?;
-    mesh(&mut chart, labels, &number, &number, true)?;
+    let mut chart = frame(area, labels, BESIDE, x, y)?;
+    axes(&mut chart, labels, &number, true)?;
     Ok(chart)
 }
 
-fn mesh<X, Y>(
+/// Draws ticks, names and grid; `y` names the ticks of the vertical axis.
+fn axes<X, Y>(
     chart: &mut Chart<'_, '_, X, Y>,
     labels: Labels<'_>,
-    x: &dyn Fn(&f64) -> String,
     y: &dyn Fn(&f64) -> String,
-    vertical_lines: bool,
+    lines_across: bool,
 ) -> Drawn<()>
 where
     X: Ranged<ValueType = f64> + ValueFormatter<f64>,
     Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
     let mut mesh = chart.configure_mesh();
+    if !lines_across {
+        mesh.disable_y_mesh();
+    }
     mesh.x_desc(labels.x)
         .y_desc(labels.y)
-        .x_labels(if vertical_lines { 8 } else { 40 })
+        .x_labels(8)
         .y_labels(8)
-        .x_label_formatter(x)
-        .y_label_formatter(y)
+        .x_label_formatter(&number)
+        .y_label_formatter(&y)
         .max_light_lines(0)
         .bold_line_style(GRID)
         .axis_style(INK.stroke_width(2))
         .axis_desc_style(text(LABEL))
         .label_style(text(TICK));
-    if !vertical_lines {
-        mesh.disable_x_mesh();
-    }
     Ok(mesh.draw()?)
 }
 
@@ -310,8 +329,8 @@ fn shade(share: f64) -> RGBColor {
 fn lines<X, Y>(
     area: &Area<'_>,
     labels: Labels<'_>,
-    x: impl plotters::coord::ranged1d::AsRangedCoord<CoordDescType = X, Value = f64>,
-    y: impl plotters::coord::ranged1d::AsRangedCoord<CoordDescType = Y, Value = f64>,
+    x: impl AsRangedCoord<CoordDescType = X, Value = f64>,
+    y: impl AsRangedCoord<CoordDescType = Y, Value = f64>,
     curves: &[Curve],
 ) -> Drawn<()>
 where
@@ -343,7 +362,7 @@ fn legend<'a>(
     for (name, _) in &entries {
         width = width.max(area.estimate_text_size(name, &style)?.0 as i32);
     }
-    let left = SIZE.0 as i32 - 2 * MARGIN as i32 - width;
+    let left = area.dim_in_pixel().0 as i32 - 2 * MARGIN as i32 - width;
     if !entries.is_empty() {
         let bottom = 120 + 48 * entries.len() as i32;
         let corners = [(left - 110, 104), (left + width + 16, bottom)];
@@ -361,7 +380,7 @@ fn legend<'a>(
 /// Lines of text inside the axes at the top.
 fn notes(area: &Area<'_>, lines: &[String], side: HPos) -> Drawn<()> {
     let (x, pos) = match side {
-        HPos::Right => (SIZE.0 as i32 - 2 * MARGIN as i32, HPos::Right),
+        HPos::Right => (area.dim_in_pixel().0 as i32 - 2 * MARGIN as i32, HPos::Right),
         _ => (260, HPos::Left),
     };
     let style = text(TICK).pos(Pos::new(pos, VPos::Top));
@@ -413,7 +432,7 @@ fn number(value: &f64) -> String {
 struct Whole(Range<f64>);
 
 impl Ranged for Whole {
-    type FormatOption = plotters::coord::ranged1d::DefaultFormatting;
+    type FormatOption = DefaultFormatting;
     type ValueType = f64;
 
     fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
@@ -421,8 +440,38 @@ impl Ranged for Whole {
         limit.0 + (share * f64::from(limit.1 - limit.0)).round() as i32
     }
 
-    fn key_points<Hint: plotters::coord::ranged1d::KeyPointHint>(&self, _: Hint) -> Vec<f64> {
+    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
         (self.0.start.ceil() as i64..=self.0.end.floor() as i64).map(|place| place as f64).collect()
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.0.clone()
+    }
+}
+
+/// A logarithmic axis.
+struct Decades(Range<f64>);
+
+impl Ranged for Decades {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        let logarithms = Whole(self.0.start.log10()..self.0.end.log10());
+        logarithms.map(&value.max(f64::MIN_POSITIVE).log10(), limit)
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
+        let (low, high) = (self.0.start.log10().floor() as i32, self.0.end.log10().ceil() as i32);
+        // As many ticks as can be read.
+        let (within, step): (&[f64], usize) = match high - low {
+            ..=2 => (&[1.0, 2.0, 3.0, 5.0], 1),
+            3 => (&[1.0, 3.0], 1),
+            decades => (&[1.0], decades as usize / 8 + 1),
+        };
+        let powers = (low..=high).step_by(step).map(|power| 10f64.powi(power));
+        let ticks = powers.flat_map(|power| within.iter().map(move |factor| factor * power));
+        ticks.filter(|tick| self.0.contains(tick)).collect()
     }
 
     fn range(&self) -> Range<f64> {

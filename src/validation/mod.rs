@@ -226,9 +226,12 @@ impl<'a> Compared<'a> {
         self.force_errors().map(length).fold(0.0, f64::max)
     }
 
-    /// Label and prediction, where both are there.
-    fn stress(&self) -> Option<(&'a [[f64; 3]; 3], &'a [[f64; 3]; 3])> {
-        self.frame.stress.as_ref().zip(self.prediction.stress.as_ref())
+    /// Label and prediction of the nine components, where both are there.
+    fn stress(&self) -> impl Iterator<Item = (f64, f64)> + use<'a> {
+        let both = self.frame.stress.as_ref().zip(self.prediction.stress.as_ref());
+        both.into_iter().flat_map(|(label, found)| {
+            label.as_flattened().iter().copied().zip(found.as_flattened().iter().copied())
+        })
     }
 }
 

@@ -82,8 +82,8 @@ pub fn draw(
         }
         let labels = Labels {
             title: &format!("Force errors by {title}"),
-            x: title,
-            y: "force MAE (eV/Å)",
+            x: "force MAE (eV/Å)",
+            y: "",
             notes: &[],
         };
         let bar = |group: &Group| (group.name.clone(), group.errors.forces.mae_ev_per_angstrom);

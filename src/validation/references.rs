@@ -47,7 +47,7 @@ fn solve(mut matrix: Vec<Vec<f64>>, mut right: Vec<f64>) -> Option<Vec<f64>> {
     let size = right.len();
     for pivot in 0..size {
         let diagonal = matrix[pivot][pivot];
-        if !(diagonal > 0.0) {
+        if diagonal.is_nan() || diagonal <= 0.0 {
             return None;
         }
         for row in (0..size).filter(|&row| row != pivot) {

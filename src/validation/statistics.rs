@@ -64,7 +64,7 @@ pub struct StressErrors {
     pub rmse_mev_per_cubic_angstrom: f64,
 }
 
-/// GPa in one eV/Å³ (the elementary charge in 1e-19 C times 1000).
+/// GPa in one eV/Å³: the elementary charge, 1.602176634e-19 C, times 1e30 / 1e9.
 const GPA: f64 = 160.217_663_4;
 
 /// Sums of numbers.
@@ -113,10 +113,8 @@ impl Errors {
             for (_, label, found) in pair.forces().filter(|(z, ..)| counts(*z)) {
                 forces.add(label, found);
             }
-            if let Some((label, found)) = pair.stress() {
-                for (label, found) in label.iter().flatten().zip(found.iter().flatten()) {
-                    stress.add(found - label);
-                }
+            for (label, found) in pair.stress() {
+                stress.add(found - label);
             }
         }
         Self {

@@ -1,8 +1,9 @@
-"""Writes the datasets that tests read: `python make_datasets.py` (numpy, ase, h5py).
+"""Writes the datasets and the student that tests read: `python make_datasets.py` (numpy, ase, h5py).
 
-Labels are random numbers: the readers are tested here, not physics.
+Labels and weights are random numbers: reading and comparing are tested here, not physics.
 """
 
+import json
 import pathlib
 
 import ase.io
@@ -87,6 +88,35 @@ def write_xyz(name, frames):
             ase.io.write(file, atoms, format="extxyz")
 
 
+def write_student(name, elements=9, hidden=4, basis=5):
+    """A smooth student for H C N O as docs/model-format.md describes it."""
+    random = np.random.default_rng(2)
+    tensors = {"embedding": random.normal(size=(elements, hidden)),
+               "reference_energies": -np.arange(elements),
+               "basis.frequencies": np.pi * np.arange(1, basis + 1) / 5,
+               "blocks.0.update.epsilon": np.array(1e-8),
+               "blocks.0.update.channel_mix.weight": random.normal(size=(2 * hidden, hidden))}
+    for layer, inputs, outputs in [
+        ("blocks.0.filter.0", basis, 3 * hidden),
+        ("blocks.0.sender.first", hidden, hidden), ("blocks.0.sender.second", hidden, 3 * hidden),
+        ("blocks.0.update.first", 2 * hidden, hidden), ("blocks.0.update.second", hidden, 3 * hidden),
+        ("head.0", hidden, hidden), ("head.1", hidden, 1),
+    ]:
+        tensors[f"{layer}.weight"] = random.normal(size=(outputs, inputs)) / np.sqrt(inputs)
+        tensors[f"{layer}.bias"] = 0.1 * random.normal(size=outputs)
+    header, data = {"__metadata__": {
+        "format": "mlff-student", "format_version": "1", "architecture": "painn", "hidden": str(hidden),
+        "blocks": "1", "basis": "bessel", "cutoff": "5", "softening": "0", "envelope": "cosine",
+        "envelope_place": "filter", "species": "H C N O", "units": "angstrom, electronvolt",
+        "teacher": TEACHER}}, b""
+    for tensor, values in tensors.items():
+        start, data = len(data), data + values.astype("<f4").tobytes()
+        header[tensor] = {"dtype": "F32", "shape": values.shape, "data_offsets": [start, len(data)]}
+    header = json.dumps(header).encode()
+    header += b" " * (-len(header) % 8)
+    (HERE / name).write_bytes(len(header).to_bytes(8, "little") + header + data)
+
+
 def main():
     good = list(frames())
     sound = arrays(good)
@@ -126,6 +156,7 @@ def main():
     write("other-teacher.h5", required, teacher="Orb-v2")
     write("other-units.h5", required, units="bohr, hartree")
     write("newer.h5", required, format_version=2)
+    write_student("student.safetensors")
 
 
 if __name__ == "__main__":
