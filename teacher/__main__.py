@@ -16,29 +16,29 @@ def generate(args):
 
 
 def merge(args):
-    from . import dataset
+    from . import dataset, files
     from .generate import collect
 
-    parts = [collect(p) if Path(p).is_dir() else dataset.read(p) for p in args.inputs]
-    merged = dataset.merged(parts).drop_wrong_splits().drop_duplicates()
+    parts = [collect(p) if Path(p).is_dir() else files.read(p) for p in args.inputs]
+    merged = dataset.merged(parts).checked()
     for path in args.output:
-        dataset.write(merged, path)
+        files.write(merged, path)
     print_json(dataset.summary(merged))
 
 
 def label(args):
-    from . import dataset, labelling
+    from . import dataset, files, labelling
 
     result = labelling.label(args.structures, args.teacher, args.jobs)
-    dataset.write(result, args.output)
+    files.write(result, args.output)
     print_json(dataset.summary(result))
 
 
 def info(args):
-    from . import dataset
+    from . import dataset, files
 
     for path in args.files:
-        print_json({"file": path} | dataset.summary(dataset.read(path)))
+        print_json({"file": path} | dataset.summary(files.read(path)))
 
 
 def molecules(args):
@@ -65,9 +65,9 @@ def main():
     p = command(generate, "makes structures and labels them; a run that was stopped goes on")
     p.add_argument("folder", help="where shards are kept")
     p.add_argument("--frames", type=int, default=100_000, help="about as many (default %(default)s)")
-    p.add_argument("--periodic-share", type=float, default=0.05, help="of all frames; each takes seconds (default %(default)s)")
+    p.add_argument("--periodic-share", type=float, default=0.05, help="of all frames (default %(default)s)")
     p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--teacher", default="gfn2", help="gfn2 or module:factory of an ASE calculator (default %(default)s)")
+    p.add_argument("--teacher", default="gfn2", help="gfn2 or module:factory for an ASE calculator")
     p.add_argument("--jobs", type=int, default=1, help="worker processes (default %(default)s)")
 
     p = command(merge, "one dataset of folders of shards and files, without duplicates")
@@ -77,7 +77,7 @@ def main():
     p = command(label, "labels structures of a file with the teacher")
     p.add_argument("structures", help="whatever ASE reads, or a dataset")
     p.add_argument("-o", "--output", required=True, help=".h5 or .xyz")
-    p.add_argument("--teacher", default="gfn2", help="gfn2 or module:factory of an ASE calculator (default %(default)s)")
+    p.add_argument("--teacher", default="gfn2", help="gfn2 or module:factory for an ASE calculator")
     p.add_argument("--jobs", type=int, default=1, help="worker processes (default %(default)s)")
 
     p = command(info, "what is in datasets")

@@ -15,16 +15,17 @@ from rdkit import Chem
 from . import geometry, packing
 from .dataset import SHARED_KINDS
 from .molecules import ELEMENTS, molecules, order_key
-from .teachers import Dropped
+from .teachers import FAILURES, Dropped
 
 PAIRS = [(a, b) for a in ELEMENTS for b in ELEMENTS if a <= b]
 # Cordero et al., Dalton Trans. 2008, 2832; Å.
 COVALENT = {1: 0.31, 6: 0.76, 7: 0.71, 8: 0.66, 9: 0.57, 16: 1.05, 17: 1.02}
 # SMILES and density (g/cm³) near room temperature.
 LIQUIDS = {
-    "O": 0.997, "CO": 0.79, "CCO": 0.79, "CC#N": 0.78, "CC(C)=O": 0.78, "CS(C)=O": 1.10, "CN(C)C=O": 0.94, "C1CO1": 0.88,
-    "ClC(Cl)Cl": 1.49, "ClCCl": 1.33, "CC(=O)O": 1.05, "OCCO": 1.11, "COC": 0.74, "CCOCC": 0.71, "CS": 0.87, "NC=O": 1.13,
-    "C[N+](=O)[O-]": 1.14, "S=C=S": 1.26, "c1ccccc1": 0.88, "N": 0.68, "CCC": 0.50, "O=CO": 1.22, "CC=O": 0.78, "CF": 0.7,
+    "O": 0.997, "CO": 0.79, "CCO": 0.79, "CC#N": 0.78, "CC(C)=O": 0.78, "CS(C)=O": 1.10, "CN(C)C=O": 0.94,
+    "C1CO1": 0.88, "ClC(Cl)Cl": 1.49, "ClCCl": 1.33, "CC(=O)O": 1.05, "OCCO": 1.11, "COC": 0.74, "CCOCC": 0.71,
+    "CS": 0.87, "NC=O": 1.13, "C[N+](=O)[O-]": 1.14, "S=C=S": 1.26, "c1ccccc1": 0.88, "N": 0.68, "CCC": 0.50,
+    "O=CO": 1.22, "CC=O": 0.78, "CF": 0.7,
 }  # fmt: skip
 STEP = 0.75 * units.fs
 FRICTION = 0.02 / units.fs
@@ -76,7 +77,7 @@ def optimised(job, mol, steps):
             optimiser = BFGS(atoms, logfile=None, maxstep=0.1)
             for _ in optimiser.irun(fmax=0.05, steps=steps):
                 path.append(bare(atoms))
-    except Exception as error:
+    except FAILURES as error:
         raise Dropped("unconverged") from error
     return path[-1], path
 
@@ -108,13 +109,16 @@ def trajectory(job, molecule):
     mol = geometry.embed(molecule.smiles, job.rng)
     relaxed, path = optimised(job, mol, 25)
     modes = geometry.modes(mol) if len(relaxed) > 1 else None
-    hot = lambda t: geometry.displaced(relaxed, modes, t, job.rng)
+
+    def hot(temperature):
+        return geometry.displaced(relaxed, modes, temperature, job.rng)
+
     if job.split != "train":
         for temperature in (300.0, 600.0, 900.0):
             try:
                 for atoms in dynamics(job, hot(temperature), temperature, wait=300, every=60, frames=2):
                     yield job.label(atoms, "trajectory", [molecule], temperature)
-            except Exception:  # calculators raise what they like
+            except FAILURES:
                 yield "unconverged"
         return
     for atoms in (path[len(path) // 2], relaxed):
@@ -127,7 +131,7 @@ def trajectory(job, molecule):
         # Both halves of the energy start thermal, so nothing needs to settle.
         for atoms in dynamics(job, hot(temperature), temperature, wait=5, every=10, frames=5):
             yield job.label(atoms, "trajectory", [molecule], temperature)
-    except Exception:
+    except FAILURES:
         yield "unconverged"
 
 
@@ -154,7 +158,7 @@ def torsion(job, molecule):
             atoms.set_constraint(FixInternals(dihedrals_deg=[[atoms.get_dihedral(a, b, c, d), [a, b, c, d]]]))
             try:
                 BFGS(atoms, logfile=None, maxstep=0.1).run(fmax=0.05, steps=12)
-            except Exception:
+            except FAILURES:
                 yield "unconverged"
                 continue
             atoms.set_constraint()
@@ -169,12 +173,17 @@ def torsion(job, molecule):
 @functools.cache
 def with_element(split, number, max_atoms=14):
     """Small molecules of a split that hold an element."""
-    symbol = ELEMENTS[number]
-    return [m for m in pool(split, max_atoms) if any(a.GetSymbol() == symbol for a in Chem.AddHs(Chem.MolFromSmiles(m.smiles)).GetAtoms())]
+    return [m for m in pool(split, max_atoms) if number in numbers(m)]
+
+
+@functools.cache
+def numbers(molecule):
+    """The atomic numbers that occur in a molecule."""
+    return {a.GetAtomicNum() for a in Chem.AddHs(Chem.MolFromSmiles(molecule.smiles)).GetAtoms()}
 
 
 def contact(job, pair):
-    """Stretched and compressed bonds between two elements, and two molecules whose atoms of these elements come close."""
+    """Stretched and compressed bonds between two elements, and two molecules whose atoms of them come close."""
     a, b = pair
     bonded = bonds(job.split).get((a, b))
     if bonded:
@@ -190,7 +199,8 @@ def bonds(split):
     for molecule in pool(split, 16):
         for bond in Chem.AddHs(Chem.MolFromSmiles(molecule.smiles)).GetBonds():
             if not bond.IsInRing():
-                (a, i), (b, j) = sorted((x.GetAtomicNum(), x.GetIdx()) for x in (bond.GetBeginAtom(), bond.GetEndAtom()))
+                ends = bond.GetBeginAtom(), bond.GetEndAtom()
+                (a, i), (b, j) = sorted((x.GetAtomicNum(), x.GetIdx()) for x in ends)
                 found.setdefault((a, b), []).append((molecule, i, j))
     return found
 
@@ -348,9 +358,9 @@ def water(job, _):
         atoms = shaken(job, packed, [(made[0].atoms, made[1])] * count, temperature)
         yield job.label(atoms, "water", mols, temperature)
     try:
-        for atoms in dynamics(job, atoms, temperature, wait=20, every=15, frames=4):
-            yield job.label(atoms, "water", mols, temperature)
-    except Exception:
+        for later in dynamics(job, atoms, temperature, wait=20, every=15, frames=4):
+            yield job.label(later, "water", mols, temperature)
+    except FAILURES:
         yield "unconverged"
 
 

@@ -19,11 +19,17 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from . import dataset, frames, teachers
+from . import dataset, files, frames, teachers
 from .molecules import molecules, order_key
 
 # Share of the frames, frames of one job.
-SHARES = {"trajectory": (0.45, 11), "torsion": (0.15, 12), "contact": (0.10, 11), "cluster": (0.20, 8), "water": (0.05, 8)}
+SHARES = {
+    "trajectory": (0.45, 11),
+    "torsion": (0.15, 12),
+    "contact": (0.10, 11),
+    "cluster": (0.20, 8),
+    "water": (0.05, 8),
+}
 PERIODIC_FRAMES = 3
 # Jobs of other kinds between two periodic ones, which take as long as all of those together.
 PERIODIC_SPACING = 40
@@ -68,16 +74,16 @@ def turnable_molecules(split):
 
 
 def _place(work):
-    """Where a job stands in the plan, from 0 to 1. Trajectories for tests take half of the time: in the second half they
-    do not keep training waiting."""
+    """Where a job stands in the plan, from 0 to 1. Trajectories for tests take half of the time: in the second half
+    they do not keep training waiting."""
     x = order_key("plan", work.name) / 2**64
     late = work.kind == "trajectory" and work.subject()[1] == "test"
     return 0.5 + x / 2 if late else x
 
 
 def plan(count, periodic_share):
-    """The jobs for about `count` frames, in an order of which every part is a fair sample for training; periodic ones at
-    a low rate, most of them last."""
+    """The jobs for about `count` frames, in an order of which every part is a fair sample for training; periodic ones
+    at a low rate, most of them last."""
     rest = (1 - periodic_share) / sum(share for share, _ in SHARES.values())
     works = [Work(k, i) for k, (share, size) in SHARES.items() for i in range(round(count * share * rest / size))]
     works.sort(key=_place)
@@ -133,7 +139,7 @@ def _work(work, seed, folder):
     """Runs a job and stores its shard; returns the numbers of frames kept and dropped."""
     try:
         result = run(work, seed, _teacher)
-        dataset.write(result, shard(folder, work))
+        files.write(result, shard(folder, work))
     except Exception:
         return work, None, traceback.format_exc()
     return work, len(result.frames), result.dropped
@@ -153,7 +159,7 @@ def check_folder(folder, seed, spec):
     if path.exists():
         found = json.loads(path.read_text())
         if found != mine:
-            raise dataset.DatasetError(f"{folder} holds a run with {found}, not {mine}: give the same options or another folder")
+            raise dataset.DatasetError(f"{folder} holds a run with {found}, not {mine}: give those or another folder")
     else:
         (Path(folder) / "shards").mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(mine))
@@ -170,7 +176,8 @@ def generate(folder, count, periodic_share, seed, spec, jobs):
     todo = [w for w in works if w.name not in finished]
     dropped, failed = Counter(), 0
     done = sum(w.expected for w in works if w.name in finished)
-    bar = tqdm(total=sum(w.expected for w in works), initial=done, unit="frame", mininterval=1 if sys.stderr.isatty() else 30)
+    total = sum(w.expected for w in works)
+    bar = tqdm(total=total, initial=done, unit="frame", mininterval=1 if sys.stderr.isatty() else 30)
     with ProcessPoolExecutor(jobs, get_context("spawn"), start_worker, (spec,)) as workers:
         try:
             pending = set()
@@ -207,8 +214,8 @@ def _collect(pending, bar, dropped):
 
 
 def collect(folder):
-    """One dataset of all shards, ordered by name, without duplicates."""
+    """One dataset of all shards, ordered by name."""
     shards = sorted((Path(folder) / "shards").glob("*.h5"))
     if not shards:
         raise dataset.DatasetError(f"{folder}: no shards; run generate first")
-    return dataset.merged([dataset.read(p) for p in tqdm(shards, unit="shard")])
+    return dataset.merged([files.read(p) for p in tqdm(shards, unit="shard")])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from . import dataset, generate, teachers
+from . import dataset, extxyz, files, generate, teachers
 
 
 def read_structures(path):
@@ -18,7 +18,7 @@ def read_structures(path):
     from ase.io import iread
 
     if Path(path).suffix in (".h5", ".hdf5"):
-        for frame in dataset.read(path).frames:
+        for frame in files.read(path).frames:
             info = {name: getattr(frame, name) for name in (*dataset.TEXTS, "temperature")}
             yield Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc, info=info)
     else:
@@ -29,8 +29,9 @@ def read_structures(path):
 
 def _label(indexed):
     index, atoms = indexed
-    info = {name: dataset._text(atoms.info.get(name, "")) for name in dataset.TEXTS}
+    info = {name: extxyz.text(atoms.info.get(name, "")) for name in dataset.TEXTS}
     info["name"] = info["name"] or f"label-{index:06d}"
+    info["split"] = info["split"] or "train"
     temperature = float(atoms.info.get("temperature", np.nan))
     try:
         return generate.worker_teacher().label(atoms, **info, temperature=temperature)

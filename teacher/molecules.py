@@ -1,8 +1,8 @@
 """The molecules: scaffolds × substituents, split by scaffold.
 
 A molecule of test or validation must not be one that training nearly saw. Scaffolds that share a Murcko scaffold (the
-ring systems and what links them) form a group, and a group lies in one split. Acyclic molecules have no Murcko scaffold:
-the table's scaffold takes its place, and a molecule that scaffolds of different splits lead to is left out.
+ring systems and what links them) form a group, and a group lies in one split. Acyclic molecules have no Murcko
+scaffold: the table's scaffold takes its place, and a molecule that scaffolds of different splits lead to is left out.
 """
 
 import functools
@@ -93,8 +93,9 @@ def choices(name, scaffold):
     places = [a for a in scaffold.GetAtoms() if a.GetAtomicNum() == 0]
     options = [[None] + (on_hetero if a.GetAtomMapNum() else any_kind) for a in places]
     # Products of three places are large; half of the molecules have one substituent.
-    single = [tuple(s if i == p else None for i in range(len(places))) for p in range(len(places)) for s in options[p][1:]]
-    several = [c for c in itertools.product(*options) if sum(s is not None for s in c) == 2]
+    every = list(itertools.product(*options))
+    single = [c for c in every if len(c) - c.count(None) == 1]
+    several = [c for c in every if len(c) - c.count(None) == 2]
     single.sort(key=lambda c: order_key(name, c))
     several.sort(key=lambda c: order_key(name, c))
     yield (None,) * len(places)

@@ -235,12 +235,12 @@ orthoester              *CC(OC)(OC)OC
 
 # Taken as they are, always for training: every student needs them, and they take part in pairs, clusters and liquids.
 SMALL = """
-[H][H] O N F Cl S C CC CCC C=C C#C CC#C C=C=C CO CCO CC(C)O OCCO OO COC CCOCC C=O CC=O CC(C)=O O=C=O
-[C-]#[O+] OC=O CC(=O)O COC=O CC(=O)OC O=C(O)C(=O)O C=C=O CN CNC CN(C)C NN NO C#N CC#N N#CC#N N#N [N-]=[N+]=O
-NC=O CC(N)=O CNC(C)=O CN(C)C=O NC(N)=O C[N+](=O)[O-] N=C=O O=NO O[N+](=O)[O-] CS CSC CSSC S=C=S O=C=S O=S=O CS(C)=O
-CS(C)(=O)=O OS(=O)(=O)O NC(N)=S SS CF C(F)F FC(F)F FC(F)(F)F CCl ClCCl ClC(Cl)Cl ClC(Cl)(Cl)Cl FC(F)(Cl)Cl ClCl FF FCl ClO
-FO FN(F)F ClN ClSCl FSF FS(F)(F)(F)(F)F O=C(F)F O=C(Cl)Cl O=S(Cl)Cl O=S(=O)(F)F ClN(Cl)Cl FC=C ClC=C FC(F)=C(F)F NCC(=O)O
-SCl SF NF NSN CSCl CSF CSN CSO FCCl ClC(F)F NC#N C#CC#N C1CC1 C1CO1 C1CN1 C1CS1 c1ccccc1
+[H][H] O N F Cl S C CC CCC C=C C#C CC#C C=C=C CO CCO CC(C)O OCCO OO COC CCOCC C=O CC=O CC(C)=O O=C=O [C-]#[O+] OC=O
+CC(=O)O COC=O CC(=O)OC O=C(O)C(=O)O C=C=O CN CNC CN(C)C NN NO C#N CC#N N#CC#N N#N [N-]=[N+]=O NC=O CC(N)=O CNC(C)=O
+CN(C)C=O NC(N)=O C[N+](=O)[O-] N=C=O O=NO O[N+](=O)[O-] CS CSC CSSC S=C=S O=C=S O=S=O CS(C)=O CS(C)(=O)=O OS(=O)(=O)O
+NC(N)=S SS CF C(F)F FC(F)F FC(F)(F)F CCl ClCCl ClC(Cl)Cl ClC(Cl)(Cl)Cl FC(F)(Cl)Cl ClCl FF FCl ClO FO FN(F)F ClN ClSCl
+FSF FS(F)(F)(F)(F)F O=C(F)F O=C(Cl)Cl O=S(Cl)Cl O=S(=O)(F)F ClN(Cl)Cl FC=C ClC=C FC(F)=C(F)F NCC(=O)O SCl SF NF NSN
+CSCl CSF CSN CSO FCCl ClC(F)F NC#N C#CC#N C1CC1 C1CO1 C1CN1 C1CS1 c1ccccc1
 """
 
 SUBSTITUENTS = """

@@ -15,6 +15,10 @@ class Dropped(Exception):
     """A structure that gets no label; the message is the reason that is counted."""
 
 
+# What calculators raise where a structure is beyond them; anything else is an error in the program.
+FAILURES = (RuntimeError, ArithmeticError, np.linalg.LinAlgError)
+
+
 class Teacher:
     """A named source of ASE calculators. `calculator()` has no memory of earlier structures, so a label depends on the
     structure alone."""
@@ -34,7 +38,7 @@ class Teacher:
         try:
             energy, forces = atoms.get_potential_energy(), atoms.get_forces()
             stress = atoms.get_stress(voigt=False) if atoms.pbc.all() else None
-        except Exception as error:  # calculators raise what they like
+        except FAILURES as error:
             raise Dropped("unconverged") from error
         check_label(atoms, energy, forces, stress)
         return Frame(
@@ -61,9 +65,10 @@ def check_structure(atoms):
 
 
 def check_label(atoms, energy, forces, stress):
-    if np.shape(energy) != () or np.shape(forces) != (len(atoms), 3) or (stress is not None and np.shape(stress) != (3, 3)):
+    labels = [(energy, ()), (forces, (len(atoms), 3))] + ([] if stress is None else [(stress, (3, 3))])
+    if any(np.shape(values) != shape for values, shape in labels):
         raise Dropped("label of wrong shape")
-    if not (np.isfinite(energy) and np.isfinite(forces).all() and (stress is None or np.isfinite(stress).all())):
+    if not all(np.isfinite(values).all() for values, _ in labels):
         raise Dropped("label not finite")
     if np.linalg.norm(forces, axis=1).max() > MAX_FORCE:
         raise Dropped(f"force above {MAX_FORCE:g} eV/Å")
