@@ -1,0 +1,96 @@
+"""`python -m teacher COMMAND`: labelled data for training students."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+
+def generate(args):
+    from .generate import generate
+
+    failed = generate(args.folder, args.frames, args.periodic_share, args.seed, args.teacher, args.jobs)
+    if failed:
+        sys.exit(f"{failed} jobs failed: their errors are above; the same command tries them again")
+    print(f"done; now: python -m teacher merge {args.folder} -o data.h5")
+
+
+def merge(args):
+    from . import dataset, files
+    from .generate import collect
+
+    parts = [collect(p) if Path(p).is_dir() else files.read(p) for p in args.inputs]
+    merged = dataset.merged(parts).checked()
+    for path in args.output:
+        files.write(merged, path)
+    print_json(dataset.summary(merged))
+
+
+def label(args):
+    from . import dataset, files, labelling
+
+    result = labelling.label(args.structures, args.teacher, args.jobs)
+    files.write(result, args.output)
+    print_json(dataset.summary(result))
+
+
+def info(args):
+    from . import dataset, files
+
+    for path in args.files:
+        print_json({"file": path} | dataset.summary(files.read(path)))
+
+
+def molecules(args):
+    from .molecules import molecules, summary
+
+    for m in molecules():
+        print(m.smiles, m.split, m.atoms, m.murcko or "-", m.scaffold)
+    print(json.dumps(summary()), file=sys.stderr)
+
+
+def print_json(value):
+    print(json.dumps(value, indent=2))
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m teacher", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(function, text):
+        made = commands.add_parser(function.__name__, help=text, description=text)
+        made.set_defaults(function=function)
+        return made
+
+    p = command(generate, "makes structures and labels them; a run that was stopped goes on")
+    p.add_argument("folder", help="where shards are kept")
+    p.add_argument("--frames", type=int, default=100_000, help="about as many (default %(default)s)")
+    p.add_argument("--periodic-share", type=float, default=0.05, help="of all frames (default %(default)s)")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--teacher", default="gfn2", help="gfn2 or module:factory for an ASE calculator")
+    p.add_argument("--jobs", type=int, default=1, help="worker processes (default %(default)s)")
+
+    p = command(merge, "one dataset of folders of shards and files, without duplicates")
+    p.add_argument("inputs", nargs="+", help="folders of generate, .h5 or .xyz files")
+    p.add_argument("-o", "--output", action="append", required=True, help=".h5 or .xyz; may be given twice")
+
+    p = command(label, "labels structures of a file with the teacher")
+    p.add_argument("structures", help="whatever ASE reads, or a dataset")
+    p.add_argument("-o", "--output", required=True, help=".h5 or .xyz")
+    p.add_argument("--teacher", default="gfn2", help="gfn2 or module:factory for an ASE calculator")
+    p.add_argument("--jobs", type=int, default=1, help="worker processes (default %(default)s)")
+
+    p = command(info, "what is in datasets")
+    p.add_argument("files", nargs="+")
+
+    command(molecules, "the list of molecules: SMILES, split, atoms, Murcko scaffold, scaffold")
+
+    args = parser.parse_args()
+    try:
+        args.function(args)
+    except (ValueError, OSError, RuntimeError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

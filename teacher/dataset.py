@@ -1,0 +1,168 @@
+"""Datasets: labelled frames of one teacher, and what must not be among them.
+
+What is wrong with a file as a whole refuses it (`DatasetError`); what is wrong with a frame drops the frame, and
+`Dataset.dropped` counts it by reason.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .molecules import ELEMENTS, split_of
+
+UNITS = "angstrom, electronvolt"
+KINDS = ("trajectory", "displaced", "torsion", "contact", "cluster", "water", "periodic")
+# Liquids are made of common molecules: there a test is for arrangements that training has not seen.
+SHARED_KINDS = ("water", "periodic")
+SPLITS = ("train", "valid", "test")
+TEXTS = ("name", "kind", "molecule", "scaffold", "split")
+# Frames closer than this (Å) to one another are the same.
+SAME = 1e-4
+
+
+class DatasetError(ValueError):
+    """A file that is refused."""
+
+
+@dataclass
+class Frame:
+    """A structure with labels. Å, eV; stress as in ASE (positive is tension), NaN where there is none."""
+
+    numbers: np.ndarray  # (n) uint8
+    positions: np.ndarray  # (n, 3)
+    cell: np.ndarray  # (3, 3), rows are lattice vectors, zeros where none
+    pbc: np.ndarray  # (3) bool
+    energy: float
+    forces: np.ndarray  # (n, 3)
+    stress: np.ndarray  # (3, 3)
+    name: str = ""
+    kind: str = ""
+    temperature: float = np.nan  # K
+    molecule: str = ""
+    scaffold: str = ""
+    split: str = ""
+
+    def fingerprint(self):
+        """Equal for equal structures, wherever they stand."""
+        centred = (self.positions - self.positions.mean(axis=0)) / SAME
+        lengths = np.concatenate([centred, self.cell / SAME]).round().astype(np.int64)
+        return hashlib.sha256(self.numbers.astype(np.uint8).tobytes() + lengths.tobytes()).digest()
+
+    def defect(self):
+        """The reason to drop this frame, or None."""
+        if not set(self.numbers.tolist()) <= set(ELEMENTS):
+            return "element outside H C N O F S Cl"
+        if not np.isfinite(self.positions).all() or not np.isfinite(self.cell).all():
+            return "structure not finite"
+        if not (np.isfinite(self.energy) and np.isfinite(self.forces).all()):
+            return "label not finite"
+        if self.pbc.any() and np.isnan(self.stress).any() and not np.isnan(self.stress).all():
+            return "label not finite"
+        return None
+
+
+@dataclass
+class Dataset:
+    """Frames of one teacher, and what was dropped on the way, by reason."""
+
+    frames: list[Frame]
+    teacher: str
+    dropped: Counter = field(default_factory=Counter)
+
+    def drop_defects(self):
+        """Drops frames with unusable numbers."""
+        self._keep(lambda frame: frame.defect())
+        return self
+
+    def drop_wrong_splits(self):
+        """Drops frames of molecules that the list assigns to another split. Liquids share common molecules."""
+
+        def reason(frame):
+            if frame.kind in SHARED_KINDS or not frame.split:
+                return None
+            home = {split_of(part) for part in frame.molecule.split(".")} - {None}
+            return "molecule in the wrong split" if home - {frame.split} else None
+
+        self._keep(reason)
+        return self
+
+    def drop_duplicates(self):
+        """Drops repeated structures. One that stands in several splits goes from all of them: training would see what
+        it is tested on."""
+        splits = defaultdict(set)
+        for frame in self.frames:
+            splits[frame.fingerprint()].add(frame.split)
+        seen = set()
+
+        def reason(frame):
+            key = frame.fingerprint()
+            if len(splits[key]) > 1:
+                return "duplicate across the split"
+            if key in seen:
+                return "duplicate"
+            seen.add(key)
+            return None
+
+        self._keep(reason)
+        return self
+
+    def checked(self):
+        """Itself, after dropping all that must not be in a dataset."""
+        return self.drop_defects().drop_wrong_splits().drop_duplicates()
+
+    def _keep(self, reason_of):
+        reasons = [reason_of(f) for f in self.frames]
+        self.dropped.update(r for r in reasons if r)
+        self.frames = [f for f, r in zip(self.frames, reasons, strict=True) if r is None]
+
+    def content_hash(self):
+        """SHA-256 of structures, labels, names and splits, in order."""
+        digest = hashlib.sha256()
+        for frame in self.frames:
+            digest.update(frame.numbers.astype(np.uint8).tobytes())
+            numbers = [frame.positions, frame.cell, frame.pbc, frame.energy, frame.forces, np.nan_to_num(frame.stress)]
+            for values in numbers:
+                # + 0.0 makes −0 and 0 one.
+                digest.update((np.asarray(values, "<f8") + 0.0).tobytes())
+            digest.update(f"{frame.name}\0{frame.split}\0".encode())
+        return digest.hexdigest()
+
+
+def merged(datasets):
+    """One dataset of several; refuses different teachers."""
+    teachers = sorted({d.teacher for d in datasets})
+    if len(teachers) > 1:
+        found = ", ".join(map(repr, teachers))
+        raise DatasetError(f"labels of different teachers do not mix: found {found}; merge them apart")
+    dropped = sum((d.dropped for d in datasets), Counter())
+    return Dataset([f for d in datasets for f in d.frames], teachers[0], dropped)
+
+
+def summary(dataset):
+    """Counts and distributions, ready for JSON."""
+    frames = dataset.frames
+    forces = np.concatenate([np.linalg.norm(f.forces, axis=1) for f in frames] or [np.zeros(0)])
+    elements = Counter(np.concatenate([f.numbers for f in frames] or [np.zeros(0, int)]).tolist())
+    kinds = sorted({f.kind for f in frames})
+
+    def force_percentiles(kind):
+        values = np.concatenate([np.linalg.norm(f.forces, axis=1) for f in frames if f.kind == kind])
+        return [round(float(v), 3) for v in np.percentile(values, [50, 90, 99, 100])]
+
+    temperatures = Counter("none" if np.isnan(f.temperature) else 100 * round(f.temperature / 100) for f in frames)
+    return {
+        "teacher": dataset.teacher,
+        "frames": len(frames),
+        "atoms": len(forces),
+        "atoms_per_frame": round(len(forces) / max(len(frames), 1), 2),
+        "molecules": len({f.molecule for f in frames}),
+        "kinds": {k: dict(Counter(f.split for f in frames if f.kind == k)) for k in kinds},
+        "splits": dict(Counter(f.split for f in frames)),
+        "temperatures": {str(t): n for t, n in sorted(temperatures.items(), key=str)},
+        "elements": {ELEMENTS[z]: n for z, n in sorted(elements.items())},
+        "force_norms_50_90_99_100_percent": {k: force_percentiles(k) for k in kinds},
+        "dropped": dict(dataset.dropped),
+        "content_hash": dataset.content_hash(),
+    }

@@ -1,0 +1,31 @@
+"""Reading and writing datasets by the ending of their names."""
+
+import os
+from pathlib import Path
+
+from . import extxyz, hdf5
+from .dataset import DatasetError
+
+FORMATS = {".h5": hdf5, ".hdf5": hdf5, ".xyz": extxyz, ".extxyz": extxyz}
+
+
+def _format(path):
+    if path.suffix not in FORMATS:
+        raise DatasetError(f"{path}: expected a name that ends in {', '.join(FORMATS)}; found {path.suffix!r}")
+    return FORMATS[path.suffix]
+
+
+def read(path):
+    """The dataset in a file; frames that must not be in one are dropped and counted."""
+    path = Path(path)
+    if not path.exists():
+        raise DatasetError(f"{path}: no such file")
+    return _format(path).read(path).checked()
+
+
+def write(dataset, path):
+    """Writes a dataset, whole or not at all."""
+    path = Path(path)
+    partial = path.with_name(path.name + ".part")
+    _format(path).write(dataset, partial)
+    os.replace(partial, path)

@@ -1,0 +1,391 @@
+"""The kinds of structures. Each function labels the frames of one job and yields (frame, or reason to drop it).
+
+All randomness comes from the job's generator, so a job gives the same frames whenever it runs.
+"""
+
+import functools
+
+import numpy as np
+from ase import units
+from ase.md.langevin import Langevin
+from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
+from ase.optimize import BFGS
+from rdkit import Chem
+
+from . import geometry, packing
+from .dataset import SHARED_KINDS
+from .molecules import ELEMENTS, molecules, order_key
+from .teachers import FAILURES, Dropped
+
+PAIRS = [(a, b) for a in ELEMENTS for b in ELEMENTS if a <= b]
+# Cordero et al., Dalton Trans. 2008, 2832; Å.
+COVALENT = {1: 0.31, 6: 0.76, 7: 0.71, 8: 0.66, 9: 0.57, 16: 1.05, 17: 1.02}
+# SMILES and density (g/cm³) near room temperature.
+LIQUIDS = {
+    "O": 0.997, "CO": 0.79, "CCO": 0.79, "CC#N": 0.78, "CC(C)=O": 0.78, "CS(C)=O": 1.10, "CN(C)C=O": 0.94,
+    "C1CO1": 0.88, "ClC(Cl)Cl": 1.49, "ClCCl": 1.33, "CC(=O)O": 1.05, "OCCO": 1.11, "COC": 0.74, "CCOCC": 0.71,
+    "CS": 0.87, "NC=O": 1.13, "C[N+](=O)[O-]": 1.14, "S=C=S": 1.26, "c1ccccc1": 0.88, "N": 0.68, "CCC": 0.50,
+    "O=CO": 1.22, "CC=O": 0.78, "CF": 0.7,
+}  # fmt: skip
+STEP = 0.75 * units.fs
+FRICTION = 0.02 / units.fs
+
+
+class Job:
+    """One job's tools: the teacher, random numbers, the split, and a name for each frame."""
+
+    def __init__(self, name, seed, split, teacher):
+        self.name, self.split, self.teacher = name, split, teacher
+        self.rng = np.random.default_rng(order_key(seed, name))
+        self.count = 0
+
+    def label(self, atoms, kind, mols, temperature=np.nan):
+        """A frame, or the reason why there is none."""
+        self.count += 1
+        if kind not in SHARED_KINDS and any(m.split != self.split for m in mols):
+            return "molecule in the wrong split"
+        try:
+            return self.teacher.label(
+                atoms,
+                name=f"{self.name}-{self.count:02d}",
+                kind=kind,
+                temperature=float(temperature),
+                molecule=".".join(m.smiles for m in mols),
+                scaffold=".".join(m.scaffold for m in mols),
+                split=self.split,
+            )
+        except Dropped as reason:
+            return str(reason)
+
+    def pick(self, pool):
+        return pool[int(self.rng.integers(len(pool)))]
+
+
+@functools.cache
+def pool(split, max_atoms=40):
+    """Molecules of a split that are not larger."""
+    return [m for m in molecules() if m.split == split and m.atoms <= max_atoms]
+
+
+def optimised(job, mol, steps):
+    """The teacher's relaxed structure of an RDKit molecule, and the path to it. `Dropped` where the teacher fails."""
+    atoms = geometry.to_atoms(mol)
+    atoms.calc = job.teacher.calculator()
+    path = [atoms.copy()]
+    try:
+        if len(atoms) > 1:
+            optimiser = BFGS(atoms, logfile=None, maxstep=0.1)
+            for _ in optimiser.irun(fmax=0.05, steps=steps):
+                path.append(bare(atoms))
+    except FAILURES as error:
+        raise Dropped("unconverged") from error
+    return path[-1], path
+
+
+def bare(atoms):
+    """A copy without calculator and velocities."""
+    copy = atoms.copy()
+    copy.calc = None
+    return copy
+
+
+def dynamics(job, start, temperature, wait, every, frames):
+    """Structures from Langevin dynamics of the teacher: after `wait` steps, one each `every` steps."""
+    atoms = start.copy()
+    atoms.calc = job.teacher.calculator()
+    MaxwellBoltzmannDistribution(atoms, temperature_K=temperature, rng=job.rng)
+    Stationary(atoms)
+    # Angular momentum and total momentum stay as they are: single molecules may turn.
+    motion = Langevin(atoms, STEP, temperature_K=temperature, friction=FRICTION, fixcm=False, rng=job.rng)
+    motion.run(wait)
+    for _ in range(frames):
+        motion.run(every)
+        yield bare(atoms)
+
+
+def trajectory(job, molecule):
+    """Frames of one molecule: for training the path of a relaxation, thermal displacements, and a short trajectory;
+    for tests equal parts of equilibrated trajectories at 300, 600 and 900 K."""
+    mol = geometry.embed(molecule.smiles, job.rng)
+    relaxed, path = optimised(job, mol, 25)
+    modes = geometry.modes(mol) if len(relaxed) > 1 else None
+
+    def hot(temperature):
+        return geometry.displaced(relaxed, modes, temperature, job.rng)
+
+    if job.split != "train":
+        for temperature in (300.0, 600.0, 900.0):
+            try:
+                for atoms in dynamics(job, hot(temperature), temperature, wait=300, every=60, frames=2):
+                    yield job.label(atoms, "trajectory", [molecule], temperature)
+            except FAILURES:
+                yield "unconverged"
+        return
+    for atoms in (path[len(path) // 2], relaxed):
+        yield job.label(atoms, "displaced", [molecule])
+    for _ in range(5):
+        temperature = job.rng.uniform(300, 1000)
+        yield job.label(hot(temperature), "displaced", [molecule], temperature)
+    temperature = job.rng.uniform(300, 1000)
+    try:
+        # Both halves of the energy start thermal, so nothing needs to settle.
+        for atoms in dynamics(job, hot(temperature), temperature, wait=5, every=10, frames=5):
+            yield job.label(atoms, "trajectory", [molecule], temperature)
+    except FAILURES:
+        yield "unconverged"
+
+
+def torsion(job, molecule):
+    """Twelve angles about one bond: relaxed by the teacher with the angle held, or turned rigidly and shaken."""
+    from ase.constraints import FixInternals
+
+    mol = geometry.embed(molecule.smiles, job.rng)
+    bonds = geometry.rotatable_bonds(mol)
+    if not bonds:
+        yield "no bond to turn"
+        return
+    relaxed, _ = optimised(job, mol, 25)
+    a, b, c, d = job.pick(bonds)
+    mask = geometry.side_of(mol, b, c)
+    modes = geometry.modes(mol)
+    held = job.rng.random() < 0.5
+    start = job.rng.uniform(0, 30)
+    for angle in start + np.arange(0, 360, 30):
+        atoms = relaxed.copy()
+        atoms.set_dihedral(a, b, c, d, angle, mask=mask)
+        if held:
+            atoms.calc = job.teacher.calculator()
+            atoms.set_constraint(FixInternals(dihedrals_deg=[[atoms.get_dihedral(a, b, c, d), [a, b, c, d]]]))
+            try:
+                BFGS(atoms, logfile=None, maxstep=0.1).run(fmax=0.05, steps=12)
+            except FAILURES:
+                yield "unconverged"
+                continue
+            atoms.set_constraint()
+            yield job.label(bare(atoms), "torsion", [molecule])
+        else:
+            temperature = job.rng.uniform(50, 400)
+            shaken = geometry.displaced(relaxed, modes, temperature, job.rng)
+            shaken.set_dihedral(a, b, c, d, angle, mask=mask)
+            yield job.label(shaken, "torsion", [molecule], temperature)
+
+
+@functools.cache
+def with_element(split, number, max_atoms=14):
+    """Small molecules of a split that hold an element."""
+    return [m for m in pool(split, max_atoms) if number in numbers(m)]
+
+
+@functools.cache
+def numbers(molecule):
+    """The atomic numbers that occur in a molecule."""
+    return {a.GetAtomicNum() for a in Chem.AddHs(Chem.MolFromSmiles(molecule.smiles)).GetAtoms()}
+
+
+def contact(job, pair):
+    """Stretched and compressed bonds between two elements, and two molecules whose atoms of them come close."""
+    a, b = pair
+    bonded = bonds(job.split).get((a, b))
+    if bonded:
+        molecule, i, j = job.pick(bonded)
+        yield from stretch(job, molecule, i, j)
+    yield from approach(job, a, b)
+
+
+@functools.cache
+def bonds(split):
+    """Pair of elements → (molecule, i, j) for each of their bonds outside of rings."""
+    found = {}
+    for molecule in pool(split, 16):
+        for bond in Chem.AddHs(Chem.MolFromSmiles(molecule.smiles)).GetBonds():
+            if not bond.IsInRing():
+                ends = bond.GetBeginAtom(), bond.GetEndAtom()
+                (a, i), (b, j) = sorted((x.GetAtomicNum(), x.GetIdx()) for x in ends)
+                found.setdefault((a, b), []).append((molecule, i, j))
+    return found
+
+
+def stretch(job, molecule, i, j):
+    """Six lengths of a bond from 0.7 to 1.8 times its own, the rest as it is or shaken."""
+    mol = geometry.embed(molecule.smiles, job.rng)
+    relaxed, _ = optimised(job, mol, 25)
+    modes = geometry.modes(mol)
+    mask = geometry.side_of(mol, i, j)
+    for factor in np.exp(job.rng.uniform(np.log(0.7), np.log(1.8), 6)):
+        temperature = job.rng.uniform(0, 500)
+        atoms = geometry.displaced(relaxed, modes, temperature, job.rng)
+        bond = atoms.positions[j] - atoms.positions[i]
+        atoms.positions[mask] += (factor - 1) * bond
+        yield job.label(atoms, "contact", [molecule], temperature)
+
+
+def approach(job, a, b):
+    """Eight distances between atoms of two molecules, from a collision to contact."""
+    pools = [with_element(job.split, number) for number in (a, b)]
+    if not all(pools):
+        yield "no molecule with the element"
+        return
+    first, second = map(job.pick, pools)
+    mols = [geometry.embed(m.smiles, job.rng) for m in (first, second)]
+    x, y = (geometry.to_atoms(m) for m in mols)
+    mx, my = (geometry.modes(m) if m.GetNumAtoms() > 1 else None for m in mols)
+    for _ in range(8):
+        temperature = job.rng.uniform(50, 500)
+        left, right = (geometry.displaced(s, m, temperature, job.rng) for s, m in ((x, mx), (y, my)))
+        i = int(job.pick(np.flatnonzero(left.numbers == a)))
+        j = int(job.pick(np.flatnonzero(right.numbers == b)))
+        near = 0.75 * (COVALENT[a] + COVALENT[b])
+        far = packing.RADII[a] + packing.RADII[b]
+        distance = job.rng.uniform(near, far)
+        placed = facing(left, right, i, j, distance, job.rng)
+        yield job.label(placed, "contact", [first, second], temperature)
+
+
+def facing(left, right, i, j, distance, rng):
+    """Two molecules with atoms i and j at a distance, turned so that other atoms are as far apart as can be found."""
+    from scipy.spatial.transform import Rotation
+
+    best, widest = None, -np.inf
+    for _ in range(30):
+        direction = rng.normal(size=3)
+        direction /= np.linalg.norm(direction)
+        moved = Rotation.random(random_state=rng).apply(right.positions - right.positions[j])
+        moved += left.positions[i] + distance * direction
+        d = np.linalg.norm(left.positions[:, None] - moved[None], axis=2)
+        reach = np.array([COVALENT[z] for z in left.numbers])[:, None] + np.array([COVALENT[z] for z in right.numbers])
+        d = d / reach
+        d[i, j] = np.inf
+        if d.min() > widest:
+            widest = d.min()
+            best = moved
+    both = left + right
+    both.positions[len(left) :] = best
+    return both
+
+
+def rigid(job, molecule):
+    """A conformer to place, with its modes."""
+    mol = geometry.embed(molecule.smiles, job.rng)
+    atoms = geometry.to_atoms(mol)
+    modes = geometry.modes(mol) if len(atoms) > 1 else None
+    return packing.Rigid(atoms, geometry.charges(mol)), modes
+
+
+def shaken(job, packed, modes, temperature):
+    """The packing's structure, each molecule displaced along its own modes, which are turned with it."""
+    atoms = packed.atoms()
+    for members, (original, mode) in zip(packed.members, modes, strict=True):
+        if mode is None:
+            continue
+        moved = geometry.displaced(original, mode, temperature, job.rng).positions - original.positions
+        atoms.positions[members] += moved @ superposition(original.positions, packed.x[members])
+    return atoms
+
+
+def superposition(a, b):
+    """The rotation R with a @ R ≈ b, both about their centres (Kabsch)."""
+    u, _, vt = np.linalg.svd((a - a.mean(axis=0)).T @ (b - b.mean(axis=0)))
+    u[:, -1] *= np.sign(np.linalg.det(u @ vt))
+    return u @ vt
+
+
+def cluster(job, _):
+    """Ten frames of a dimer from contact to far beyond any cutoff, or four of three to six small molecules."""
+    if job.rng.random() < 0.7:
+        yield from dimer(job)
+        return
+    count = int(job.rng.integers(3, 7))
+    choices = smallest(job.split, 36 // count + 3)
+    kinds = [job.pick(choices) for _ in range(int(job.rng.integers(1, 3)))]
+    made = {m: rigid(job, m) for m in dict.fromkeys(kinds)}
+    mols = [job.pick(kinds) for _ in range(count)]
+    for _ in range(4):
+        packed = packing.cluster([made[m][0] for m in mols], job.rng)
+        temperature = job.rng.uniform(100, 700)
+        # Also clusters that come apart.
+        if job.rng.random() < 0.3:
+            centre = packed.x.mean(axis=0)
+            for members in packed.members:
+                packed.x[members] += job.rng.uniform(0, 0.6) * (packed.x[members].mean(axis=0) - centre)
+        atoms = shaken(job, packed, [(made[m][0].atoms, made[m][1]) for m in mols], temperature)
+        yield job.label(atoms, "cluster", mols, temperature)
+
+
+def smallest(split, max_atoms):
+    """Molecules of up to this size, and at least ten."""
+    return sorted(pool(split), key=lambda m: m.atoms)[: max(10, len(pool(split, max_atoms)))]
+
+
+def dimer(job):
+    choices = pool(job.split, 18)
+    small = pool("train", 9) if job.split == "train" else choices
+    first = job.pick(choices)
+    second = first if job.rng.random() < 0.2 else job.pick(small if job.rng.random() < 0.5 else choices)
+    mols = [first, second]
+    made = [rigid(job, m) for m in mols]
+    # Beyond contact (Å): compressed, in contact, within and beyond cutoffs, far apart.
+    gaps = [-0.5, -0.2, 0.0, 0.0, 0.4, 0.9, 1.6, 2.5, 4.0, 8.0]
+    for k, gap in enumerate(gaps):
+        temperature = job.rng.uniform(100, 700)
+        if k in (2, 3):
+            packed = packing.cluster([m[0] for m in made], job.rng)
+            atoms = shaken(job, packed, [(m[0].atoms, m[1]) for m in made], temperature)
+        else:
+            a, b = (m[0].turned(job.rng) for m in made)
+            direction = job.rng.normal(size=3)
+            direction /= np.linalg.norm(direction)
+            packed = packing.Packing([m[0] for m in made], None, job.rng)
+            packed.x = np.concatenate([a.positions, b.positions])
+            gap_here = gap + job.rng.uniform(-0.2, 0.5)
+            packed.x[len(a) :] += (packing.touch(a, b, direction) + gap_here) * direction
+            atoms = shaken(job, packed, [(m[0].atoms, m[1]) for m in made], temperature)
+        yield job.label(atoms, "cluster", mols, temperature)
+
+
+def by_smiles(smiles):
+    return next(m for m in molecules() if m.smiles == smiles)
+
+
+def water(job, _):
+    """Water clusters: four arrangements, and four frames of a short trajectory from the last."""
+    molecule = by_smiles("O")
+    count = int(job.rng.integers(2, 15))
+    made = rigid(job, molecule)
+    mols = [molecule] * count
+    for _ in range(4):
+        temperature = job.rng.uniform(200, 600)
+        packed = packing.cluster([made[0]] * count, job.rng, temperature=temperature)
+        atoms = shaken(job, packed, [(made[0].atoms, made[1])] * count, temperature)
+        yield job.label(atoms, "water", mols, temperature)
+    try:
+        for later in dynamics(job, atoms, temperature, wait=20, every=15, frames=4):
+            yield job.label(later, "water", mols, temperature)
+    except FAILURES:
+        yield "unconverged"
+
+
+def periodic(job, _):
+    """Three arrangements of a liquid or of a mixture in a cube with edges of at least 10 Å, from thin to dense."""
+    if job.rng.random() < 0.75:
+        names = sorted(LIQUIDS)
+        # A third of the boxes hold water.
+        kinds = ["O" if job.rng.random() < 0.33 else job.pick(names)]
+        if job.rng.random() < 0.4:
+            kinds.append(job.pick(names))
+        kinds = [(by_smiles(s), LIQUIDS[s]) for s in kinds]
+    else:
+        kinds = [(job.pick(pool(job.split, 12)), 0.9)]
+    made = {m: rigid(job, m) for m, _ in kinds}
+    mass = {m: made[m][0].atoms.get_masses().sum() for m in made}
+    edge = 10.0 + job.rng.choice([0.0, job.rng.uniform(0, 1.5)])
+    density = np.mean([d for _, d in kinds]) * job.rng.uniform(0.55, 1.1)
+    left = density * edge**3 * 0.602214  # u
+    mols = []
+    while left > 0 and sum(m.atoms for m in mols) < 110:
+        mols.append(job.pick(kinds)[0])
+        left -= mass[mols[-1]]
+    for _ in range(3):
+        temperature = job.rng.uniform(200, 600)
+        packed = packing.box([made[m][0] for m in mols], edge, job.rng, temperature=temperature)
+        atoms = shaken(job, packed, [(made[m][0].atoms, made[m][1]) for m in mols], temperature)
+        yield job.label(atoms, "periodic", mols, temperature)

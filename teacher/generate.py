@@ -1,0 +1,221 @@
+"""Generation: a list of small jobs, each stored as one shard when it is done.
+
+A job's frames depend on its name and the seed alone. So a run that was killed goes on where it stopped, more frames are
+more jobs, and the result is the same for any number of workers.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections import Counter
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import connection, get_context, parent_process
+from pathlib import Path
+
+from tqdm import tqdm
+
+from . import dataset, files, frames, teachers
+from .molecules import molecules, order_key
+
+# Share of the frames, frames of one job.
+SHARES = {
+    "trajectory": (0.45, 11),
+    "torsion": (0.15, 12),
+    "contact": (0.10, 11),
+    "cluster": (0.20, 8),
+    "water": (0.05, 8),
+}
+PERIODIC_FRAMES = 3
+# Jobs of other kinds between two periodic ones, which take as long as all of those together.
+PERIODIC_SPACING = 40
+# Of the kinds that are not tied to one molecule each.
+TEST, VALID = 0.08, 0.04
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one job does."""
+
+    kind: str
+    index: int
+
+    @property
+    def name(self):
+        return f"{self.kind}-{self.index:06d}"
+
+    @property
+    def expected(self):
+        return PERIODIC_FRAMES if self.kind == "periodic" else SHARES[self.kind][1]
+
+    def subject(self):
+        """What the job is about (a molecule, a pair of elements, nothing), and its split."""
+        if self.kind == "trajectory":
+            # All molecules before any comes a second time.
+            molecule = molecules()[self.index % len(molecules())]
+            return molecule, molecule.split
+        x = order_key("split", self.name) / 2**64
+        split = "test" if x < TEST else "valid" if x < TEST + VALID else "train"
+        if self.kind == "torsion":
+            turnable = turnable_molecules(split)
+            return turnable[order_key("torsion", self.name) % len(turnable)], split
+        if self.kind == "contact":
+            return frames.PAIRS[self.index % len(frames.PAIRS)], split
+        return None, split
+
+
+def turnable_molecules(split):
+    return [m for m in frames.pool(split, 30) if m.atoms >= 6]
+
+
+def _place(work):
+    """Where a job stands in the plan, from 0 to 1. Trajectories for tests take half of the time: in the second half
+    they do not keep training waiting."""
+    x = order_key("plan", work.name) / 2**64
+    late = work.kind == "trajectory" and work.subject()[1] == "test"
+    return 0.5 + x / 2 if late else x
+
+
+def plan(count, periodic_share):
+    """The jobs for about `count` frames, in an order of which every part is a fair sample for training; periodic ones
+    at a low rate, most of them last."""
+    rest = (1 - periodic_share) / sum(share for share, _ in SHARES.values())
+    works = [Work(k, i) for k, (share, size) in SHARES.items() for i in range(round(count * share * rest / size))]
+    works.sort(key=_place)
+    boxes = [Work("periodic", i) for i in range(round(count * periodic_share / PERIODIC_FRAMES))]
+    result = []
+    for i, work in enumerate(works):
+        result.append(work)
+        if i % PERIODIC_SPACING == PERIODIC_SPACING - 1 and boxes:
+            result.append(boxes.pop(0))
+    return result + boxes
+
+
+# --- workers
+
+_teacher = None
+
+
+def start_worker(spec):
+    """Loads the teacher; ends the worker with its parent, even one that was killed."""
+    global _teacher
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    _teacher = teachers.load(spec)
+
+
+def worker_teacher():
+    """The teacher that this worker loaded."""
+    return _teacher
+
+
+def _follow_parent():
+    connection.wait([parent_process().sentinel])
+    os._exit(1)
+
+
+def run(work, seed, teacher):
+    """A job's frames, and what was dropped."""
+    subject, split = work.subject()
+    job = frames.Job(work.name, seed, split, teacher)
+    kept, dropped = [], Counter()
+    try:
+        for result in getattr(frames, work.kind)(job, subject):
+            if isinstance(result, str):
+                dropped[result] += 1
+            else:
+                kept.append(result)
+    except teachers.Dropped as reason:
+        dropped[str(reason)] += 1
+    return dataset.Dataset(kept, teacher.name, dropped)
+
+
+def _work(work, seed, folder):
+    """Runs a job and stores its shard; returns the numbers of frames kept and dropped."""
+    try:
+        result = run(work, seed, _teacher)
+        files.write(result, shard(folder, work))
+    except Exception:
+        return work, None, traceback.format_exc()
+    return work, len(result.frames), result.dropped
+
+
+def shard(folder, work):
+    return Path(folder) / "shards" / f"{work.name}.h5"
+
+
+# --- the run
+
+
+def check_folder(folder, seed, spec):
+    """Refuses a folder that holds another run."""
+    path = Path(folder) / "run.json"
+    mine = {"seed": seed, "teacher": spec}
+    if path.exists():
+        found = json.loads(path.read_text())
+        if found != mine:
+            raise dataset.DatasetError(f"{folder} holds a run with {found}, not {mine}: give those or another folder")
+    else:
+        (Path(folder) / "shards").mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(mine))
+
+
+def generate(folder, count, periodic_share, seed, spec, jobs):
+    """Runs what is not done yet. Returns the number of jobs that failed."""
+    # Small molecules gain nothing from threads, and several workers would fight for cores.
+    os.environ.update(ONE_THREAD)
+    teachers.load(spec)  # says early what is wrong with it
+    check_folder(folder, seed, spec)
+    works = plan(count, periodic_share)
+    finished = {p.stem for p in (Path(folder) / "shards").glob("*.h5")}
+    todo = [w for w in works if w.name not in finished]
+    dropped, failed = Counter(), 0
+    done = sum(w.expected for w in works if w.name in finished)
+    total = sum(w.expected for w in works)
+    bar = tqdm(total=total, initial=done, unit="frame", mininterval=1 if sys.stderr.isatty() else 30)
+    with ProcessPoolExecutor(jobs, get_context("spawn"), start_worker, (spec,)) as workers:
+        try:
+            pending = set()
+            for work in todo:
+                if len(pending) >= 3 * jobs:
+                    failed += _collect(pending, bar, dropped)
+                pending.add(workers.submit(_work, work, seed, folder))
+            while pending:
+                failed += _collect(pending, bar, dropped)
+        except KeyboardInterrupt:
+            workers.shutdown(cancel_futures=True)
+            raise
+        except BrokenProcessPool as error:
+            raise RuntimeError("a worker was killed (out of memory?); the same command goes on from here") from error
+    bar.close()
+    return failed
+
+
+def _collect(pending, bar, dropped):
+    """Takes finished jobs out of `pending`; returns how many failed."""
+    finished, _ = wait(pending, return_when=FIRST_COMPLETED)
+    pending -= finished
+    failed = 0
+    for future in finished:
+        work, kept, rest = future.result()
+        bar.update(work.expected)
+        if kept is None:
+            failed += 1
+            tqdm.write(f"{work.name} failed and will be tried again by the next run:\n{rest}", file=sys.stderr)
+        else:
+            dropped.update(rest)
+    bar.set_postfix(dropped=dropped.total(), failed=failed, refresh=False)
+    return failed
+
+
+def collect(folder):
+    """One dataset of all shards, ordered by name."""
+    shards = sorted((Path(folder) / "shards").glob("*.h5"))
+    if not shards:
+        raise dataset.DatasetError(f"{folder}: no shards; run generate first")
+    return dataset.merged([files.read(p) for p in tqdm(shards, unit="shard")])

@@ -1,0 +1,119 @@
+"""Datasets in HDF5; the layout is in the README of this folder."""
+
+from collections import Counter
+
+import h5py
+import numpy as np
+
+from .dataset import TEXTS, UNITS, Dataset, DatasetError, Frame
+
+FORMAT = "mlff-student-dataset"
+FORMAT_VERSION = 1
+
+
+def write(dataset, path):
+    frames = dataset.frames
+    counts = np.array([len(f.numbers) for f in frames], np.int64)
+
+    def joined(name, *width):
+        return np.concatenate([getattr(f, name) for f in frames] or [np.zeros((0, *width))])
+
+    def stacked(name, *shape):
+        return np.array([getattr(f, name) for f in frames]).reshape(len(frames), *shape)
+
+    arrays = {
+        "structures/atomic_numbers": joined("numbers").astype(np.uint8),
+        "structures/positions": joined("positions", 3),
+        "structures/cells": stacked("cell", 3, 3),
+        "structures/pbc": stacked("pbc", 3).astype(bool),
+        "labels/energy": stacked("energy").astype(float),
+        "labels/forces": joined("forces", 3),
+        "labels/stress": stacked("stress", 3, 3),
+        "metadata/atom_offsets": np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        "metadata/temperature": stacked("temperature").astype(float),
+    }
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            packed = {"chunks": True, "compression": "gzip", "shuffle": True} if array.size else {}
+            file.create_dataset(name, data=array, **packed)
+        for name in TEXTS:
+            texts = [getattr(f, name) for f in frames]
+            file.create_dataset(f"metadata/{name}", data=texts, shape=(len(texts),), dtype=h5py.string_dtype("utf-8"))
+        file.attrs.update(
+            format=FORMAT,
+            format_version=FORMAT_VERSION,
+            teacher=dataset.teacher,
+            units=UNITS,
+            content_hash=dataset.content_hash(),
+            dropped_reasons=np.array(sorted(dataset.dropped), dtype=h5py.string_dtype("utf-8")),
+            dropped_counts=np.array([dataset.dropped[r] for r in sorted(dataset.dropped)], np.int64),
+        )
+
+
+def read(path):
+    try:
+        with h5py.File(path, "r") as file:
+            return _from_hdf5(file, path)
+    except DatasetError:
+        raise
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise DatasetError(f"{path}: truncated or no HDF5 dataset of this layout ({error}); make it again") from error
+
+
+def _from_hdf5(file, path):
+    attrs = dict(file.attrs)
+    found = attrs.get("format", FORMAT), int(attrs.get("format_version", FORMAT_VERSION)), attrs.get("units", UNITS)
+    expected = FORMAT, FORMAT_VERSION, UNITS
+    if found != expected:
+        raise DatasetError(f"{path}: expected format, version and units {expected}, found {found}; convert it first")
+    numbers = file["structures/atomic_numbers"][:]
+    offsets = file["metadata/atom_offsets"][:]
+    n, s = len(numbers), len(offsets) - 1
+    if s < 0 or offsets[0] != 0 or offsets[-1] != n or (np.diff(offsets) < 1).any():
+        raise DatasetError(f"{path}: atom offsets must rise from 0 to the {n} atoms of the file; it is damaged")
+
+    def array(name, shape, default=None):
+        if name not in file and default is not None:
+            return np.broadcast_to(default, shape)
+        values = file[name][:]
+        if values.shape != shape:
+            raise DatasetError(f"{path}: {name} has shape {values.shape}, expected {shape}; it is damaged")
+        return values
+
+    def texts(name):
+        if f"metadata/{name}" not in file:
+            return [""] * s
+        values = file[f"metadata/{name}"].asstr()[:]
+        if values.shape != (s,):
+            raise DatasetError(f"{path}: metadata/{name} has shape {values.shape}, expected ({s},); it is damaged")
+        return values.tolist()
+
+    positions, forces = array("structures/positions", (n, 3)), array("labels/forces", (n, 3))
+    energy, stress = array("labels/energy", (s,)), array("labels/stress", (s, 3, 3), np.nan)
+    cells, pbc = array("structures/cells", (s, 3, 3), 0.0), array("structures/pbc", (s, 3), False)
+    temperature = array("metadata/temperature", (s,), np.nan)
+    columns = {name: texts(name) for name in TEXTS}
+    frames = []
+    for i in range(s):
+        atoms = slice(offsets[i], offsets[i + 1])
+        words = {name: column[i] for name, column in columns.items()}
+        frames.append(
+            Frame(
+                numbers=numbers[atoms],
+                positions=positions[atoms],
+                cell=cells[i],
+                pbc=pbc[i],
+                energy=float(energy[i]),
+                forces=forces[atoms],
+                stress=stress[i],
+                temperature=float(temperature[i]),
+                **words,
+            )
+        )
+    reasons, counts = attrs.get("dropped_reasons", []), attrs.get("dropped_counts", [])
+    dropped = Counter({reason: int(count) for reason, count in zip(reasons, counts, strict=True)})
+    result = Dataset(frames, str(attrs.get("teacher", "unknown")), dropped)
+    stated = attrs.get("content_hash")
+    if stated and stated != result.content_hash():
+        raise DatasetError(f"{path}: content differs from its hash {stated[:12]}…; the file was changed or is damaged")
+    return result

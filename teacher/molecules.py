@@ -1,0 +1,206 @@
+"""The molecules: scaffolds × substituents, split by scaffold.
+
+A molecule of test or validation must not be one that training nearly saw. Scaffolds that share a Murcko scaffold (the
+ring systems and what links them) form a group, and a group lies in one split. Acyclic molecules have no Murcko
+scaffold: the table's scaffold takes its place, and a molecule that scaffolds of different splits lead to is left out.
+"""
+
+import functools
+import hashlib
+import itertools
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+from rdkit import Chem
+from rdkit.Chem import Descriptors
+from rdkit.Chem.Scaffolds import MurckoScaffold
+
+from . import scaffolds as tables
+
+ELEMENTS = {1: "H", 6: "C", 7: "N", 8: "O", 9: "F", 16: "S", 17: "Cl"}
+MAX_ATOMS = 40
+# Labels cost the square of the size and more: two substituents only on small scaffolds.
+MAX_ATOMS_WITH_TWO = 22
+# So that no scaffold outweighs the others.
+PER_SCAFFOLD = 20
+SHARES = {"test": 0.15, "valid": 0.05}
+
+
+class BadMolecule(ValueError):
+    """A molecule that this data must not hold; the message is the reason that is counted."""
+
+
+@dataclass(frozen=True)
+class Molecule:
+    smiles: str
+    scaffold: str  # its name in the table, or "small"
+    murcko: str  # canonical SMILES, empty where acyclic
+    atoms: int  # hydrogen included
+    split: str
+
+
+def order_key(*words):
+    """A number that looks random and is the same everywhere."""
+    return int.from_bytes(hashlib.sha256("\0".join(map(str, words)).encode()).digest()[:8], "big")
+
+
+def check(mol):
+    """Refuses what is charged, open-shell, or holds other elements."""
+    if Chem.GetFormalCharge(mol) != 0:
+        raise BadMolecule("charged")
+    electrons = sum(a.GetAtomicNum() + a.GetTotalNumHs() for a in mol.GetAtoms())
+    if Descriptors.NumRadicalElectrons(mol) or electrons % 2:
+        raise BadMolecule("open shell")
+    if any(a.GetAtomicNum() not in ELEMENTS for a in mol.GetAtoms()):
+        raise BadMolecule("element outside H C N O F S Cl")
+
+
+def canonical(mol):
+    """Canonical SMILES without stereochemistry; conformers choose it at random."""
+    return Chem.MolToSmiles(mol, isomericSmiles=False)
+
+
+def atoms_of(smiles):
+    return Chem.AddHs(Chem.MolFromSmiles(smiles)).GetNumAtoms()
+
+
+def substitute(scaffold, choice):
+    """The scaffold (RDKit, with dummy atoms) with a substituent's SMILES, or None for hydrogen, at each place."""
+    places = [a.GetIdx() for a in scaffold.GetAtoms() if a.GetAtomicNum() == 0]
+    combined = Chem.RWMol(scaffold)
+    for place, smiles in zip(places, choice, strict=True):
+        neighbor = combined.GetAtomWithIdx(place).GetNeighbors()[0].GetIdx()
+        if smiles is None:
+            # Aromatic nitrogen needs its hydrogen spelled out.
+            combined.ReplaceAtom(place, Chem.Atom(1))
+        else:
+            start = combined.GetNumAtoms()
+            combined.InsertMol(Chem.MolFromSmiles(smiles))
+            combined.AddBond(neighbor, start, Chem.BondType.SINGLE)
+    for place in sorted(places, reverse=True):
+        if combined.GetAtomWithIdx(place).GetAtomicNum() == 0:
+            combined.RemoveAtom(place)
+    mol = combined.GetMol()
+    Chem.SanitizeMol(mol)
+    return Chem.RemoveHs(mol)
+
+
+def choices(name, scaffold):
+    """What may go to the scaffold's places, in an order that looks random; the bare scaffold first."""
+    any_kind = tables.SUBSTITUENTS.split()
+    # N–F, N–OH, S–NH2 and the like are reagents.
+    on_hetero = [s for s in any_kind if s.startswith("C") and not s.startswith("Cl")]
+    places = [a for a in scaffold.GetAtoms() if a.GetAtomicNum() == 0]
+    options = [[None] + (on_hetero if a.GetAtomMapNum() else any_kind) for a in places]
+    # Products of three places are large; half of the molecules have one substituent.
+    every = list(itertools.product(*options))
+    single = [c for c in every if len(c) - c.count(None) == 1]
+    several = [c for c in every if len(c) - c.count(None) == 2]
+    single.sort(key=lambda c: order_key(name, c))
+    several.sort(key=lambda c: order_key(name, c))
+    yield (None,) * len(places)
+    for pair in itertools.zip_longest(single, several):
+        yield from (c for c in pair if c is not None)
+
+
+def compose(name, smiles):
+    """Up to PER_SCAFFOLD canonical SMILES of a scaffold."""
+    scaffold = Chem.MolFromSmiles(smiles)
+    found = []
+    for choice in choices(name, scaffold):
+        mol = substitute(scaffold, choice)
+        check(mol)
+        made = canonical(mol)
+        limit = MAX_ATOMS if choice.count(None) >= len(choice) - 1 else MAX_ATOMS_WITH_TWO
+        if made not in found and 3 <= atoms_of(made) <= limit:
+            found.append(made)
+        if len(found) == PER_SCAFFOLD:
+            break
+    return found
+
+
+def murcko(smiles):
+    return MurckoScaffold.MurckoScaffoldSmiles(smiles=smiles)
+
+
+def _groups(made):
+    """Scaffolds' names in groups that share a Murcko scaffold; each acyclic one alone."""
+    group = {name: {name} for name in made}
+    by_murcko = defaultdict(set)
+    for name, found in made.items():
+        for smiles in found:
+            if ring := murcko(smiles):
+                by_murcko[ring].add(name)
+    for names in by_murcko.values():
+        merged = set().union(*(group[n] for n in names))
+        for name in merged:
+            group[name] = merged
+    return sorted({tuple(sorted(g)) for g in group.values()})
+
+
+def _split(groups, made):
+    """Name of scaffold → split, with the shares of molecules wanted."""
+    split, count = {}, Counter()
+    total = sum(len(made[n]) for g in groups for n in g)
+    for group in sorted(groups, key=lambda g: order_key("split", *g)):
+        size = sum(len(made[n]) for n in group)
+        # Large groups (benzene's) would fill a split alone.
+        fits = [s for s, share in SHARES.items() if count[s] + size <= share * total and size <= 2 * PER_SCAFFOLD]
+        chosen = fits[0] if fits else "train"
+        count[chosen] += size
+        split.update(dict.fromkeys(group, chosen))
+    return split
+
+
+@functools.cache
+def molecules():
+    """All molecules, in an order that looks random and is the same everywhere."""
+    small = [canonical(Chem.MolFromSmiles(s)) for s in tables.SMALL.split()]
+    for smiles in small:
+        check(Chem.MolFromSmiles(smiles))
+    rings = {name: compose(name, s) for name, s in tables.scaffolds(tables.RINGS)}
+    chains = {name: compose(name, s) for name, s in tables.scaffolds(tables.CHAINS)}
+    small_rings = {murcko(s) for s in small} - {""}
+
+    split = {}
+    for made in (rings, chains):
+        groups = _groups(made)
+        # A ring that is itself a small molecule belongs to training.
+        free = [g for g in groups if not any(murcko(s) in small_rings for n in g for s in made[n])]
+        split.update({n: "train" for g in groups for n in g})
+        split.update(_split(free, made))
+
+    origins = defaultdict(list)
+    for name, found in (rings | chains).items():
+        for smiles in found:
+            origins[smiles].append(name)
+    result = [Molecule(s, "small", murcko(s), atoms_of(s), "train") for s in dict.fromkeys(small)]
+    for smiles, names in origins.items():
+        splits = {split[n] for n in names}
+        if smiles not in small and len(splits) == 1:
+            result.append(Molecule(smiles, names[0], murcko(smiles), atoms_of(smiles), splits.pop()))
+    return tuple(sorted(result, key=lambda m: order_key("order", m.smiles)))
+
+
+def split_of(smiles):
+    """The split that a molecule belongs to, None where it is not in the list."""
+    return _splits().get(smiles)
+
+
+@functools.cache
+def _splits():
+    return {m.smiles: m.split for m in molecules()}
+
+
+def summary():
+    found = molecules()
+    splits = Counter(m.split for m in found)
+    mean = sum(m.atoms for m in found) / len(found)
+    return {
+        "molecules": len(found),
+        "splits": dict(splits),
+        "scaffolds": {s: len({m.scaffold for m in found if m.split == s}) for s in splits},
+        "mean_atoms": round(mean, 1),
+        "smallest": min(m.atoms for m in found),
+        "largest": max(m.atoms for m in found),
+    }

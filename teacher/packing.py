@@ -1,0 +1,113 @@
+"""Rigid molecules in clusters and boxes: Monte Carlo under Lennard-Jones and partial charges.
+
+Only for plausible arrangements to label: contacts at van der Waals distance, hydrogen bonds where charges want them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms, units
+from scipy.spatial.transform import Rotation
+
+# Radii of Bondi (J. Phys. Chem. 1964, 68, 441), Å. Polar hydrogens are small, as in water models.
+RADII = {1: 1.20, 6: 1.70, 7: 1.55, 8: 1.52, 9: 1.47, 16: 1.80, 17: 1.75}
+WELL = 0.005  # eV
+COULOMB = 14.399645  # eV Å
+CORE = 0.55  # of the sum of radii: nothing comes closer
+
+
+@dataclass
+class Rigid:
+    """A molecule to place: positions about its centre (Å), charges (e)."""
+
+    atoms: Atoms
+    charges: np.ndarray
+
+    def turned(self, rng):
+        moved = self.atoms.copy()
+        x = moved.positions - moved.positions.mean(axis=0)
+        moved.positions = Rotation.random(random_state=rng).apply(x)
+        return moved
+
+
+class Packing:
+    """Molecules with centres, in a cubic box of this edge (Å), or free where it is None."""
+
+    def __init__(self, rigids, edge, rng):
+        self.rng, self.edge = rng, edge
+        self.charges = np.concatenate([r.charges for r in rigids])
+        self.numbers = np.concatenate([r.atoms.numbers for r in rigids])
+        radii = np.array([RADII[z] for z in self.numbers])
+        polar = (self.numbers == 1) & (self.charges > 0.25)
+        self.radii = np.where(polar, 0.6, radii)
+        self.of = np.repeat(np.arange(len(rigids)), [len(r.atoms) for r in rigids])
+        self.members = [np.flatnonzero(self.of == m) for m in range(len(rigids))]
+        self.x = np.concatenate([r.turned(rng).positions for r in rigids])
+
+    def pair(self, m, x):
+        """Energy (eV) of molecule m at positions x with all others."""
+        other = self.of != m
+        d = x[:, None] - self.x[None, other]
+        if self.edge:
+            d -= self.edge * np.round(d / self.edge)
+        d = np.linalg.norm(d, axis=2)
+        reach = self.radii[self.members[m], None] + self.radii[None, other]
+        # Below the core the wall is straight, so that overlaps can be resolved downhill.
+        inner = np.maximum(d, CORE * reach)
+        six = (reach / inner) ** 6
+        wall = 20.0 * np.maximum(CORE * reach - d, 0.0)
+        coulomb = COULOMB * self.charges[self.members[m], None] * self.charges[None, other] / np.maximum(d, 1.2)
+        if self.edge:
+            coulomb = np.where(d < self.edge / 2, coulomb, 0.0)
+        return float((WELL * (six**2 - 2 * six) + wall + coulomb).sum())
+
+    def sweep(self, temperature, step):
+        """One trial move of each molecule: shift by up to `step` (Å), turn by up to about as many radians."""
+        for m, members in enumerate(self.members):
+            x = self.x[members]
+            centre = x.mean(axis=0)
+            turn = Rotation.from_rotvec(self.rng.normal(scale=step / 2, size=3))
+            trial = turn.apply(x - centre) + centre + self.rng.uniform(-step, step, 3)
+            change = self.pair(m, trial) - self.pair(m, x)
+            if change <= 0 or self.rng.random() < np.exp(-change / (units.kB * temperature)):
+                self.x[members] = trial
+
+    def run(self, sweeps, temperature):
+        """Cools from ten times the temperature, with shrinking steps."""
+        for k in range(sweeps):
+            left = 1 - (k + 1) / sweeps
+            self.sweep(temperature * (1 + 9 * left**2), 0.15 + 0.6 * left)
+
+    def atoms(self):
+        box = {"cell": [self.edge] * 3, "pbc": True} if self.edge else {}
+        return Atoms(self.numbers, self.x.copy(), **box)
+
+
+def box(rigids, edge, rng, sweeps=150, temperature=350.0):
+    """Molecules in a periodic cube."""
+    packing = Packing(rigids, edge, rng)
+    for members in packing.members:
+        packing.x[members] += rng.uniform(0, edge, 3)
+    packing.run(sweeps, temperature)
+    return packing
+
+
+def cluster(rigids, rng, sweeps=80, temperature=300.0):
+    """Molecules about a point, drawn together by their attraction."""
+    packing = Packing(rigids, None, rng)
+    size = 1.2 * (len(packing.numbers) * 12.0) ** (1 / 3)
+    for members in packing.members:
+        packing.x[members] += rng.uniform(-size / 2, size / 2, 3)
+    packing.run(sweeps, temperature)
+    return packing
+
+
+def touch(a, b, direction):
+    """Shift (Å) of b along the unit vector at which the nearest pair of atoms is at the sum of radii."""
+    low, high = 0.0, 60.0
+    reach = np.array([RADII[z] for z in a.numbers])[:, None] + np.array([RADII[z] for z in b.numbers])
+    for _ in range(40):
+        middle = (low + high) / 2
+        d = np.linalg.norm(a.positions[:, None] - (b.positions + middle * direction)[None], axis=2)
+        low, high = (middle, high) if (d < reach).any() else (low, middle)
+    return high

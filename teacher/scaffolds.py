@@ -1,0 +1,255 @@
+"""The tables that molecules are composed of.
+
+`*` is a place for any substituent, `[*:1]` (on nitrogen, oxygen or sulfur) for those that begin with carbon or sulfur.
+Places that stay empty carry hydrogen. Acyclic scaffolds take acyclic substituents only, as do rings, so a molecule has
+the rings of its scaffold and no others.
+"""
+
+RINGS = """
+cyclopropane            *C1CC1*
+cyclobutane             *C1CCC1*
+cyclopentane            *C1CCC(*)C1
+cyclohexane             *C1CCC(*)CC1
+cycloheptane            *C1CCCCCC1
+cyclopentene            *C1=CCC(*)C1
+cyclohexene             *C1=CCC(*)CC1
+cyclohexadiene          *C1=CC=CC(*)C1
+norbornane              *C1CC2CC1CC2*
+bicyclopentane          *C12CC(*)(C1)C2
+decalin                 *C1CCC2CCCCC2C1
+adamantane              *C12CC3CC(CC(C3)C1)C2
+indane                  *c1ccc2CCC(*)c2c1
+tetralin                *c1ccc2CCCCc2c1
+cyclopentanone          *C1CCC(*)C1=O
+cyclohexanone           *C1CCC(=O)C(*)C1
+cyclohexenone           *C1=CC(=O)CC(*)C1
+cyclobutanone           *C1CC(=O)C1
+oxirane                 *C1OC1*
+oxetane                 *C1COC1*
+tetrahydrofuran         *C1CCC(*)O1
+tetrahydropyran         *C1CCC(*)CO1
+dioxane                 *C1COC(*)CO1
+dioxolane               *C1COC(*)O1
+pyranose                *C1OC(CO)C(O)C(O)C1O
+furanose                *C1OC(CO)C(*)C1O
+deoxyribose             *C1CC(O)C(CO)O1
+aziridine               *C1CN1[*:1]
+azetidine               *C1CN([*:1])C1
+pyrrolidine             *C1CCN([*:1])C1
+piperidine              *C1CCN([*:1])CC1
+piperazine              *C1CN([*:1])CCN1[*:1]
+morpholine              *C1CN([*:1])CCO1
+azepane                 *C1CCCCCN1[*:1]
+thiirane                *C1CS1
+thietane                *C1CSC1
+thiolane                *C1CCC(*)S1
+thiane                  *C1CCSCC1*
+dithiane                *C1SCCCS1
+thiomorpholine          *C1CSCCN1[*:1]
+sulfolane               *C1CCS(=O)(=O)C1
+quinuclidine            *C1CN2CCC1CC2
+pyrrolidone             *C1CCC(=O)N1[*:1]
+piperidone              *C1CCC(=O)N([*:1])C1
+beta-lactam             *C1CC(=O)N1[*:1]
+caprolactam             *C1CCCCC(=O)N1[*:1]
+butyrolactone           *C1CCC(=O)O1
+valerolactone           *C1CCCC(=O)O1
+propiolactone           *C1CC(=O)O1
+succinimide             *C1CC(=O)N([*:1])C1=O
+maleimide               *C1=CC(=O)N([*:1])C1=O
+maleic anhydride        *C1=C(*)C(=O)OC1=O
+hydantoin               *C1C(=O)NC(=O)N1[*:1]
+imidazolidinone         *C1CN([*:1])C(=O)N1
+oxazolidinone           *C1COC(=O)N1[*:1]
+ethylene carbonate      *C1COC(=O)O1
+thiazolidine            *C1CSCN1[*:1]
+diketopiperazine        *C1NC(=O)CNC1=O
+cyclic sulfonamide      *C1CCS(=O)(=O)N1[*:1]
+benzene                 *c1ccc(*)cc1
+benzene ortho           *c1ccccc1*
+benzene meta            *c1cccc(*)c1
+naphthalene             *c1ccc2cc(*)ccc2c1
+azulene                 *c1ccc2cccc2cc1
+styrene oxide           *c1ccc(cc1)C1CO1
+phenylcyclopropane      *c1ccc(cc1)C1CC1
+pyridine                *c1ccc(*)nc1
+pyridazine              *c1ccc(*)nn1
+pyrimidine              *c1ncc(*)cn1
+pyrazine                *c1cnc(*)cn1
+triazine                *c1ncnc(*)n1
+pyridone                *c1ccc(=O)n([*:1])c1
+uracil                  *c1cn([*:1])c(=O)[nH]c1=O
+cytosine                *c1cn([*:1])c(=O)nc1N
+pyrrole                 *c1ccc(*)n1[*:1]
+furan                   *c1ccc(*)o1
+thiophene               *c1ccc(*)s1
+imidazole               *c1cn([*:1])c(*)n1
+pyrazole                *c1cc(*)n([*:1])n1
+oxazole                 *c1coc(*)n1
+isoxazole               *c1cc(*)on1
+thiazole                *c1csc(*)n1
+isothiazole             *c1cc(*)sn1
+triazole                *c1cn([*:1])nn1
+tetrazole               *c1nnn([*:1])n1
+oxadiazole              *c1nnc(*)o1
+thiadiazole             *c1nnc(*)s1
+indole                  *c1ccc2c(c1)c(*)cn2[*:1]
+benzofuran              *c1ccc2oc(*)cc2c1
+benzothiophene          *c1ccc2sc(*)cc2c1
+benzimidazole           *c1ccc2[nH]c(*)nc2c1
+benzoxazole             *c1ccc2oc(*)nc2c1
+benzothiazole           *c1ccc2sc(*)nc2c1
+indazole                *c1ccc2cnn([*:1])c2c1
+quinoline               *c1ccc2ncc(*)cc2c1
+isoquinoline            *c1ccc2cnccc2c1
+quinoxaline             *c1ccc2nccnc2c1
+quinazoline             *c1ncnc2ccccc12
+naphthyridine           *c1ccc2cccnc2n1
+purine                  *c1ncc2ncn([*:1])c2n1
+imidazopyridine         *c1ccn2cc(*)nc2c1
+coumarin                *c1ccc2oc(=O)cc(*)c2c1
+chromone                *c1ccc2occc(=O)c2c1
+chromane                *c1ccc2OCCCc2c1
+benzodioxole            *c1ccc2OCOc2c1
+phthalimide             *c1ccc2C(=O)N([*:1])C(=O)c2c1
+indolinone              *c1ccc2NC(=O)Cc2c1
+benzoquinone            *C1=CC(=O)C(*)=CC1=O
+naphthoquinone          *C1=CC(=O)c2ccccc2C1=O
+tropone                 *c1cccccc1=O
+biphenyl                *c1ccc(cc1)-c1ccc(*)cc1
+2-phenylpyridine        *c1ccc(cc1)-c1ccccn1
+bipyridine              *c1ccnc(c1)-c1ccccn1
+2-phenylthiophene       *c1ccc(s1)-c1ccccc1
+3-phenylfuran           *c1occc1-c1ccccc1
+phenylimidazole         *c1ccc(cc1)-n1ccnc1
+phenyloxadiazole        *c1nnc(o1)-c1ccccc1
+bithiophene             *c1ccc(s1)-c1cccs1
+phenylpyrimidine        *c1cnc(nc1)-c1ccccc1
+diphenyl ether          *c1ccc(cc1)Oc1ccccc1
+diphenyl sulfide        *c1ccc(cc1)Sc1ccccc1
+diphenylamine           *c1ccc(cc1)N([*:1])c1ccccc1
+diphenylmethane         *c1ccc(cc1)Cc1ccccc1
+benzophenone            *c1ccc(cc1)C(=O)c1ccccc1
+benzanilide             *c1ccc(cc1)C(=O)Nc1ccccc1
+phenyl benzoate         *c1ccc(cc1)C(=O)Oc1ccccc1
+stilbene                *c1ccc(cc1)C=Cc1ccccc1
+tolane                  *c1ccc(cc1)C#Cc1ccccc1
+azobenzene              *c1ccc(cc1)N=Nc1ccccc1
+benzylideneaniline      *c1ccc(cc1)C=Nc1ccccc1
+diphenyl sulfone        *c1ccc(cc1)S(=O)(=O)c1ccccc1
+phenylpiperidine        *C1CCN(CC1)c1ccccc1
+phenylmorpholine        *c1ccc(cc1)N1CCOCC1
+benzoylpyrrolidine      *C1CCN(C1)C(=O)c1ccccc1
+furoylpiperidine        *C1CCN(CC1)C(=O)c1ccco1
+nicotinanilide          *c1ccc(cc1)NC(=O)c1cccnc1
+cyclopropyl amide       *C1CC1C(=O)NC1CC1
+cyclohexylbenzene       *C1CCC(CC1)c1ccccc1
+tosyl pyrrole           *c1ccc(cc1)S(=O)(=O)n1cccc1
+nucleoside              *c1cn(C2CCC(CO)O2)c(=O)[nH]c1=O
+spiro ether             *C1CCC2(C1)CCO2
+spiroheptane            *C1CC2(C1)CNC2
+tropane                 *C1CC2CCC(C1)N2[*:1]
+carbazole               *c1ccc2[nH]c3ccccc3c2c1
+phenothiazine           *c1ccc2Nc3ccccc3Sc2c1
+fluorene                *c1ccc2Cc3ccccc3-c2c1
+anthracene              *c1ccc2cc3ccccc3cc2c1
+"""
+
+CHAINS = """
+propane                 *CCC*
+butane                  *CCCC*
+hexane                  *CCCCCC*
+isobutane               *CC(C)C*
+neopentane              *CC(C)(C)C*
+propene                 *CC=C*
+isoprene                *C=CC(C)=C*
+allene                  *C=C=C*
+butyne                  *CC#CC*
+diacetylene             *C#CC#C*
+ethoxyethane            *CCOCC*
+acetal                  *CC(OC)OC
+glycol                  *CC(O)CO
+peroxide                *CCOOCC*
+ketone                  *CCC(=O)CC*
+diketone                *CC(=O)C(=O)C*
+enone                   *C=CC(=O)C*
+aldehyde                *CCC=O
+acid                    *CC(*)C(=O)O
+ester                   *CC(=O)OCC*
+malonate                *C(C(=O)OC)C(=O)OC
+anhydride               *CC(=O)OC(=O)C*
+carbonate               *COC(=O)OC*
+amide                   *CC(=O)NCC*
+tertiary amide          *CCC(=O)N(C)C*
+thioamide               *CC(=S)NC*
+urea                    *CNC(=O)NC*
+thiourea                *CNC(=S)NC*
+carbamate               *COC(=O)NC*
+thiocarbamate           *CSC(=O)NC*
+imide                   *CC(=O)NC(=O)C*
+hydroxamic acid         *CCC(=O)NO
+hydrazide               *CC(=O)NNC*
+hydrazine               *CN(C)NC*
+hydroxylamine           *CN(C)OC*
+amine                   *CCNCC*
+tertiary amine          *CCN(C)CC*
+amino acid              *CC(N)C(=O)O
+dipeptide               *CNC(=O)C(*)NC(C)=O
+alanine peptide         CC(=O)NC(C*)C(=O)NC
+imine                   *CC=NC*
+oxime                   *CC(C)=NO
+amidine                 *CC(=N)N
+guanidine               *CNC(=N)N
+azo                     *CN=NC*
+azide                   *CCN=[N+]=[N-]
+nitrile                 *CC(*)C#N
+acrylonitrile           *C=C(*)C#N
+isocyanate              *CCN=C=O
+isothiocyanate          *CCN=C=S
+nitroalkane             *CC(*)[N+](=O)[O-]
+nitrate                 *CCO[N+](=O)[O-]
+thiol                   *CC(*)S
+sulfide                 *CCSCC*
+disulfide               *CSSC*
+thioester               *CC(=O)SC*
+sulfoxide               *CCS(=O)C*
+sulfone                 *CCS(=O)(=O)C*
+sulfonamide             *CS(=O)(=O)NC*
+sulfonyl chloride       *CCS(=O)(=O)Cl
+sulfonic ester          *CS(=O)(=O)OC*
+acyl chloride           *CCC(=O)Cl
+acyl fluoride           *CCC(=O)F
+trifluoroethane         *CC(F)(F)F
+tetrafluoroethylene     *C(F)=C(F)*
+perfluoroalkane         *C(F)(F)C(F)(F)C*
+chloroform              *CC(Cl)(Cl)Cl
+dichloroethylene        *C(Cl)=C(Cl)*
+vinyl ether             *C=COC*
+enamine                 *C=CN(C)C
+sugar chain             *CC(O)C(O)C(O)CO
+cyanamide               *CN(C)C#N
+thiocyanate             *CCSC#N
+sulfamide               *CNS(=O)(=O)NC
+orthoester              *CC(OC)(OC)OC
+"""
+
+# Taken as they are, always for training: every student needs them, and they take part in pairs, clusters and liquids.
+SMALL = """
+[H][H] O N F Cl S C CC CCC C=C C#C CC#C C=C=C CO CCO CC(C)O OCCO OO COC CCOCC C=O CC=O CC(C)=O O=C=O [C-]#[O+] OC=O
+CC(=O)O COC=O CC(=O)OC O=C(O)C(=O)O C=C=O CN CNC CN(C)C NN NO C#N CC#N N#CC#N N#N [N-]=[N+]=O NC=O CC(N)=O CNC(C)=O
+CN(C)C=O NC(N)=O C[N+](=O)[O-] N=C=O O=NO O[N+](=O)[O-] CS CSC CSSC S=C=S O=C=S O=S=O CS(C)=O CS(C)(=O)=O OS(=O)(=O)O
+NC(N)=S SS CF C(F)F FC(F)F FC(F)(F)F CCl ClCCl ClC(Cl)Cl ClC(Cl)(Cl)Cl FC(F)(Cl)Cl ClCl FF FCl ClO FO FN(F)F ClN ClSCl
+FSF FS(F)(F)(F)(F)F O=C(F)F O=C(Cl)Cl O=S(Cl)Cl O=S(=O)(F)F ClN(Cl)Cl FC=C ClC=C FC(F)=C(F)F NCC(=O)O SCl SF NF NSN
+CSCl CSF CSN CSO FCCl ClC(F)F NC#N C#CC#N C1CC1 C1CO1 C1CN1 C1CS1 c1ccccc1
+"""
+
+SUBSTITUENTS = """
+F Cl O N S C CC CCC C(C)C C(C)(C)C C=C C#C CC=C CC#C OC OCC OC(C)=O OC(F)(F)F OC=O SC SCC S(C)=O S(C)(=O)=O S(N)(=O)=O
+NC N(C)C NC(C)=O NC(N)=O NS(C)(=O)=O [N+](=O)[O-] C#N CC#N C=O C(C)=O C(=O)O C(=O)OC C(=O)N C(=O)NC C(=O)N(C)C C(=O)Cl
+C(F)(F)F C(F)F CF CCl CO CCO COC CN CCN CN(C)C CS CSC CC(=O)O CC(N)=O CC(N)C(=O)O C=CC#N C=NO C(=S)N
+"""
+
+
+def scaffolds(table):
+    """(name, SMILES) of each line."""
+    return [tuple(line.rsplit(maxsplit=1)) for line in table.split("\n") if line.strip()]

@@ -1,0 +1,97 @@
+"""The teacher: energies, forces and stress from any ASE calculator, and what is not accepted as a label."""
+
+import importlib
+from importlib.metadata import version
+
+import numpy as np
+
+from .dataset import Frame
+from .molecules import ELEMENTS
+
+MAX_FORCE = 20.0  # eV/Å; beyond it are collisions that no simulation should reach
+
+
+class Dropped(Exception):
+    """A structure that gets no label; the message is the reason that is counted."""
+
+
+# What calculators raise where a structure is beyond them; anything else is an error in the program.
+FAILURES = (RuntimeError, ArithmeticError, np.linalg.LinAlgError)
+
+
+class Teacher:
+    """A named source of ASE calculators. `calculator()` has no memory of earlier structures, so a label depends on the
+    structure alone."""
+
+    def __init__(self, name, calculator):
+        self.name = name
+        self.calculator = calculator
+
+    def label(self, atoms, **metadata):
+        """A labelled frame of this ASE structure (eV, Å), or `Dropped`."""
+        # Extended XYZ keeps eight decimals: rounding first makes labels exact for what the files hold.
+        atoms = atoms.copy()
+        atoms.positions = atoms.positions.round(8)
+        atoms.cell = atoms.cell.array.round(8)
+        check_structure(atoms)
+        atoms.calc = self.calculator()
+        try:
+            energy, forces = atoms.get_potential_energy(), atoms.get_forces()
+            stress = atoms.get_stress(voigt=False) if atoms.pbc.all() else None
+        except FAILURES as error:
+            raise Dropped("unconverged") from error
+        check_label(atoms, energy, forces, stress)
+        return Frame(
+            numbers=atoms.numbers.astype(np.uint8),
+            positions=atoms.positions,
+            cell=np.array(atoms.cell.array),
+            pbc=np.array(atoms.pbc),
+            energy=round(float(energy), 8),
+            forces=np.asarray(forces, float).round(8),
+            stress=np.full((3, 3), np.nan) if stress is None else np.asarray(stress, float).round(10),
+            **metadata,
+        )
+
+
+def check_structure(atoms):
+    if len(atoms) == 0 or not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
+        raise Dropped("structure empty or not finite")
+    if not set(atoms.numbers.tolist()) <= set(ELEMENTS):
+        raise Dropped("element outside H C N O F S Cl")
+    if atoms.info.get("charge", 0) != 0:
+        raise Dropped("charged")
+    if atoms.numbers.sum() % 2 or atoms.info.get("spin", atoms.info.get("multiplicity", 1)) != 1:
+        raise Dropped("open shell")
+
+
+def check_label(atoms, energy, forces, stress):
+    labels = [(energy, ()), (forces, (len(atoms), 3))] + ([] if stress is None else [(stress, (3, 3))])
+    if any(np.shape(values) != shape for values, shape in labels):
+        raise Dropped("label of wrong shape")
+    if not all(np.isfinite(values).all() for values, _ in labels):
+        raise Dropped("label not finite")
+    if np.linalg.norm(forces, axis=1).max() > MAX_FORCE:
+        raise Dropped(f"force above {MAX_FORCE:g} eV/Å")
+
+
+def gfn2():
+    """GFN2-xTB of tblite, for molecules and periodic cells alike."""
+    from tblite.ase import TBLite
+
+    return Teacher(f"tblite {version('tblite')} GFN2-xTB", lambda: TBLite(method="GFN2-xTB", verbosity=0))
+
+
+def load(spec):
+    """`gfn2`, or `module:factory` for a function without arguments that returns an ASE calculator."""
+    if spec == "gfn2":
+        return gfn2()
+    module, _, factory = spec.partition(":")
+    if not factory:
+        raise ValueError(f"--teacher: expected gfn2 or module:factory, found {spec!r}")
+    try:
+        make = getattr(importlib.import_module(module), factory)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"--teacher {spec}: {error}; is the module on PYTHONPATH?") from error
+    # Learned potentials take seconds to load and carry nothing over from one structure to the next.
+    calculator = make()
+    return Teacher(spec, lambda: calculator)
