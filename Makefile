@@ -97,7 +97,7 @@ test-rust: library venv tools
 
 test-python: library venv
 	@echo "== tests in Python and ASE"
-	$(BIN)/python -m pytest tests/python
+	$(BIN)/python -m pytest tests/python tests/validation
 
 test-lammps: all
 	@echo "== tests in LAMMPS"
