@@ -9,7 +9,7 @@ import importlib
 import sys
 import traceback
 
-from . import setting
+from . import lammps, setting
 
 PROPERTIES = ["invariance", "dimers", "frequencies", "torsions", "speed", "nve", "stability"]
 
@@ -20,6 +20,8 @@ def extend(parser):
 
 def main():
     chosen, found = setting.read(__doc__.split("\n")[0], extend=extend)
+    if {"nve", "stability"} & set(found.only):
+        lammps.check(chosen)
     failed = []
     for name in found.only:
         try:

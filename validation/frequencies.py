@@ -20,7 +20,7 @@ LIMITS = {"steps_cm": 5.0, "mae_cm": 15.0, "bond_angstrom": 0.005}
 def run(setting):
     steps = {model.name: {name: steps_agree(model, name, smiles, setting) for name, smiles in SYMMETRIC.items()} for model in setting.models}
     molecules = systems.held_out(setting, setting.choose(10, 2), LARGEST)
-    references = {smiles: teacher.remembered(setting, f"vibrations {smiles.replace('/', '_')}", lambda: with_teacher(smiles)) for smiles in molecules}
+    references = {smiles: teacher.remembered(setting, f"vibrations {smiles}", lambda: with_teacher(smiles)) for smiles in molecules}
     found = {model.name: {smiles: compare(model, reference) for smiles, reference in references.items()} for model in setting.models}
     source = "of the dataset's test split" if setting.dataset else "of a built-in list, which may be in the training data"
     return report.finish(
@@ -137,14 +137,14 @@ def figure(steps, references, found):
     left.set_ylim(bottom=0.01)
     left.yaxis.set_major_formatter("{x:g}")
     left.set_xticks(range(len(SYMMETRIC)), list(SYMMETRIC))
-    left.legend()
+    left.legend(frameon=True, framealpha=0.9, edgecolor="none", loc="upper right")
     right.axhspan(-LIMITS["mae_cm"], LIMITS["mae_cm"], color="0.9", zorder=0)
     right.axhline(0, color="0.6", lw=0.8, zorder=0)
     right.set(xlabel="GFN2-xTB (cm⁻¹)", ylabel="student − teacher (cm⁻¹)", title=f"{len(references)} molecules; grey: ± {LIMITS['mae_cm']:g} cm⁻¹")
     right.set_yscale("symlog", linthresh=50)
     right.set_yticks([-1000, -300, -100, -30, 0, 30, 100, 300, 1000])
     right.yaxis.set_major_formatter("{x:g}")
-    right.legend()
+    right.legend(frameon=True, framealpha=0.9, edgecolor="none", loc="upper left")
     return figure
 
 

@@ -26,6 +26,11 @@ def run(setting):
             "second_derivative": second_derivatives(exact, table, setting),
             "size_consistency_ev": size_consistency(exact),
         }
+    drawn = figure(models)
+    for found in models.values():
+        for scan in found["second_derivative"].values():
+            # Only the figure needs every point.
+            del scan["curvature"], scan["distance"]
     return report.finish(
         setting,
         "invariance",
@@ -37,7 +42,7 @@ def run(setting):
         f"Size consistency: E(AB) − E(A) − E(B) at {FAR:g} Å (required: {LIMITS['size']:g} eV).",
         tables(models),
         {"limits": LIMITS, "models": models},
-        figure(models),
+        drawn,
     )
 
 
@@ -93,14 +98,15 @@ def second_derivatives(exact, table, setting):
     found = {}
     for filter, student in (("exact", exact), ("table", table)):
         for place, center in (("cutoff", lambda a, b: student.info.cutoff), ("switch", lambda a, b: SWITCH * (covalent_radii[a] + covalent_radii[b]))):
-            worst = None
+            worst, energy_error = None, 0.0
             for a, b in pairs:
                 distances = center(a, b) + np.arange(-REACH, REACH + STEP / 2, STEP)
                 scan = scan_of([Structure([a, b], [[0, 0, 0], [0, 0, d]]) for d in distances], student, [1])
                 scan |= {"pair": [int(a), int(b)], "distance": distances}
+                energy_error = max(energy_error, scan["energy_error"])
                 if worst is None or scan["ratio"] > worst["ratio"]:
                     worst = scan
-            found[f"{place}, {filter}"] = worst
+            found[f"{place}, {filter}"] = worst | {"energy_error": energy_error}
         found[f"water dimer, {filter}"] = water_dimer(student, setting)
     return found
 
@@ -171,13 +177,13 @@ def verdict(fine):
 
 def figure(models):
     places = ["cutoff, exact", "switch, exact", "water dimer, exact"]
-    figure, grid = plt.subplots(len(models), len(places), figsize=(11, 2.3 * len(models) + 0.3), squeeze=False)
+    figure, grid = plt.subplots(len(models), len(places), figsize=(11, 2.5 * len(models) + 0.3), squeeze=False)
     for row, (name, found) in enumerate(models.items()):
         for axis, place in zip(grid[row], places):
             scan = found["second_derivative"][place]
             axis.plot(scan["distance"][:-1] + STEP / 2, scan["curvature"], color=report.color(row))
             pair = ", {}–{}".format(*(symbol(z) for z in scan["pair"])) if "pair" in scan else ""
-            axis.set_title(f"{place.split(',')[0]}{pair}: largest step {report.number(scan['ratio'])} × its neighbours")
+            axis.set_title(f"{place.split(',')[0]}{pair}\nlargest step {report.number(scan['ratio'])} × its neighbours")
             axis.ticklabel_format(useOffset=False)
         grid[row][0].set_ylabel(f"{name}\nd²E/dr² (eV/Å²)")
     for axis in grid[-1]:

@@ -15,11 +15,15 @@ class LammpsError(RuntimeError):
     """LAMMPS stopped; the text is its error message."""
 
 
+def check(setting):
+    """Says what is missing before hours of other work."""
+    for path in (setting.plugin, setting.venv / "bin" / "lmp"):
+        if not path.exists():
+            raise SystemExit(f"{path} is missing: run `make`, or say where it is with --plugin and --venv")
+
+
 def run(setting, folder, model, text):
     """Runs LAMMPS on an input in a folder; returns its output."""
-    for path in (setting.plugin, setting.venv / "bin" / "lmp", model.path):
-        if not path.exists():
-            raise FileNotFoundError(f"{path} is missing: run `make`, or say where it is with --plugin and --venv")
     (folder / "in.lammps").write_text(text)
     prefix = setting.venv.absolute()
     environment = {**os.environ, "LD_LIBRARY_PATH": f"{prefix / 'lib'}:{os.environ.get('LD_LIBRARY_PATH', '')}", "OMP_NUM_THREADS": "1"}

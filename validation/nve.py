@@ -15,6 +15,7 @@ LIMITS = {"drift_mev_atom_ps": 1e-3, "ratio": (3.5, 4.5)}
 
 
 def run(setting):
+    lammps.check(setting)
     start = {
         "droplet": systems.mixture(*setting.choose((10, 30), (2, 8))),
         "periodic box": systems.mixture(*setting.choose((8, 44), (2, 20)), periodic=True),
@@ -23,10 +24,10 @@ def run(setting):
 
     def conserve_or_say_why(job):
         model, name = job
-        folder = setting.out / "nve" / f"{model.name}-{name.replace(' ', '-')}"
+        folder = setting.out / "nve" / model.folder / f"{name.replace(' ', '-')}-{len(start[name])}-{setting.ps:g}ps"
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            outcome = conserve(setting, model, folder, start[name])
+            outcome = report.kept(folder / "result.json", lambda: conserve(setting, model, folder, start[name]))
         except lammps.LammpsError as error:
             outcome = {"error": str(error)}, None
         print(f"   {model.name}, {name}: done", flush=True)
@@ -129,7 +130,7 @@ def figure(setting, curves):
             curve = curves[model.name, name]
             if curve is None:
                 continue
-            time, energy, _ = curve
+            time, energy, _ = map(np.array, curve)
             t, means = block_means(time, energy - energy[0])
             axis.plot(t, means, color=report.color(index), label=model.name)
         axis.axhline(0, color="0.85", lw=0.8, zorder=0)

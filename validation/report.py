@@ -61,7 +61,7 @@ def finish(setting, name, title, notes, tables, values, figure=None):
     text = "\n\n".join(tables)
     print(f"\n== {title}\n\n{notes}\n\n{text}\n", flush=True)
     values = {"property": name, "date": date.today().isoformat(), "quick": setting.quick, "notes": notes, **values}
-    (setting.out / f"{name}.json").write_text(json.dumps(values, indent=1, default=plain) + "\n")
+    (setting.out / f"{name}.json").write_text(json.dumps(plain(values), indent=1) + "\n")
     lines = [f"## {title}", "", notes, "", "```text", text, "```", ""]
     if figure is not None:
         figure.savefig(setting.out / f"{name}.png")
@@ -72,7 +72,23 @@ def finish(setting, name, title, notes, tables, values, figure=None):
 
 
 def plain(value):
-    """numpy for JSON."""
+    """For JSON, which knows no numpy, and null in place of NaN."""
+    if isinstance(value, dict):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
     if isinstance(value, (np.ndarray, np.generic)):
-        return value.tolist()
-    raise TypeError(f"cannot write {type(value)}")
+        return plain(value.tolist())
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def kept(path, make):
+    """What `make` gave, kept in a JSON file: made once, also when a run is started again."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        value = json.dumps(plain(make()))
+        # A file that is there is whole.
+        unfinished = path.with_suffix(".unfinished")
+        unfinished.write_text(value)
+        unfinished.rename(path)
+    return json.loads(path.read_text())

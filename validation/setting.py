@@ -2,6 +2,7 @@
 """What is measured, with what, and where results go: the command line of every property."""
 
 import argparse
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,11 @@ class Model:
 
     name: str
     path: Path
+
+    @property
+    def folder(self):
+        """A name for files: another student of the same name is another folder."""
+        return f"{self.path.stem}-{hashlib.sha256(self.path.read_bytes()).hexdigest()[:8]}"
 
     def student(self, precision="double", filter="exact"):
         return Student(self.path, precision=precision, filter=filter)
@@ -67,6 +73,9 @@ def read(description, arguments=None, extend=None):
     if extend is not None:
         extend(parser)
     found = parser.parse_args(arguments)
+    for path in [*found.models, *([found.dataset] if found.dataset else [])]:
+        if not path.exists():
+            parser.error(f"{path} does not exist")
     names = names_of(found.models)
     setting = Setting(
         models=[Model(name, path) for name, path in zip(names, found.models)],

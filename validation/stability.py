@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Do molecules survive hot molecular dynamics: each alone in LAMMPS, watched by a bond criterion."""
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 
 import matplotlib.pyplot as plt
@@ -15,14 +16,15 @@ DAMP = 0.1  # ps, of the Langevin thermostat
 
 
 def run(setting):
+    lammps.check(setting)
     molecules = systems.held_out(setting, setting.molecules)
-    start = {smiles: teacher.from_lists(teacher.remembered(setting, f"relaxed {smiles.replace('/', '_')}", lambda: minimum(smiles))) for smiles in molecules}
+    start = {smiles: teacher.from_lists(teacher.remembered(setting, f"relaxed {smiles}", lambda: minimum(smiles))) for smiles in molecules}
     found = {}
     for model in setting.models:
         for temperature in setting.temperatures:
             jobs = [(setting, model, temperature, index, smiles, start[smiles]) for index, smiles in enumerate(molecules)]
             with ThreadPoolExecutor(setting.workers) as pool:
-                results = list(pool.map(lambda job: survive(*job), jobs))
+                results = list(pool.map(lambda job: kept(*job), jobs))
             found.setdefault(model.name, {})[f"{temperature:g}"] = summary(results)
             print(f"   {model.name}, {temperature:g} K: done", flush=True)
     source = "of the dataset's test split" if setting.dataset else "of a built-in list, which may be in the training data"
@@ -44,9 +46,15 @@ def minimum(smiles):
     return teacher.to_lists(teacher.relaxed(systems.from_smiles(smiles), fmax=0.01, steps=300))
 
 
-def survive(setting, model, temperature, index, smiles, atoms):
+def kept(setting, model, temperature, index, smiles, atoms):
+    """The fate of a molecule; one that is known from an interrupted run is not simulated again."""
+    name = hashlib.sha256(smiles.encode()).hexdigest()[:8]
+    folder = setting.out / "stability" / model.folder / f"{temperature:g}K-{setting.ps:g}ps" / name
+    return report.kept(folder / "result.json", lambda: survive(setting, model, folder, temperature, index, smiles, atoms))
+
+
+def survive(setting, model, folder, temperature, index, smiles, atoms):
     """When (ps) and how a molecule broke; None and the time simulated where it did not."""
-    folder = setting.out / "stability" / model.name / f"{temperature:g}" / f"{index:03d}"
     folder.mkdir(parents=True, exist_ok=True)
     lammps.write_data(folder / "start.data", atoms)
     text = lammps.header(setting, model, atoms, "start.data") + f"""
@@ -64,15 +72,17 @@ run {round(1000 * setting.ps / TIMESTEP)}
         lammps.run(setting, folder, model, text)
     except lammps.LammpsError as error:
         stopped = str(error)
-    criterion, step = BondCriterion(atoms), 0
-    outcome = None
     path = folder / "frames.dump"
-    for step, positions in lammps.frames(path, len(atoms)) if path.exists() else ():
+    if not path.exists():
+        # Not the molecule's fault: LAMMPS never started to move it.
+        raise lammps.LammpsError(stopped)
+    criterion, step, outcome = BondCriterion(atoms), 0, None
+    for step, positions in lammps.frames(path, len(atoms)):
         what = criterion.broken(positions)
         if what is not None:
             outcome = what
             break
-    path.unlink(missing_ok=True)
+    path.unlink()
     return {"molecule": smiles, "ps": step * TIMESTEP / 1000, "broken": outcome or stopped}
 
 

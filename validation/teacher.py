@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """The teacher, GFN2-xTB by tblite, and geometries that it relaxed, kept on disk between runs."""
 
-import json
 from importlib.metadata import version
 
 from ase import Atoms
 from ase.optimize import BFGS
 from tblite.ase import TBLite
+
+from . import report
 
 NAME = f"GFN2-xTB (tblite {version('tblite')})"
 
@@ -26,13 +27,7 @@ def relaxed(atoms, fmax=1e-3, steps=500):
 
 def remembered(setting, name, make):
     """What `make` gives (lists, numbers, texts), made once for each output folder."""
-    folder = setting.out / "teacher"
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{name}.json"
-    if not path.exists():
-        value = make()
-        path.write_text(json.dumps(value))
-    return json.loads(path.read_text())
+    return report.kept(setting.out / "teacher" / f"{name.replace('/', '_')}.json", make)
 
 
 def to_lists(atoms):
