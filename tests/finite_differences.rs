@@ -1,8 +1,12 @@
 //! Forces and virials against differences of energies, in float64 with exact filters.
 
 mod reference;
+mod students;
+
+use std::sync::Arc;
 
 use mlff_student::engine::{Calculator, Structure};
+use mlff_student::model::Model;
 use mlff_student::neighbors::neighborhood;
 
 type Matrix = [[f64; 3]; 3];
@@ -55,15 +59,25 @@ fn energy(calculator: &mut Calculator, atoms: &Atoms) -> f64 {
     calculator.compute_structure(&atoms.structure()).unwrap().energy
 }
 
-/// Random atoms at least 0.9 Å apart, images included, with no pair near the cutoff.
 fn random(rng: &mut fastrand::Rng, cell: Matrix, periodic: [bool; 3], atoms: usize) -> Atoms {
+    random_beyond(0.9, rng, cell, periodic, atoms)
+}
+
+/// Random atoms at least `least` Å apart, images included, with no pair near the cutoff.
+fn random_beyond(
+    least: f64,
+    rng: &mut fastrand::Rng,
+    cell: Matrix,
+    periodic: [bool; 3],
+    atoms: usize,
+) -> Atoms {
     for _ in 0..10_000 {
         let mut found = Atoms { species: vec![], positions: vec![], cell: Some(cell), periodic };
         while found.positions.len() < atoms {
             let s: [f64; 3] = std::array::from_fn(|_| 1.5 * rng.f64() - 0.25);
             found.species.push([1, 6, 7, 8][rng.usize(..4)]);
             found.positions.push(std::array::from_fn(|x| (0..3).map(|k| s[k] * cell[k][x]).sum()));
-            if found.pairs(0.9) > 0 {
+            if found.pairs(least) > 0 {
                 found.species.pop();
                 found.positions.pop();
             }
@@ -75,8 +89,12 @@ fn random(rng: &mut fastrand::Rng, cell: Matrix, periodic: [bool; 3], atoms: usi
     panic!("every random structure has a pair near the cutoff");
 }
 
-fn check(model: &str, atoms: &Atoms) {
-    let mut calculator = reference::oracle(&reference::model(model));
+fn check(file: &str, atoms: &Atoms) {
+    check_model(file, &reference::model(file), atoms);
+}
+
+fn check_model(model: &str, student: &Arc<Model>, atoms: &Atoms) {
+    let mut calculator = reference::oracle(student);
     let results = calculator.compute_structure(&atoms.structure()).unwrap().clone();
     let largest = results.forces.iter().flatten().fold(1.0_f64, |size, f| size.max(f.abs()));
     for i in 0..atoms.positions.len() {
@@ -137,5 +155,31 @@ fn forces_and_virials_are_slopes_in_slabs_wires_and_larger_cells() {
             check(model, &random(&mut rng, TRICLINIC, periodic, 3));
         }
         check(model, &random(&mut rng, LARGE, [true; 3], 6));
+    }
+}
+
+/// Pairs closer than the longest repulsion reaches, each counted twice.
+fn colliding(atoms: &Atoms) -> usize {
+    atoms.pairs(0.8)
+}
+
+#[test]
+fn forces_and_virials_are_slopes_of_smooth_students_through_collisions() {
+    let mut rng = fastrand::Rng::with_seed(14);
+    let cases = [
+        (32, 2, TRICLINIC, [false; 3], 5),
+        (32, 2, TRICLINIC, [true; 3], 4),
+        (64, 3, TRICLINIC, [true, true, false], 4),
+        (64, 2, LARGE, [true; 3], 10),
+    ];
+    for (hidden, blocks, cell, periodic, count) in cases {
+        let student = Arc::new(students::smooth(hidden, blocks));
+        let atoms = std::iter::repeat_with(|| random_beyond(0.35, &mut rng, cell, periodic, count))
+            .find(|atoms| colliding(atoms) > 0)
+            .unwrap();
+        check_model(&format!("smooth, {hidden} × {blocks}"), &student, &atoms);
+        // Without the forces of collisions, beside which the network's are small.
+        let apart = random(&mut rng, cell, periodic, count - 1);
+        check_model(&format!("smooth, {hidden} × {blocks}"), &student, &apart);
     }
 }

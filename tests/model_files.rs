@@ -3,6 +3,7 @@
 
 mod bags;
 mod reference;
+mod students;
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +12,7 @@ use bags::{content, load_bag, load_bytes, refused};
 use mlff_student::ErrorKind;
 use mlff_student::model::format::{Tensor, Tensors, safetensors};
 use mlff_student::model::{
-    Architecture, Basis, EnvelopePlace, Linear, Model, SOURCE_FORMAT, Update,
+    Architecture, Basis, Envelope, EnvelopePlace, Linear, Model, Norm, SOURCE_FORMAT, Update,
 };
 use reference::reference;
 
@@ -146,6 +147,102 @@ fn float32_weights_are_saved_in_float32() {
 }
 
 #[test]
+fn smooth_students_load_as_they_were_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let mut model = students::smooth(20, 2);
+    for power in [1, 6, 32] {
+        model.envelope = Envelope::Polynomial { power };
+        model.save(&path).unwrap();
+        assert_eq!(content(Model::load(&path).unwrap()), content(model.clone()));
+    }
+    model.repulsion = None;
+    model.save(&path).unwrap();
+    assert_eq!(content(Model::load(&path).unwrap()), content(model));
+}
+
+#[test]
+fn smooth_is_what_has_continuous_second_derivatives() {
+    let smooth = students::smooth(8, 2);
+    assert!(smooth.is_smooth());
+    assert!(!Model { envelope: Envelope::Cosine, ..smooth }.is_smooth());
+    assert!(!students::random(Architecture::Painn, 8, 2, &[]).is_smooth());
+    let mut published = students::random(Architecture::Published, 8, 2, &[]);
+    published.envelope = Envelope::Polynomial { power: 6 };
+    assert!(!published.is_smooth());
+}
+
+#[test]
+fn values_that_describe_no_student_are_refused_by_name() {
+    let damages: [(&str, fn(&mut Model)); 8] = [
+        ("repulsion.radii: expected zero or positive", |model| radii(model)[6] = -0.1),
+        ("repulsion.radii: expected radii up to half the cutoff", |model| radii(model)[6] = 2.6),
+        ("repulsion.radii: expected finite", |model| radii(model)[6] = f64::NAN),
+        ("repulsion.radii: expected as many", |model| radii(model).truncate(8)),
+        ("envelope_power: expected a power from 1 to 32, found 0", |model| {
+            model.envelope = Envelope::Polynomial { power: 0 };
+        }),
+        ("blocks.1.update.epsilon: expected a positive number", |model| {
+            *norm(model) = Norm::Shifted { epsilon: 0.0 };
+        }),
+        ("blocks.1.update.epsilon: expected a positive number", |model| {
+            *norm(model) = Norm::Shifted { epsilon: 1e-20 };
+        }),
+        ("blocks.1.update: expected the norm of block 0, found root", |model| {
+            *norm(model) = Norm::Root { epsilon: 0.1 };
+        }),
+    ];
+    for (words, damage) in damages {
+        let mut model = students::smooth(8, 2);
+        damage(&mut model);
+        let error = model.validate().unwrap_err();
+        assert!(error.message().starts_with(words), "{error}");
+    }
+}
+
+fn radii(model: &mut Model) -> &mut Vec<f64> {
+    &mut model.repulsion.as_mut().unwrap().radii
+}
+
+fn norm(model: &mut Model) -> &mut Norm {
+    let Update::Painn { norm, .. } = &mut model.blocks[1].update else { panic!("PaiNN") };
+    norm
+}
+
+#[test]
+fn descriptions_that_fit_no_student_are_refused_with_what_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    // Entry, its new value or none, and what the message must say.
+    let changes = [
+        ("envelope", Some("gaussian"), "envelope: expected cosine or polynomial, found gaussian"),
+        ("envelope", Some("cosine"), "envelope_power: expected none"),
+        ("envelope_power", None, "envelope_power: expected an entry, found none"),
+        ("envelope_power", Some("-6"), "envelope_power: expected a number, found -6"),
+        ("envelope_power", Some("33"), "envelope_power: expected a power from 1 to 32, found 33"),
+        ("norm", Some("l2"), "norm: expected root or shifted, found l2"),
+        ("norm", None, "norm: expected an entry, found none"),
+    ];
+    students::smooth(8, 2).save(&path).unwrap();
+    let saved = safetensors::read(&fs::read(&path).unwrap()).unwrap();
+    for (name, value, words) in changes {
+        let mut changed = saved.clone();
+        match value {
+            Some(value) => changed.settings.insert(name.into(), value.into()),
+            None => changed.settings.remove(name),
+        };
+        fs::write(&path, safetensors::write(&changed).unwrap()).unwrap();
+        let error = Model::load(&path).unwrap_err();
+        assert!(error.message().contains(words), "{error}");
+    }
+    students::random(Architecture::Published, 8, 2, &[]).save(&path).unwrap();
+    let mut changed = safetensors::read(&fs::read(&path).unwrap()).unwrap();
+    changed.settings.insert("norm".into(), "root".into());
+    fs::write(&path, safetensors::write(&changed).unwrap()).unwrap();
+    assert!(Model::load(&path).unwrap_err().message().contains("norm: expected none"));
+}
+
+#[test]
 fn a_model_that_is_damaged_is_not_saved() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
@@ -233,8 +330,8 @@ fn schnetpack_rows_are_put_in_the_engines_order() {
             &values("representation.filter_net.weight")[3 * rows.start..3 * rows.end],
             &values("representation.filter_net.bias")[rows],
         );
-        let Update::Painn { channel_mix, mlp, epsilon } = &block.update else { panic!("PaiNN") };
-        assert_eq!(*epsilon, 1e-8);
+        let Update::Painn { channel_mix, mlp, norm } = &block.update else { panic!("PaiNN") };
+        assert_eq!(*norm, Norm::Root { epsilon: 1e-8 });
         let name = format!("representation.mixing.{index}.mu_channel_mix.weight");
         assert_eq!(&channel_mix.weight, values(&name));
         let name = format!("representation.mixing.{index}.intraatomic_context_net.1.weight");

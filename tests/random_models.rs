@@ -1,85 +1,22 @@
 //! The fast engine against plain float64 on models of sizes that no reference file has.
 
-use std::collections::BTreeMap;
+mod students;
+
 use std::sync::Arc;
 
 use mlff_student::engine::{
     Calculator, FilterMode, InstructionSet, Options, Precision, Results, Structure,
 };
-use mlff_student::model::{
-    Architecture, Basis, Block, EnvelopePlace, Filter, Linear, Mlp, Model, Update,
-};
-
-/// A dense layer with weights that keep the size of what passes through.
-fn linear(random: &mut fastrand::Rng, inputs: usize, outputs: usize) -> Linear {
-    let scale = (3.0 / inputs as f64).sqrt();
-    let mut number = |scale: f64| scale * (2.0 * random.f64() - 1.0);
-    Linear {
-        inputs,
-        outputs,
-        weight: (0..inputs * outputs).map(|_| number(scale)).collect(),
-        bias: (0..outputs).map(|_| number(0.2)).collect(),
-    }
-}
-
-fn mlp(random: &mut fastrand::Rng, inputs: usize, hidden: usize, outputs: usize) -> Mlp {
-    Mlp { first: linear(random, inputs, hidden), second: linear(random, hidden, outputs) }
-}
+use mlff_student::model::{Architecture, Model, Repulsion};
 
 fn model(architecture: Architecture, hidden: usize, blocks: usize, head: &[usize]) -> Arc<Model> {
-    let mut random = fastrand::Rng::with_seed((hidden * 10 + blocks) as u64);
-    let random = &mut random;
-    let h = hidden;
-    let basis = match architecture {
-        Architecture::Published => Basis::Gaussian {
-            centers: (0..9).map(|k| 4.0 * f64::from(k) / 8.0).collect(),
-            exponents: vec![6.0; 9],
-        },
-        Architecture::Painn => Basis::Bessel {
-            frequencies: (1..=7).map(|k| std::f64::consts::PI * f64::from(k) / 4.0).collect(),
-        },
-    };
-    let block = |random: &mut fastrand::Rng| match architecture {
-        Architecture::Published => Block {
-            filter: Filter {
-                layers: vec![linear(random, basis.len(), h), linear(random, h, 3 * h)],
-                envelope: EnvelopePlace::Basis,
-            },
-            sender: None,
-            update: Update::Published {
-                mlp: mlp(random, 2 * h, h, 3 * h),
-                mixing: std::array::from_fn(|_| random.f64() - 0.5),
-            },
-        },
-        Architecture::Painn => Block {
-            filter: Filter {
-                layers: vec![linear(random, basis.len(), 3 * h)],
-                envelope: EnvelopePlace::Filter,
-            },
-            sender: Some(mlp(random, h, h, 3 * h)),
-            update: Update::Painn {
-                channel_mix: Linear { bias: vec![0.0; 2 * h], ..linear(random, h, 2 * h) },
-                mlp: mlp(random, 2 * h, h, 3 * h),
-                epsilon: 1e-8,
-            },
-        },
-    };
-    let blocks = (0..blocks).map(|_| block(random)).collect();
-    let sizes: Vec<usize> = [h].iter().chain(head).copied().chain([1]).collect();
-    let model = Model {
-        architecture,
-        hidden,
-        cutoff: 4.0,
-        softening: 1e-8,
-        embedding: (0..9 * h).map(|_| random.f64() - 0.5).collect(),
-        species: (1..=8).collect(),
-        reference_energies: (0..9).map(|z| -0.5 * f64::from(z)).collect(),
-        basis,
-        blocks,
-        head: sizes.windows(2).map(|pair| linear(random, pair[0], pair[1])).collect(),
-        metadata: BTreeMap::new(),
-    };
-    model.validate().expect("a consistent model");
+    Arc::new(students::random(architecture, hidden, blocks, head))
+}
+
+/// A smooth student whose repulsion reaches many pairs of [`compute`].
+fn repelling(hidden: usize, blocks: usize) -> Arc<Model> {
+    let mut model = students::smooth(hidden, blocks);
+    model.repulsion = Some(Repulsion { radii: students::RADII.map(|radius| 2.5 * radius).into() });
     Arc::new(model)
 }
 
@@ -162,9 +99,19 @@ fn fast_kernels_agree_with_plain_float64_for_any_size() {
 }
 
 #[test]
+fn fast_kernels_agree_with_plain_float64_for_smooth_students() {
+    for (hidden, blocks) in [(32, 2), (64, 3), (20, 2)] {
+        let model = repelling(hidden, blocks);
+        check(&model, FilterMode::Table, 1);
+        check(&model, FilterMode::Exact, 1);
+    }
+}
+
+#[test]
 fn many_blocks_of_atoms_give_the_same_numbers_and_bits() {
     // 1,920 atoms: several blocks, with pairs inside and between them.
     for architecture in [Architecture::Published, Architecture::Painn] {
         check(&model(architecture, 20, 2, &[10]), FilterMode::Table, 40);
     }
+    check(&repelling(32, 2), FilterMode::Table, 40);
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::extxyz::{Frame, Reader};
 use super::{Failure, load, print, to_json};
+use crate::dataset::extxyz::{Frame, Reader};
 use crate::engine::{
     Calculator, FilterMode, InstructionSet, Options, Precision, Results, Structure,
 };

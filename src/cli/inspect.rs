@@ -12,7 +12,7 @@ use super::measure::{Jump, Measure, ROUNDING, Rotation};
 use super::{Failure, print, to_json};
 use crate::engine::{Calculator, Options};
 use crate::error::Result;
-use crate::model::{Basis, Linear, Mlp, Model, Update, symbol};
+use crate::model::{Basis, Envelope, Linear, Mlp, Model, Norm, Update, symbol};
 
 /// What a model is, how large it is, and which of its properties hold
 #[derive(clap::Args)]
@@ -37,6 +37,13 @@ struct Report {
     hidden: usize,
     blocks: usize,
     basis: BasisReport,
+    envelope: EnvelopeReport,
+    /// `None`: |v|, as in the published students.
+    norm: Option<NormReport>,
+    /// ρ by chemical symbol (Å): a pair repels below ρ + ρ′.
+    repulsion: Option<BTreeMap<&'static str, f64>>,
+    /// Continuous second derivatives.
+    smooth: bool,
     /// Widths of the readout's layers, from the hidden size to 1.
     head: Vec<usize>,
     parameters: usize,
@@ -55,6 +62,19 @@ struct Report {
 struct BasisReport {
     kind: &'static str,
     functions: usize,
+}
+
+#[derive(Serialize)]
+struct EnvelopeReport {
+    kind: &'static str,
+    power: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct NormReport {
+    kind: &'static str,
+    /// Of the first block.
+    epsilon: f64,
 }
 
 /// Bytes.
@@ -100,6 +120,22 @@ impl Report {
                 },
                 functions: model.basis.len(),
             },
+            envelope: EnvelopeReport {
+                kind: model.envelope.name(),
+                power: match model.envelope {
+                    Envelope::Cosine => None,
+                    Envelope::Polynomial { power } => Some(power),
+                },
+            },
+            norm: model.norm().map(|norm| {
+                let (Norm::Root { epsilon } | Norm::Shifted { epsilon }) = norm;
+                NormReport { kind: norm.name(), epsilon }
+            }),
+            repulsion: model.repulsion.as_ref().map(|repulsion| {
+                let radius = |&z: &u8| Some((symbol(z)?, *repulsion.radii.get(usize::from(z))?));
+                model.species.iter().filter_map(radius).collect()
+            }),
+            smooth: model.is_smooth(),
             head: std::iter::once(model.hidden).chain(head).collect(),
             parameters: model.parameters(),
             cutoff: model.cutoff,
@@ -126,6 +162,32 @@ impl Report {
         line("hidden", self.hidden.to_string());
         line("blocks", self.blocks.to_string());
         line("basis", format!("{} {} functions", basis.functions, basis.kind));
+        line(
+            "envelope",
+            match self.envelope.power {
+                None => self.envelope.kind.into(),
+                Some(power) => format!("{}, power {power}", self.envelope.kind),
+            },
+        );
+        line(
+            "norm",
+            match model.norm() {
+                None => "|v|".into(),
+                Some(Norm::Root { epsilon }) => format!("√(x² + {epsilon:e})"),
+                Some(Norm::Shifted { epsilon }) => format!("√(x² + {epsilon}²) − {epsilon}"),
+            },
+        );
+        let radii = self.repulsion.iter().flatten();
+        let radii: Vec<String> = radii.map(|(symbol, r)| format!("{symbol} {r:.3}")).collect();
+        line(
+            "repulsion",
+            match &self.repulsion {
+                None => "none".into(),
+                Some(_) => format!("ZBL, below the sum of radii (Å): {}", radii.join(", ")),
+            },
+        );
+        let smooth = if self.smooth { "continuous" } else { "NOT continuous" };
+        line("second derivatives", smooth.into());
         line("head", head.join(" → "));
         line("parameters", self.parameters.to_string());
         line("cutoff", format!("{} Å", self.cutoff));
@@ -197,6 +259,7 @@ fn weight_bytes(model: &Model) -> usize {
         + model.reference_energies.len()
         + basis
         + blocks.sum::<usize>()
+        + model.repulsion.as_ref().map_or(0, |repulsion| repulsion.radii.len())
         + model.head.iter().map(linear).sum::<usize>();
     numbers * size_of::<f64>()
 }

@@ -3,7 +3,6 @@
 mod bench;
 mod convert;
 mod eval;
-mod extxyz;
 mod inspect;
 mod measure;
 

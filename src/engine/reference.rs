@@ -78,7 +78,7 @@ impl Reference {
             Some(tables) => tables[block].evaluate(d, value, slope),
             None => {
                 let filter = &self.model.blocks[block].filter;
-                filter.evaluate(&self.model.basis, self.model.cutoff, d, value, slope);
+                filter.evaluate(&self.model, d, value, slope);
             }
         }
     }
@@ -276,7 +276,7 @@ fn update(update: &Update, s: &mut [f64], v: &mut [f64]) {
     let h = s.len();
     match update {
         Update::Published { mlp, mixing } => {
-            let gates = mlp.apply(&with_norms(s, v, 0.0));
+            let gates = mlp.apply(&with_lengths(s, &squares(v, h), f64::sqrt));
             for c in 0..h {
                 s[c] += gates[c];
                 let (g1, g2) = (gates[h + c], gates[2 * h + c]);
@@ -287,9 +287,9 @@ fn update(update: &Update, s: &mut [f64], v: &mut [f64]) {
                 }
             }
         }
-        Update::Painn { channel_mix, mlp, epsilon } => {
+        Update::Painn { channel_mix, mlp, norm } => {
             let (left, right) = channel_mix_halves(channel_mix, v);
-            let gates = mlp.apply(&with_norms(s, &left, *epsilon));
+            let gates = mlp.apply(&with_lengths(s, &squares(&left, h), |x2| norm.at(x2).0));
             for c in 0..h {
                 let product: f64 = (0..3).map(|a| left[a * h + c] * right[a * h + c]).sum();
                 s[c] += gates[c] + gates[2 * h + c] * product;
@@ -308,7 +308,7 @@ fn update_reverse(update: &Update, s: &[f64], v: &[f64], s_bar: &mut [f64], v_ba
     gates_bar[..h].copy_from_slice(s_bar);
     match update {
         Update::Published { mlp, mixing } => {
-            let input = with_norms(s, v, 0.0);
+            let input = with_lengths(s, &squares(v, h), f64::sqrt);
             let gates = mlp.apply(&input);
             let transposed: [f64; 9] = std::array::from_fn(|k| mixing[3 * (k % 3) + k / 3]);
             for c in 0..h {
@@ -334,9 +334,10 @@ fn update_reverse(update: &Update, s: &[f64], v: &[f64], s_bar: &mut [f64], v_ba
                 }
             }
         }
-        Update::Painn { channel_mix, mlp, epsilon } => {
+        Update::Painn { channel_mix, mlp, norm } => {
             let (left, right) = channel_mix_halves(channel_mix, v);
-            let input = with_norms(s, &left, *epsilon);
+            let squares = squares(&left, h);
+            let input = with_lengths(s, &squares, |x2| norm.at(x2).0);
             let gates = mlp.apply(&input);
             for c in 0..h {
                 let product: f64 = (0..3).map(|a| left[a * h + c] * right[a * h + c]).sum();
@@ -351,7 +352,7 @@ fn update_reverse(update: &Update, s: &[f64], v: &[f64], s_bar: &mut [f64], v_ba
                         let product_bar = s_bar[c] * gates[2 * h + c];
                         if k < h {
                             product_bar * right[a * h + c]
-                                + input_bar[h + c] * left[a * h + c] / input[h + c]
+                                + input_bar[h + c] * left[a * h + c] * norm.at(squares[c]).1
                         } else {
                             product_bar * left[a * h + c] + gates[h + c] * v_bar[a * h + c]
                         }
@@ -365,11 +366,14 @@ fn update_reverse(update: &Update, s: &[f64], v: &[f64], s_bar: &mut [f64], v_ba
     }
 }
 
-/// [s, √(Σ_xyz v² + ε)].
-fn with_norms(s: &[f64], v: &[f64], epsilon: f64) -> Vec<f64> {
-    let h = s.len();
-    let norm = |c| ((0..3).map(|a| v[a * h + c] * v[a * h + c]).sum::<f64>() + epsilon).sqrt();
-    s.iter().copied().chain((0..h).map(norm)).collect()
+/// Σ_xyz v² of `h` channels.
+fn squares(v: &[f64], h: usize) -> Vec<f64> {
+    (0..h).map(|c| (0..3).map(|a| v[a * h + c] * v[a * h + c]).sum()).collect()
+}
+
+/// [s, n(Σ_xyz v²)].
+fn with_lengths(s: &[f64], squares: &[f64], length: impl Fn(f64) -> f64) -> Vec<f64> {
+    s.iter().copied().chain(squares.iter().map(|&square| length(square))).collect()
 }
 
 /// V and W of the channel mix, 3 × h each.
@@ -509,8 +513,11 @@ impl Engine for Reference {
 
         let mut forces = vec![[0.0; 3]; owned];
         let mut virials = vec![[0.0; 9]; owned];
-        for (i, (pairs, gradients)) in pairs.iter().zip(&gradient).enumerate() {
+        let repel = pair::Repel::new(&model);
+        for (i, (pairs, gradients)) in pairs.iter().zip(&mut gradient).enumerate() {
             for (pair, g) in pairs.iter().zip(gradients) {
+                let species = [i, pair.j].map(|atom| self.topology.species[atom]);
+                atomic_energies[i] += 0.5 * repel.add(species, &pair.r, pair.d, g);
                 pair::add(&mut forces[i], &mut virials[i], &pair.r, g);
             }
         }

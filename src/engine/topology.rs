@@ -305,7 +305,9 @@ mod tests {
 
     use super::*;
     use crate::engine::{Calculator, Options, Precision};
-    use crate::model::{Architecture, Basis, Block, EnvelopePlace, Filter, Linear, Mlp, Update};
+    use crate::model::{
+        Architecture, Basis, Block, Envelope, EnvelopePlace, Filter, Linear, Mlp, Update,
+    };
 
     /// A published student of one channel whose weights are all 0.1.
     fn tiny() -> Arc<Model> {
@@ -324,6 +326,7 @@ mod tests {
             species: (1..=8).collect(),
             reference_energies: vec![0.0; 9],
             basis: Basis::Gaussian { centers: vec![0.0, 5.0], exponents: vec![1.0; 2] },
+            envelope: Envelope::Cosine,
             blocks: vec![Block {
                 filter: Filter {
                     layers: vec![linear(2, 1), linear(1, 3)],
@@ -336,6 +339,7 @@ mod tests {
                 },
             }],
             head: vec![linear(1, 1)],
+            repulsion: None,
             metadata: std::collections::BTreeMap::new(),
         })
     }

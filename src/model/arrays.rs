@@ -1,6 +1,6 @@
 //! Every array of numbers in a model, by the name it has in model files.
 
-use super::{Basis, Linear, Mlp, Model, Update};
+use super::{Basis, Linear, Mlp, Model, Norm, Update};
 
 /// Name, shape and values.
 pub(super) type Array<'a> = (String, Vec<usize>, &'a [f64]);
@@ -37,10 +37,11 @@ impl Model {
                     push_mlp(&mut arrays, &name("update"), mlp);
                     arrays.push((name("update.mixing"), vec![3, 3], mixing));
                 }
-                Update::Painn { channel_mix, mlp, epsilon } => {
+                Update::Painn { channel_mix, mlp, norm } => {
                     push_mlp(&mut arrays, &name("update"), mlp);
                     // It has no bias.
                     arrays.push(weight(&name("update.channel_mix"), channel_mix));
+                    let (Norm::Root { epsilon } | Norm::Shifted { epsilon }) = norm;
                     let epsilon = std::slice::from_ref(epsilon);
                     arrays.push((name("update.epsilon"), vec![], epsilon));
                 }
@@ -48,6 +49,9 @@ impl Model {
         }
         for (index, layer) in self.head.iter().enumerate() {
             push_linear(&mut arrays, &format!("head.{index}"), layer);
+        }
+        if let Some(repulsion) = &self.repulsion {
+            arrays.push(("repulsion.radii".to_string(), vec![rows], &repulsion.radii));
         }
         arrays
     }

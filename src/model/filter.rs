@@ -2,7 +2,7 @@
 //!
 //! Everything here depends on one number, the distance; `engine::table` tabulates it.
 
-use super::Linear;
+use super::{Linear, Model};
 
 /// Radial basis b_k(d).
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +21,20 @@ pub enum Basis {
     },
 }
 
-/// What the cosine envelope ½ (cos(π d / cutoff) + 1) multiplies.
+/// What goes to zero at the cutoff, where x = d / cutoff = 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Envelope {
+    /// ½ (cos(π x) + 1): its second derivative jumps at the cutoff.
+    Cosine,
+    /// 1 − (p+1)(p+2)/2 x^p + p(p+2) x^(p+1) − p(p+1)/2 x^(p+2) (Gasteiger et al. 2020,
+    /// arXiv 2003.03123): its second derivative is continuous.
+    Polynomial {
+        /// p.
+        power: u32,
+    },
+}
+
+/// What the envelope multiplies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EnvelopePlace {
     /// The basis, before the layers (`published`): their biases survive it, so the filter jumps
@@ -51,13 +64,36 @@ pub fn silu_slope(x: f64) -> f64 {
     sigmoid * (1.0 + x * (1.0 - sigmoid))
 }
 
-/// Value and slope of the cosine envelope at distance `d`; zero from the cutoff on.
-pub fn cosine_envelope(d: f64, cutoff: f64) -> (f64, f64) {
-    if d >= cutoff {
-        return (0.0, 0.0);
+impl Envelope {
+    /// The name used in files and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cosine => "cosine",
+            Self::Polynomial { .. } => "polynomial",
+        }
     }
-    let k = std::f64::consts::PI / cutoff;
-    (0.5 * ((k * d).cos() + 1.0), -0.5 * k * (k * d).sin())
+
+    /// Value and slope at distance `d`; zero from the cutoff on.
+    pub fn at(self, d: f64, cutoff: f64) -> (f64, f64) {
+        if d >= cutoff {
+            return (0.0, 0.0);
+        }
+        match self {
+            Self::Cosine => {
+                let k = std::f64::consts::PI / cutoff;
+                (0.5 * ((k * d).cos() + 1.0), -0.5 * k * (k * d).sin())
+            }
+            Self::Polynomial { power } => {
+                let (x, p) = (d / cutoff, f64::from(power));
+                let lower = x.powf(p - 1.0);
+                let [a, b, c] = [0.5 * (p + 1.0) * (p + 2.0), p * (p + 2.0), 0.5 * p * (p + 1.0)];
+                let value = 1.0 - lower * x * (a - x * (b - x * c));
+                // The derivative's three terms have this common factor.
+                let slope = -p * a * lower * (1.0 - x) * (1.0 - x);
+                (value, slope / cutoff)
+            }
+        }
+    }
 }
 
 impl Basis {
@@ -103,20 +139,14 @@ impl Filter {
         self.layers.last().map_or(0, |layer| layer.outputs)
     }
 
-    /// Writes φ(d) to `value` and dφ/dd to `slope`, both of [`Self::outputs`] values.
+    /// Writes φ(d) to `value` and dφ/dd to `slope`, both of [`Self::outputs`] values. `model` is
+    /// the one that this filter belongs to.
     ///
     /// The slope is carried forward beside the value (a tangent), since all depends on one number.
-    pub fn evaluate(
-        &self,
-        basis: &Basis,
-        cutoff: f64,
-        d: f64,
-        value: &mut [f64],
-        slope: &mut [f64],
-    ) {
-        let (envelope, envelope_slope) = cosine_envelope(d, cutoff);
+    pub fn evaluate(&self, model: &Model, d: f64, value: &mut [f64], slope: &mut [f64]) {
+        let (envelope, envelope_slope) = model.envelope.at(d, model.cutoff);
         let (mut x, mut dx): (Vec<f64>, Vec<f64>) =
-            (0..basis.len()).map(|k| basis.at(k, d)).unzip();
+            (0..model.basis.len()).map(|k| model.basis.at(k, d)).unzip();
         let damp = |x: &mut f64, dx: &mut f64| {
             *dx = *dx * envelope + *x * envelope_slope;
             *x *= envelope;

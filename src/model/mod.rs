@@ -16,11 +16,15 @@
 mod arrays;
 pub mod filter;
 pub mod format;
+mod norm;
+mod repulsion;
 mod validate;
 
 use std::collections::BTreeMap;
 
-pub use filter::{Basis, EnvelopePlace, Filter};
+pub use filter::{Basis, Envelope, EnvelopePlace, Filter};
+pub use norm::Norm;
+pub use repulsion::Repulsion;
 
 /// The metadata entry that says what kind of file a model was read from, as container/names:
 /// `safetensors/mlff-student`, `pytorch/published`, `onnx/published`, `torchscript/schnetpack`, …
@@ -79,15 +83,15 @@ pub enum Update {
         /// M, 3 × 3 row by row; it acts on x, y, z, which is why this family is not equivariant.
         mixing: [f64; 9],
     },
-    /// (V, W) = C v; n = √(Σ_xyz V² + ε); (a, b, c) = MLP([s, n]); s += a + c ⊙ Σ_xyz V ⊙ W;
+    /// (V, W) = C v; n = norm(Σ_xyz V²); (a, b, c) = MLP([s, n]); s += a + c ⊙ Σ_xyz V ⊙ W;
     /// v += b ⊙ W.
     Painn {
         /// C without bias, hidden → 2·hidden: V first, then W.
         channel_mix: Linear,
         /// 2·hidden → hidden → 3·hidden.
         mlp: Mlp,
-        /// ε under the root of the norm.
-        epsilon: f64,
+        /// n.
+        norm: Norm,
     },
 }
 
@@ -121,10 +125,14 @@ pub struct Model {
     pub reference_energies: Vec<f64>,
     /// Radial basis that all filters share.
     pub basis: Basis,
+    /// Envelope of all filters.
+    pub envelope: Envelope,
     /// Message-passing blocks, in order.
     pub blocks: Vec<Block>,
     /// Readout of s: dense layers with silu between them, down to one value (eV).
     pub head: Vec<Linear>,
+    /// Added to the network's energy: half of each pair's to either atom.
+    pub repulsion: Option<Repulsion>,
     /// Whatever else the file said: units, teacher, licence, training data, errors.
     pub metadata: BTreeMap<String, String>,
 }
@@ -152,7 +160,7 @@ pub fn symbol(atomic_number: u8) -> Option<&'static str> {
 }
 
 impl Model {
-    /// Number of trainable parameters (the radial basis, fixed, is not counted).
+    /// Number of trainable parameters (the radial basis and the repulsion, fixed, are not counted).
     pub fn parameters(&self) -> usize {
         let linear = |layer: &Linear| layer.weight.len() + layer.bias.len();
         let mlp = |mlp: &Mlp| linear(&mlp.first) + linear(&mlp.second);
@@ -169,6 +177,21 @@ impl Model {
         self.embedding.len()
             + self.blocks.iter().map(block).sum::<usize>()
             + self.head.iter().map(linear).sum::<usize>()
+    }
+
+    /// How lengths of vectors are formed, if at all; the same in every block but for ε.
+    pub fn norm(&self) -> Option<Norm> {
+        match self.blocks.first()?.update {
+            Update::Painn { norm, .. } => Some(norm),
+            Update::Published { .. } => None,
+        }
+    }
+
+    /// Whether the energy has continuous second derivatives wherever no two atoms meet.
+    pub fn is_smooth(&self) -> bool {
+        self.architecture == Architecture::Painn
+            && self.envelope_place() == EnvelopePlace::Filter
+            && matches!(self.envelope, Envelope::Polynomial { .. })
     }
 
     /// Whether the model may be used for this atomic number.

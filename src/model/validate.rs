@@ -2,8 +2,11 @@
 
 use std::fmt::Display;
 
-use super::{Architecture, Basis, EnvelopePlace, Linear, Model, Update};
+use super::{Architecture, Basis, Envelope, EnvelopePlace, Linear, Model, Norm, Update};
 use crate::error::{Error, ErrorKind, Result};
+
+/// Powers of the polynomial envelope; beyond these its terms cancel to noise.
+const POWERS: std::ops::RangeInclusive<u32> = 1..=32;
 
 impl Model {
     /// Checks that all sizes fit together, that every number is finite and that the cutoff, the
@@ -48,6 +51,25 @@ impl Model {
         {
             return wrong("basis.exponents", "positive exponents", exponent);
         }
+        if let Envelope::Polynomial { power } = self.envelope
+            && !POWERS.contains(&power)
+        {
+            let expected = format!("a power from {} to {}", POWERS.start(), POWERS.end());
+            return wrong("envelope_power", expected, power);
+        }
+        self.check_repulsion()
+    }
+
+    fn check_repulsion(&self) -> Result<()> {
+        let Some(repulsion) = &self.repulsion else { return Ok(()) };
+        if let Some(radius) = repulsion.radii.iter().find(|&&radius| radius < 0.0) {
+            return wrong("repulsion.radii", "zero or positive distances (Å)", radius);
+        }
+        // Pairs beyond the cutoff are not looked at.
+        if repulsion.longest() > self.cutoff {
+            let expected = format!("radii up to half the cutoff of {} Å", self.cutoff);
+            return wrong("repulsion.radii", expected, 0.5 * repulsion.longest());
+        }
         Ok(())
     }
 
@@ -87,20 +109,22 @@ impl Model {
             }
             let mlp = match (self.architecture, &block.sender, &block.update) {
                 (Architecture::Published, None, Update::Published { mlp, .. }) => mlp,
-                (
-                    Architecture::Painn,
-                    Some(sender),
-                    Update::Painn { channel_mix, mlp, epsilon },
-                ) => {
+                (Architecture::Painn, Some(sender), Update::Painn { channel_mix, mlp, norm }) => {
                     check_layer(&name("sender.first"), &sender.first, hidden, hidden)?;
                     check_layer(&name("sender.second"), &sender.second, hidden, 3 * hidden)?;
                     check_layer(&name("update.channel_mix"), channel_mix, hidden, 2 * hidden)?;
                     if channel_mix.bias.iter().any(|&bias| bias != 0.0) {
                         return wrong(&name("update.channel_mix"), "no bias", "one");
                     }
-                    // At zero the norm has no slope where V = 0, as in the first block's input.
-                    if *epsilon <= 0.0 {
-                        return wrong(&name("update.epsilon"), "a positive number", epsilon);
+                    let (Norm::Root { epsilon } | Norm::Shifted { epsilon }) = *norm;
+                    // At zero the norm has no slope where V = 0, as in the first block's input;
+                    // what float32 rounds to zero is no better.
+                    if epsilon <= 0.0 || norm.under_root() < f64::from(f32::MIN_POSITIVE) {
+                        let expected = "a positive number, and none below 1e-19";
+                        return wrong(&name("update.epsilon"), expected, epsilon);
+                    }
+                    if self.norm().map(Norm::name) != Some(norm.name()) {
+                        return wrong(&name("update"), "the norm of block 0", norm.name());
                     }
                     mlp
                 }

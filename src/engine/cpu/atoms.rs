@@ -11,7 +11,7 @@ use super::message::{Reverse, STATE, Span};
 use super::network::{Network, PackedUpdate};
 use super::simd::{Task, Vector, dot, three};
 use crate::error::Result;
-use crate::model::{Model, Update};
+use crate::model::{Model, Norm, Update};
 
 /// Rows that are computed together, a multiple of [`ROWS`].
 const SLICE: usize = 4 * ROWS;
@@ -113,6 +113,16 @@ fn silu<V: Vector>(z: V) -> (V, V) {
     let sigmoid = z.sigmoid();
     let slope = sigmoid.mul(z.mul_add(one.sub(sigmoid), one));
     (z.mul(sigmoid), slope)
+}
+
+/// As `Norm::at`: n from x², and the root that V is divided by to give ∂n/∂V.
+#[inline(always)]
+fn length<V: Vector>(norm: Norm, square: V) -> (V, V) {
+    let root = square.add(V::splat(norm.under_root() as f32)).sqrt();
+    match norm {
+        Norm::Root { .. } => (root, root),
+        Norm::Shifted { epsilon } => (square.div(root.add(V::splat(epsilon as f32))), root),
+    }
 }
 
 /// M v, or Mᵀ v.
@@ -218,7 +228,7 @@ impl<V: Vector> Network<V> {
                 });
                 (mlp, PUBLISHED_KEPT)
             }
-            PackedUpdate::Painn { mix, mlp, epsilon, .. } => {
+            PackedUpdate::Painn { mix, mlp, norm, .. } => {
                 for a in 0..3 {
                     let v = slice.column::<V>(state, STATE, 1 + a);
                     dense!(mix, &[v], slice.rows, |row, vector, y| {
@@ -229,7 +239,7 @@ impl<V: Vector> Network<V> {
                 }
                 each!(slice, |row, c| {
                     let left: [V; 3] = at3(saved, slice.record::<V>(PAINN_KEPT, LEFT, row, c));
-                    let norm = dot(left, left).add(V::splat(*epsilon)).sqrt();
+                    let (norm, _) = length(*norm, dot(left, left));
                     put(&mut work.norm, slice.scratch::<V>(row, c), norm);
                 });
                 (mlp, PAINN_KEPT)
@@ -375,15 +385,15 @@ impl<V: Vector> Network<V> {
                     put(bar, index + a * V::LANES, sum);
                 }
             }),
-            PackedUpdate::Painn { mix_reverse, epsilon, .. } => {
+            PackedUpdate::Painn { mix_reverse, norm, .. } => {
                 each!(slice, |row, c| {
                     let record = |k| slice.record::<V>(PAINN_KEPT, k, row, c);
                     let left: [V; 3] = at3(saved, record(LEFT));
                     let right: [V; 3] = at3(saved, record(RIGHT));
                     let s_bar: V = at(&work.s, slice.scratch::<V>(row, c));
                     let product_bar = s_bar.mul(at(saved, record(GATES[0])));
-                    let norm = dot(left, left).add(V::splat(*epsilon)).sqrt();
-                    let norm_bar = at::<V>(&work.norm, slice.scratch::<V>(row, c)).div(norm);
+                    let (_, root) = length(*norm, dot(left, left));
+                    let norm_bar = at::<V>(&work.norm, slice.scratch::<V>(row, c)).div(root);
                     for a in 0..3 {
                         let left_bar = product_bar.mul_add(right[a], norm_bar.mul(left[a]));
                         let mut right_bar = product_bar.mul(left[a]);

@@ -511,25 +511,33 @@ impl<V: Vector> Cpu<V> {
             FilterMode::Table => self.intervals as f64 / self.model.cutoff,
             FilterMode::Exact => 1.0,
         };
+        let repel = pair::Repel::new(&self.model);
         for (index, block) in self.blocks.iter().enumerate() {
             let first = index * plan.block_rows;
             let BlockPairs { spans, neighbors, gradients, .. } = &block.pairs;
             for (i, &[start, alone, end]) in spans.iter().enumerate() {
                 let atom = plan.atoms[first + i] as usize;
                 let number = usize::from(self.topology.species[atom]);
-                atomic_energies[atom] = block.energies[i] + self.model.reference_energies[number];
+                // A pair with an atom of an earlier row may have added its repulsion.
+                atomic_energies[atom] += block.energies[i] + self.model.reference_energies[number];
                 for k in start as usize..end as usize {
                     let neighbor = neighbors[k] as usize;
                     let (r, d) =
                         pair::distance(&self.positions[first + i], &self.positions[neighbor]);
                     let [d_bar, u_bar @ ..]: [f64; 4] =
                         std::array::from_fn(|q| f64::from(gradients[4 * k + q]));
-                    let g = pair::gradient(&r, d, self.model.softening, d_bar * per_step, &u_bar);
+                    let mut g =
+                        pair::gradient(&r, d, self.model.softening, d_bar * per_step, &u_bar);
+                    let listed = plan.atoms[neighbor];
+                    let species = [atom, listed as usize].map(|i| self.topology.species[i]);
+                    let repulsion = 0.5 * repel.add(species, &r, d, &mut g);
+                    atomic_energies[atom] += repulsion;
                     pair::add(&mut forces[atom], &mut atomic_virials[atom], &r, &g);
                     if k < alone as usize {
                         // The other atom sees −r and −g.
-                        let owner = self.topology.resolve(plan.atoms[neighbor]);
+                        let owner = self.topology.resolve(listed);
                         let Some(other) = owner.map(|atom| atom as usize) else { continue };
+                        atomic_energies[other] += repulsion;
                         let (r, g) = (r.map(|x| -x), g.map(|x| -x));
                         pair::add(&mut forces[other], &mut atomic_virials[other], &r, &g);
                     }

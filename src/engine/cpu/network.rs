@@ -3,7 +3,7 @@
 use super::dense::{Packed, Padding};
 use super::simd::Vector;
 use crate::error::Result;
-use crate::model::{Linear, Mlp, Model, Update};
+use crate::model::{Linear, Mlp, Model, Norm, Update};
 
 /// Two dense layers with silu between, and their reverse.
 pub(super) struct PackedMlp<V> {
@@ -15,7 +15,7 @@ pub(super) struct PackedMlp<V> {
 
 pub(super) enum PackedUpdate<V> {
     Published { mlp: PackedMlp<V>, mixing: [f32; 9] },
-    Painn { mix: Packed<V>, mix_reverse: Packed<V>, mlp: PackedMlp<V>, epsilon: f32 },
+    Painn { mix: Packed<V>, mix_reverse: Packed<V>, mlp: PackedMlp<V>, norm: Norm },
 }
 
 pub(super) struct PackedBlock<V> {
@@ -99,7 +99,7 @@ impl<V: Vector> Network<V> {
                     mixing: mixing.map(|x| x as f32),
                 },
                 // (a, c, b), so that the last block's b can be left out.
-                Update::Painn { channel_mix, mlp, epsilon } => PackedUpdate::Painn {
+                Update::Painn { channel_mix, mlp, norm } => PackedUpdate::Painn {
                     mix: Packed::new(channel_mix, run(1), run(2))?,
                     mix_reverse: Packed::transposed(channel_mix, run(2), run(1))?,
                     mlp: PackedMlp::new(
@@ -108,7 +108,7 @@ impl<V: Vector> Network<V> {
                         2,
                         if index == last_block { &[0, 2] } else { &[0, 2, 1] },
                     )?,
-                    epsilon: *epsilon as f32,
+                    norm: *norm,
                 },
             };
             blocks.push(PackedBlock { sender, update });

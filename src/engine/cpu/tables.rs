@@ -72,7 +72,7 @@ pub fn exact<V: Vector>(
             let neighbor = pairs.neighbors[k] as usize;
             let d = pair::distance(&positions[first + i], &positions[neighbor]).1;
             let filter = &model.blocks[b].filter;
-            filter.evaluate(&model.basis, model.cutoff, d, &mut value, &mut slope);
+            filter.evaluate(model, d, &mut value, &mut slope);
             for (output, (&value, &slope)) in value.iter().zip(&slope).enumerate() {
                 let (filter, channel) = (output / h, output % h);
                 let (c, lane) = (channel / V::LANES, channel % V::LANES);

@@ -10,8 +10,8 @@ use super::tensors::{Tensor, Tensors};
 use super::weights::Weights;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
-    Architecture, Basis, Block, EnvelopePlace, Filter, Model, SOURCE_FORMAT, Update, atomic_number,
-    symbol,
+    Architecture, Basis, Block, Envelope, EnvelopePlace, Filter, Model, Norm, Repulsion,
+    SOURCE_FORMAT, Update, atomic_number, symbol,
 };
 
 /// Raised when a file of this version cannot be read by the version before.
@@ -21,7 +21,7 @@ const FORMAT: &str = "mlff-student";
 const UNITS: &str = "angstrom, electronvolt";
 
 /// Metadata that describe the network; a model's own metadata must not use these names.
-const RESERVED: [&str; 12] = [
+const RESERVED: [&str; 14] = [
     "format",
     "format_version",
     "architecture",
@@ -31,7 +31,9 @@ const RESERVED: [&str; 12] = [
     "cutoff",
     "softening",
     "envelope",
+    "envelope_power",
     "envelope_place",
+    "norm",
     "species",
     "units",
 ];
@@ -70,13 +72,19 @@ pub fn write(model: &Model) -> Result<Tensors> {
         ("basis", basis.to_string()),
         ("cutoff", model.cutoff.to_string()),
         ("softening", model.softening.to_string()),
-        ("envelope", "cosine".to_string()),
+        ("envelope", model.envelope.name().to_string()),
         ("envelope_place", place_name(place).to_string()),
         ("species", symbols.join(" ")),
         ("units", UNITS.to_string()),
     ];
     let mut settings = free_metadata(&model.metadata);
     settings.extend(described.map(|(name, text)| (name.to_string(), text)));
+    if let Envelope::Polynomial { power } = model.envelope {
+        settings.insert("envelope_power".to_string(), power.to_string());
+    }
+    if let Some(norm) = model.norm() {
+        settings.insert("norm".to_string(), norm.name().to_string());
+    }
     let mut tensors = BTreeMap::new();
     for (name, shape, values) in model.arrays() {
         tensors.insert(name, Tensor { shape, values: values.to_vec() });
@@ -98,11 +106,12 @@ pub fn read(found: Tensors) -> Result<Model> {
         ));
     }
     settings.choose("units", &[(UNITS, ())])?;
-    settings.choose("envelope", &[("cosine", ())])?;
+    let envelope = settings.envelope()?;
     let choices = [Architecture::Published, Architecture::Painn].map(|a| (a.name(), a));
     let architecture = settings.choose("architecture", &choices)?;
     let choices = [EnvelopePlace::Basis, EnvelopePlace::Filter].map(|p| (place_name(p), p));
-    let envelope = settings.choose("envelope_place", &choices)?;
+    let place = settings.choose("envelope_place", &choices)?;
+    let norm = settings.norm(architecture)?;
     let is_bessel = settings.choose("basis", &[("gaussian", false), ("bessel", true)])?;
     let hidden: usize = settings.parse("hidden")?;
     let count: usize = settings.parse("blocks")?;
@@ -124,9 +133,13 @@ pub fn read(found: Tensors) -> Result<Model> {
     };
     let mut blocks = Vec::new();
     for index in 0..count {
-        blocks.push(read_block(&mut weights, index, architecture, envelope, basis.len(), hidden)?);
+        blocks.push(read_block(&mut weights, index, place, norm, basis.len(), hidden)?);
     }
     let head = weights.layers("head", 1, hidden, 1)?;
+    let repulsion = match weights.has("repulsion.radii") {
+        true => Some(Repulsion { radii: weights.vector("repulsion.radii", Some(rows))? }),
+        false => None,
+    };
     weights.finish()?;
     Ok(Model {
         architecture,
@@ -137,17 +150,22 @@ pub fn read(found: Tensors) -> Result<Model> {
         species,
         reference_energies,
         basis,
+        envelope,
         blocks,
         head,
+        repulsion,
         metadata,
     })
 }
 
+/// Makes a norm of its ε.
+type NormOf = fn(f64) -> Norm;
+
 fn read_block(
     weights: &mut Weights,
     index: usize,
-    architecture: Architecture,
     envelope: EnvelopePlace,
+    norm: Option<NormOf>,
     basis: usize,
     hidden: usize,
 ) -> Result<Block> {
@@ -159,13 +177,13 @@ fn read_block(
     let filter =
         Filter { layers: weights.layers(&name("filter"), 1, basis, 3 * hidden)?, envelope };
     let update = mlp(weights, "update", 2 * hidden)?;
-    Ok(match architecture {
-        Architecture::Published => {
+    Ok(match norm {
+        None => {
             let mixing = weights.take(&name("update.mixing"), &[Some(3), Some(3)])?.values;
             let mixing = std::array::from_fn(|at| mixing[at]);
             Block { filter, sender: None, update: Update::Published { mlp: update, mixing } }
         }
-        Architecture::Painn => Block {
+        Some(norm) => Block {
             filter,
             sender: Some(mlp(weights, "sender", hidden)?),
             update: Update::Painn {
@@ -175,7 +193,7 @@ fn read_block(
                     2 * hidden,
                 )?,
                 mlp: update,
-                epsilon: weights.scalar(&name("update.epsilon"))?,
+                norm: norm(weights.scalar(&name("update.epsilon"))?),
             },
         },
     })
@@ -231,6 +249,30 @@ impl Settings<'_> {
             None => {
                 let names: Vec<&str> = choices.iter().map(|(choice, _)| *choice).collect();
                 wrong(name, names.join(" or "), text)
+            }
+        }
+    }
+
+    fn envelope(&self) -> Result<Envelope> {
+        let has_power = self.choose("envelope", &[("cosine", false), ("polynomial", true)])?;
+        match (has_power, self.0.get("envelope_power")) {
+            (true, _) => Ok(Envelope::Polynomial { power: self.parse("envelope_power")? }),
+            (false, None) => Ok(Envelope::Cosine),
+            (false, Some(power)) => wrong("envelope_power", "none (the envelope is cosine)", power),
+        }
+    }
+
+    /// Which norm, where the architecture has one.
+    fn norm(&self, architecture: Architecture) -> Result<Option<NormOf>> {
+        let choices: [(_, NormOf); 2] = [
+            ("root", |epsilon| Norm::Root { epsilon }),
+            ("shifted", |epsilon| Norm::Shifted { epsilon }),
+        ];
+        match (architecture, self.0.get("norm")) {
+            (Architecture::Painn, _) => self.choose("norm", &choices).map(Some),
+            (Architecture::Published, None) => Ok(None),
+            (Architecture::Published, Some(norm)) => {
+                wrong("norm", "none (published students have |v|)", norm)
             }
         }
     }

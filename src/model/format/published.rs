@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::tensors::{Tensor, Tensors};
 use super::weights::Weights;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Architecture, Basis, Block, EnvelopePlace, Filter, Model, Update};
+use crate::model::{Architecture, Basis, Block, Envelope, EnvelopePlace, Filter, Model, Update};
 
 /// Parts of names that only this layout has.
 pub const MARKS: [&str; 4] = ["rbf.centers", "rbf_to_scalar", "update_mlp", "energy_head"];
@@ -75,8 +75,10 @@ pub fn read(found: Tensors) -> Result<Model> {
             centers,
             exponents: widths.iter().map(|width| 1.0 / (width * width)).collect(),
         },
+        envelope: Envelope::Cosine,
         blocks,
         head,
+        repulsion: None,
         metadata: BTreeMap::new(),
     })
 }

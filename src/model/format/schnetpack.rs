@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use super::tensors::Tensors;
 use super::weights::Weights;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Architecture, Basis, Block, EnvelopePlace, Filter, Linear, Model, Update};
+use crate::model::{
+    Architecture, Basis, Block, Envelope, EnvelopePlace, Filter, Linear, Model, Norm, Update,
+};
 
 /// Parts of names that only this layout has.
 pub const MARKS: [&str; 6] = [
@@ -53,7 +55,7 @@ pub fn read(found: Tensors) -> Result<Model> {
         blocks.push(Block {
             filter: Filter { layers: vec![layer], envelope: EnvelopePlace::Filter },
             sender: Some(sender),
-            update: Update::Painn { channel_mix, mlp, epsilon: EPSILON },
+            update: Update::Painn { channel_mix, mlp, norm: Norm::Root { epsilon: EPSILON } },
         });
     }
     let head = head(&mut weights, hidden)?;
@@ -73,8 +75,10 @@ pub fn read(found: Tensors) -> Result<Model> {
         species,
         reference_energies,
         basis,
+        envelope: Envelope::Cosine,
         blocks,
         head,
+        repulsion: None,
         metadata: BTreeMap::new(),
     })
 }

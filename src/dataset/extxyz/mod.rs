@@ -5,6 +5,7 @@
 
 mod columns;
 mod comment;
+mod labelled;
 #[cfg(test)]
 mod tests;
 
@@ -14,28 +15,33 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
-use columns::Columns;
+use columns::Atom;
 use comment::Comment;
+pub(super) use labelled::read_labelled;
 
 /// Longer lines are no XYZ; the limit bounds the memory for a file that is something else.
 const LONGEST_LINE: u64 = 64 << 20;
 
 /// One structure.
-pub(super) struct Frame {
+pub(crate) struct Frame {
     /// Place in the file, from 1.
     number: usize,
     /// The line with the number of atoms, from 1.
     line: usize,
-    pub(super) species: Vec<i32>,
+    pub(crate) species: Vec<i32>,
     /// Å.
-    pub(super) positions: Vec<[f64; 3]>,
+    pub(crate) positions: Vec<[f64; 3]>,
     /// Lattice vectors, one per row (Å).
-    pub(super) cell: Option<[[f64; 3]; 3]>,
-    pub(super) periodic: [bool; 3],
+    pub(crate) cell: Option<[[f64; 3]; 3]>,
+    pub(crate) periodic: [bool; 3],
+    /// eV/Å; empty where the file has none in three columns.
+    pub(crate) forces: Vec<[f64; 3]>,
+    /// What else the comment line says.
+    comment: Comment,
 }
 
 /// Reads frames one after the other.
-pub(super) struct Reader {
+pub(crate) struct Reader {
     name: String,
     input: Box<dyn BufRead>,
     /// Bytes, where the file has a size.
@@ -48,7 +54,7 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Opens a file; `-` is stdin.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         if path == Path::new("-") {
             return Ok(Self::new("stdin".into(), Box::new(io::stdin().lock()), None));
         }
@@ -71,22 +77,22 @@ impl Reader {
     }
 
     /// How many frames were read.
-    pub(super) fn frames(&self) -> usize {
+    pub(crate) fn frames(&self) -> usize {
         self.frames
     }
 
     /// How much of the file was read, where it has a size.
-    pub(super) fn share(&self) -> Option<f64> {
+    pub(crate) fn share(&self) -> Option<f64> {
         self.size.filter(|&size| size > 0).map(|size| self.bytes as f64 / size as f64)
     }
 
     /// File, frame and line of a frame, for messages.
-    pub(super) fn place(&self, frame: &Frame) -> String {
+    pub(crate) fn place(&self, frame: &Frame) -> String {
         format!("{}, frame {}, line {}", self.name, frame.number, frame.line)
     }
 
     /// The next frame; `None` at the end of the file.
-    pub(super) fn next_frame(&mut self) -> Result<Option<Frame>> {
+    pub(crate) fn next_frame(&mut self) -> Result<Option<Frame>> {
         let count = loop {
             match self.next_line()? {
                 Some(line) if line.trim().is_empty() => {}
@@ -121,34 +127,34 @@ impl Reader {
             positions: Vec::new(),
             cell: comment.cell,
             periodic: comment.periodic,
+            forces: Vec::new(),
+            comment,
         };
         for atom in 0..atoms {
-            self.read_atom(&comment.columns, atom, atoms, &mut frame)?;
+            self.read_atom(atom, atoms, &mut frame)?;
         }
         Ok(Some(frame))
     }
 
-    fn read_atom(
-        &mut self,
-        columns: &Columns,
-        atom: usize,
-        atoms: usize,
-        frame: &mut Frame,
-    ) -> Result<()> {
+    fn read_atom(&mut self, atom: usize, atoms: usize, frame: &mut Frame) -> Result<()> {
         let Some(line) = self.next_line()? else {
             return Err(self.broken(format!(
                 "expected {atoms} atoms, found the end of the file after {atom}: the file is \
                  truncated, or the number of atoms is wrong"
             )));
         };
-        let (species, position) = columns
-            .read(&line)
-            .map_err(|error| self.here(error.within(format!("atom {atom} of {atoms}"))))?;
+        let read = frame.comment.columns.read(&line);
+        let Atom { species, position, force } =
+            read.map_err(|error| self.here(error.within(format!("atom {atom} of {atoms}"))))?;
         // Grown with the lines that are really there: the number of atoms may be wrong.
         frame.species.try_reserve(1)?;
         frame.species.push(species);
         frame.positions.try_reserve(1)?;
         frame.positions.push(position);
+        if let Some(force) = force {
+            frame.forces.try_reserve(1)?;
+            frame.forces.push(force);
+        }
         Ok(())
     }
 

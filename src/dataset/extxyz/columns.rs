@@ -1,4 +1,4 @@
-//! Which columns of an atom's line hold its element and its position.
+//! Which columns of an atom's line hold its element, its position and its force.
 
 use super::{format_error, number, quoted};
 use crate::error::{Error, ErrorKind, Result};
@@ -6,18 +6,30 @@ use crate::model::atomic_number;
 
 const DEFAULT: &str = "species:S:1:pos:R:3";
 
-pub(super) struct Columns {
+pub(crate) struct Columns {
     properties: String,
     /// The column and whether it holds numbers only.
     species: (usize, bool),
     /// The first of three columns.
     position: usize,
+    /// The first of three columns.
+    force: Option<usize>,
     count: usize,
+}
+
+/// What a line says of an atom.
+pub(crate) struct Atom {
+    /// Atomic number.
+    pub(crate) species: i32,
+    /// Å.
+    pub(crate) position: [f64; 3],
+    /// eV/Å, NaN where the text is no number; `None` where there is no such column.
+    pub(crate) force: Option<[f64; 3]>,
 }
 
 impl Columns {
     /// Reads `Properties`: name, type and number of columns, over and over, joined by colons.
-    pub(super) fn parse(properties: Option<&str>) -> Result<Self> {
+    pub(crate) fn parse(properties: Option<&str>) -> Result<Self> {
         let properties = properties.unwrap_or(DEFAULT);
         let malformed = |what: &str| {
             format_error(format!(
@@ -27,7 +39,7 @@ impl Columns {
             ))
         };
         let fields: Vec<&str> = properties.split(':').collect();
-        let (mut symbols, mut numbers, mut position) = (None, None, None);
+        let (mut symbols, mut numbers, mut position, mut force) = (None, None, None, None);
         let mut count: usize = 0;
         for property in fields.chunks(3) {
             let &[name, kind, columns] = property else {
@@ -55,6 +67,10 @@ impl Columns {
                 }
                 *place = Some(count);
             }
+            // Not everyone who has structures wants their labels: no other shape is an error here.
+            if matches!((name, kind, columns), ("forces" | "force", "R", 3)) {
+                force = Some(count);
+            }
             count = count.saturating_add(columns);
         }
         // Numbers say it best where both are there.
@@ -62,15 +78,15 @@ impl Columns {
             numbers.map(|column| (column, true)).or(symbols.map(|column| (column, false)));
         match (species, position) {
             (Some(species), Some(position)) => {
-                Ok(Self { properties: properties.to_string(), species, position, count })
+                Ok(Self { properties: properties.to_string(), species, position, force, count })
             }
             (None, _) => malformed("expected species:S:1 or numbers:I:1"),
             (_, None) => malformed("expected pos:R:3"),
         }
     }
 
-    /// Atomic number and position (Å) of an atom. More columns than announced are comments.
-    pub(super) fn read(&self, line: &str) -> Result<(i32, [f64; 3])> {
+    /// Reads the line of an atom. More columns than announced are comments.
+    pub(crate) fn read(&self, line: &str) -> Result<Atom> {
         let columns: Vec<&str> = line.split_whitespace().take(self.count).collect();
         if columns.len() < self.count {
             return format_error(format!(
@@ -91,7 +107,11 @@ impl Columns {
             })?;
         }
         let (column, numbers_only) = self.species;
-        Ok((species(columns[column], numbers_only)?, position))
+        let force = self.force.map(|first| {
+            let value = |k| columns.get(first + k).copied().and_then(number);
+            std::array::from_fn(|k| value(k).unwrap_or(f64::NAN))
+        });
+        Ok(Atom { species: species(columns[column], numbers_only)?, position, force })
     }
 }
 

@@ -5,25 +5,35 @@ use super::{format_error, number, quoted};
 use crate::error::Result;
 
 /// What a comment line says.
-pub(super) struct Comment {
-    pub(super) cell: Option<[[f64; 3]; 3]>,
-    pub(super) periodic: [bool; 3],
-    pub(super) columns: Columns,
+pub(crate) struct Comment {
+    pub(crate) cell: Option<[[f64; 3]; 3]>,
+    pub(crate) periodic: [bool; 3],
+    pub(crate) columns: Columns,
+    pairs: Vec<(String, String)>,
 }
 
 impl Comment {
-    pub(super) fn parse(line: &str) -> Result<Self> {
+    pub(crate) fn parse(line: &str) -> Result<Self> {
         let pairs = pairs(line);
-        // The last one counts, as in a Python dictionary.
-        let value = |key| pairs.iter().rev().find(|pair| pair.0 == key).map(|pair| &*pair.1);
+        let value = |key| last(&pairs, key);
         let cell = value("Lattice").map(lattice).transpose()?;
         let periodic = match value("pbc") {
             Some(text) => periodicity(text)?,
             None => [cell.is_some(); 3],
         };
         let columns = Columns::parse(value("Properties"))?;
-        Ok(Self { cell, periodic, columns })
+        Ok(Self { cell, periodic, columns, pairs })
     }
+
+    /// The value of a key.
+    pub(crate) fn value(&self, key: &str) -> Option<&str> {
+        last(&self.pairs, key)
+    }
+}
+
+/// The last one counts, as in a Python dictionary.
+fn last<'a>(pairs: &'a [(String, String)], key: &str) -> Option<&'a str> {
+    pairs.iter().rev().find(|pair| pair.0 == key).map(|pair| &*pair.1)
 }
 
 fn lattice(text: &str) -> Result<[[f64; 3]; 3]> {
@@ -56,7 +66,7 @@ fn periodicity(text: &str) -> Result<[bool; 3]> {
     }
 }
 
-fn items(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| c.is_whitespace() || c == ',').filter(|item| !item.is_empty())
 }
 

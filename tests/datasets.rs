@@ -1,0 +1,304 @@
+//! Labelled structures from files, sound and broken. `tests/data/make_datasets.py` wrote them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use mlff_student::dataset::{Dataset, Frame, Split};
+
+fn data(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(file)
+}
+
+fn load(file: &str) -> Dataset {
+    Dataset::load(&[data(file)]).unwrap()
+}
+
+fn refusal(files: &[PathBuf]) -> String {
+    Dataset::load(files).expect_err("this should be refused").to_string()
+}
+
+fn write(dir: &tempfile::TempDir, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    let path = dir.path().join(name);
+    fs::write(&path, content).unwrap();
+    path
+}
+
+fn close(found: f64, expected: f64) -> bool {
+    (found - expected).abs() < 1e-8
+}
+
+#[test]
+fn hdf5_gives_all_that_python_wrote() {
+    let Dataset { frames, sources, teacher, dropped, notes } = load("sound.h5");
+    assert_eq!(teacher.as_deref(), Some("GFN2-xTB (tblite 0.8.0)"));
+    assert_eq!((dropped.len(), notes.len(), sources.len()), (0, 0, 1));
+    assert_eq!(sources[0].content_hash, Some("0".repeat(64)));
+    assert_eq!(sources[0].frames, 6);
+    let names: Vec<&str> = frames.iter().map(|frame| &*frame.name).collect();
+    assert_eq!(
+        names,
+        ["trajectory-0", "trajectory-1", "torsion-2", "water-3", "trajectory-4", "periodic-5"]
+    );
+    let methanol = &frames[1];
+    assert_eq!((&*methanol.kind, methanol.temperature), ("trajectory", Some(600.0)));
+    assert_eq!((&*methanol.molecule, &*methanol.scaffold), ("CO", "CO"));
+    assert_eq!(methanol.split, Some(Split::Train));
+    assert_eq!(methanol.species, [6, 8, 1, 1, 1, 1]);
+    assert_eq!((methanol.cell, methanol.periodic), (None, [false; 3]));
+    assert_eq!((methanol.positions.len(), methanol.forces.len()), (6, 6));
+    assert_eq!(methanol.stress, None);
+    assert_eq!(frames[4].scaffold, "é|C=C/C");
+    assert_eq!((frames[2].temperature, frames[3].split), (None, Some(Split::Valid)));
+    let periodic = &frames[5];
+    assert_eq!(periodic.periodic, [true; 3]);
+    assert_eq!(periodic.cell, Some([[10.0, 0.0, 0.0], [1.0, 11.0, 0.0], [0.0, 0.5, 12.0]]));
+    assert!(periodic.stress.is_some());
+}
+
+#[test]
+fn extended_xyz_gives_the_same_as_hdf5() {
+    let (hdf5, xyz) = (load("sound.h5"), load("sound.xyz"));
+    assert_eq!(hdf5.teacher, xyz.teacher);
+    assert_eq!(hdf5.frames.len(), xyz.frames.len());
+    let rows = |a: &[[f64; 3]], b: &[[f64; 3]]| {
+        a.len() == b.len()
+            && a.as_flattened().iter().zip(b.as_flattened()).all(|(&a, &b)| close(a, b))
+    };
+    for (a, b) in hdf5.frames.iter().zip(&xyz.frames) {
+        let texts = |frame: &Frame| {
+            [&frame.name, &frame.kind, &frame.molecule, &frame.scaffold].map(Clone::clone)
+        };
+        assert_eq!(texts(a), texts(b));
+        assert_eq!((a.temperature, a.split, a.periodic), (b.temperature, b.split, b.periodic));
+        assert_eq!((&a.species, a.cell), (&b.species, b.cell));
+        assert!(close(a.energy, b.energy), "{}", a.name);
+        assert!(rows(&a.positions, &b.positions) && rows(&a.forces, &b.forces), "{}", a.name);
+        assert!(
+            rows(a.stress.as_ref().map_or(&[], |s| s), b.stress.as_ref().map_or(&[], |s| s)),
+            "{}",
+            a.name
+        );
+    }
+}
+
+#[test]
+fn what_only_some_files_have_is_not_required() {
+    let dataset = load("required-only.h5");
+    let sound = load("sound.h5");
+    assert_eq!((dataset.frames.len(), dataset.teacher), (6, None));
+    assert_eq!(dataset.notes.len(), 1);
+    assert!(dataset.notes[0].contains("does not say which teacher"), "{:?}", dataset.notes);
+    for (place, (frame, full)) in dataset.frames.iter().zip(&sound.frames).enumerate() {
+        assert!(frame.name.ends_with(&format!("required-only.h5, frame {}", place + 1)));
+        assert_eq!((&*frame.kind, frame.split, frame.stress), ("", None, None));
+        // float32 and int64 there.
+        assert_eq!(frame.species, full.species);
+        assert!((frame.energy - full.energy).abs() < 1e-5);
+        assert!((frame.forces[0][1] - full.forces[0][1]).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn files_of_both_formats_go_together() {
+    let both = Dataset::load(&[data("sound.h5"), data("sound.xyz")]).unwrap();
+    assert_eq!(both.sources.iter().map(|source| source.frames).sum::<usize>(), 12);
+    assert_eq!(both.frames.len(), 12, "the same frames twice, but never across the split");
+}
+
+#[test]
+fn unsound_frames_are_dropped_with_the_reason() {
+    let dataset = load("defects.h5");
+    let left: Vec<&str> = dataset.frames.iter().map(|frame| &*frame.name).collect();
+    assert_eq!(left, ["trajectory-4"]);
+    let reasons: Vec<(&str, usize, &str)> = dataset
+        .dropped
+        .iter()
+        .map(|dropped| (&*dropped.reason, dropped.count, &*dropped.examples[0]))
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            ("no energy, or one that is no finite number", 1, "trajectory-0"),
+            ("forces that are no finite numbers", 1, "trajectory-1"),
+            ("an atomic number outside 1 … 118", 1, "torsion-2"),
+            ("positions that are no finite numbers", 1, "water-3"),
+            ("periodic without a cell", 1, "periodic-5"),
+        ]
+    );
+}
+
+#[test]
+fn unsound_frames_of_xyz_are_dropped_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let forces = "Properties=species:S:1:pos:R:3:forces:R:3";
+    let text = format!(
+        "1\n{forces} energy=-1.5 name=good split=test temperature=300\nH 0 0 0 0 0 1e-3\n\
+         1\n{forces} name=no-energy\nH 0 0 1 0 0 0\n\
+         1\n{forces} energy=nan\nH 0 0 1 0 0 0\n\
+         1\n{forces} energy=1 \nH 0 0 1 0 nan 0\n\
+         1\n{forces} energy=1 \nH 0 0 1 0 lots 0\n\
+         1\nProperties=species:S:1:pos:R:3:forces:R:2 energy=1\nH 0 0 1 0 0\n\
+         1\nenergy=1\nH 0 0 1\n\
+         1\n{forces} energy=1 stress=\"1 2 3 4 5 6\"\nH 0 0 1 0 0 0\n\
+         1\n{forces} energy=1\n200 0 0 1 0 0 0\n\
+         0\n{forces} energy=1\n\
+         1\n{forces} energy=1 pbc=\"T T T\"\nH 0 0 1 0 0 0\n"
+    );
+    let dataset = Dataset::load(&[write(&dir, "x.xyz", text)]).unwrap();
+    assert_eq!(dataset.frames.len(), 1);
+    assert_eq!(dataset.frames[0].forces, [[0.0, 0.0, 1e-3]]);
+    assert_eq!(dataset.frames[0].temperature, Some(300.0));
+    let counts: Vec<(&str, usize)> =
+        dataset.dropped.iter().map(|dropped| (&*dropped.reason, dropped.count)).collect();
+    assert_eq!(
+        counts,
+        [
+            ("no energy, or one that is no finite number", 2),
+            ("forces that are no finite numbers", 2),
+            ("no forces, or not three for each atom", 2),
+            ("a stress that is not nine finite numbers", 1),
+            ("an atomic number outside 1 … 118", 1),
+            ("no atoms", 1),
+            ("periodic without a cell", 1),
+        ]
+    );
+}
+
+#[test]
+fn copies_across_the_split_are_dropped_from_what_is_held_out() {
+    let dataset = load("duplicates.h5");
+    assert_eq!(dataset.frames.len(), 7);
+    let [dropped] = &dataset.dropped[..] else { panic!("{:?}", dataset.dropped) };
+    assert!(dropped.reason.contains("in an earlier split"), "{}", dropped.reason);
+    assert_eq!(dropped.examples, ["copy of torsion-2"]);
+    assert!(dataset.frames.iter().any(|frame| frame.name == "copy in its own split"));
+}
+
+#[test]
+fn copies_are_found_where_text_rounded_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let held_out =
+        fs::read_to_string(data("sound.xyz")).unwrap().replace("split=train", "split=test");
+    let file = write(&dir, "test.xyz", held_out);
+    // In whichever order the files come.
+    for files in [[data("sound.h5"), file.clone()], [file.clone(), data("sound.h5")]] {
+        let dataset = Dataset::load(&files).unwrap();
+        assert_eq!(dataset.dropped.iter().map(|dropped| dropped.count).sum::<usize>(), 3);
+        let train = dataset.frames.iter().filter(|frame| frame.split == Some(Split::Train));
+        assert_eq!(train.count(), 3);
+    }
+}
+
+#[test]
+fn a_scaffold_on_both_sides_of_the_split_is_noted() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(data("sound.xyz")).unwrap();
+    let moved = text.replacen("scaffold=CO split=train", "scaffold=CO split=test", 1);
+    let dataset = Dataset::load(&[write(&dir, "x.xyz", moved)]).unwrap();
+    assert_eq!(dataset.notes.len(), 1);
+    assert!(dataset.notes[0].starts_with("1 of 2 scaffolds"), "{}", dataset.notes[0]);
+}
+
+#[test]
+fn elements_that_a_model_lacks_are_dropped_by_name() {
+    let mut dataset = load("sound.h5");
+    dataset.drop_unknown_elements(&[1, 6, 8]);
+    assert_eq!(dataset.frames.len(), 5);
+    assert_eq!(
+        dataset.dropped[0].sentence(),
+        "1 frame dropped, element S, which the model does not know (trajectory-4)"
+    );
+}
+
+#[test]
+fn broken_files_are_refused_with_what_to_do() {
+    for (file, words) in [
+        (
+            "forces-shape.h5",
+            "labels/forces: expected the shape (24 atoms × 3 directions), found (24 × 2): write it again",
+        ),
+        (
+            "forces-count.h5",
+            "labels/forces: expected the shape (24 atoms × 3 directions), found (23 × 3)",
+        ),
+        ("energy-type.h5", "labels/energy: expected floating-point numbers, found strings"),
+        (
+            "offsets-end.h5",
+            "metadata/atom_offsets: expected numbers from 0 to the 24 atoms in structures/atomic_numbers, one more than frames, found 0 … 21",
+        ),
+        (
+            "offsets-order.h5",
+            "metadata/atom_offsets: expected ascending numbers, found 3 after 9 at frame 2",
+        ),
+        ("split.h5", "frame 1: expected split train, valid or test, found \"dev\": correct"),
+        ("no-forces.h5", "expected a dataset labels/forces, found none: write it"),
+        ("no-pbc.h5", "expected a dataset structures/pbc, found none"),
+        ("no-labels.h5", "expected a dataset labels/forces, found none"),
+        (
+            "other-units.h5",
+            "expected units \"angstrom, electronvolt\", found \"bohr, hartree\": convert",
+        ),
+        ("newer.h5", "expected format_version 1 of mlff-student-dataset, found 2: use a version"),
+    ] {
+        let message = refusal(&[data(file)]);
+        assert!(message.contains(file) && message.contains(words), "{file}: {message}");
+    }
+    let message = refusal(&[data("sound.h5"), data("other-teacher.h5")]);
+    assert!(
+        message.contains(
+            "other-teacher.h5: expected labels of the teacher \"GFN2-xTB (tblite 0.8.0)\" as in"
+        ) && message.contains("found \"Orb-v2\"")
+            && message.contains("give files of one teacher"),
+        "{message}"
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(data("sound.xyz")).unwrap();
+    let mixed = write(&dir, "mixed.xyz", text.replacen("GFN2", "GFN1", 1));
+    let message = refusal(&[mixed]);
+    assert!(message.contains("mixed.xyz, frame 2") && message.contains("one teacher"), "{message}");
+}
+
+#[test]
+fn files_that_are_something_else_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let nothing: &[PathBuf] = &[dir.path().join("nothing.h5")];
+    assert!(refusal(nothing).contains("expected a file with labelled structures"));
+    assert!(refusal(&[dir.path().into()]).contains("expected a file with labelled structures"));
+    let text = write(&dir, "text.h5", "hello");
+    assert!(refusal(&[text]).contains("expected an HDF5 file, found other first bytes"));
+    let text = write(&dir, "text.xyz", "hello\n");
+    assert!(refusal(&[text]).contains("expected the number of atoms"));
+    let unlabelled = write(&dir, "plain.xyz", "1\n\nH 0 0 0\n");
+    let message = refusal(&[unlabelled]);
+    assert!(
+        message.contains("at least one sound frame, found 1 frame dropped, no energy"),
+        "{message}"
+    );
+}
+
+#[test]
+fn truncated_files_are_refused_wherever_they_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = fs::read(data("sound.h5")).unwrap();
+    for end in (8..whole.len()).step_by(101).chain([whole.len() - 1]) {
+        let message = refusal(&[write(&dir, "cut.h5", &whole[..end])]);
+        assert!(message.contains("cut.h5: expected") && message.contains("truncated"), "{message}");
+    }
+}
+
+#[test]
+fn damaged_files_never_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = fs::read(data("sound.h5")).unwrap();
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut refused = 0;
+    for _ in 0..500 {
+        let mut bytes = whole.clone();
+        for _ in 0..random.usize(1..4) {
+            let place = random.usize(8..bytes.len());
+            bytes[place] = random.u8(..);
+        }
+        refused += usize::from(Dataset::load(&[write(&dir, "damaged.h5", bytes)]).is_err());
+    }
+    assert!(refused > 0, "damage was never noticed");
+}
