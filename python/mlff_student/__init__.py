@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Distilled machine-learned force fields: energies, forces and stress, in Angstrom and electronvolt.
+
+`Calculator` is for ASE; `Student` needs numpy alone.
+"""
+
+from .library import Error
+from .student import Info, Results, Structure, Student
+
+__all__ = ["Calculator", "Error", "Info", "Results", "Structure", "Student"]
+
+
+def __getattr__(name):
+    # ASE is needed by its calculator alone.
+    if name == "Calculator":
+        from .calculator import Calculator
+
+        return Calculator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

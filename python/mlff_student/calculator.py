@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The student as an ASE calculator."""
+
+import warnings
+
+from ase.calculators.calculator import Calculator as AseCalculator
+from ase.calculators.calculator import all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from .student import Structure, Student
+
+
+class Calculator(AseCalculator):
+    """Energy, energies of atoms, forces and, where all three directions repeat, stress.
+
+    The arguments are those of Student; ASE's units (eV, Angstrom) and signs are the library's own.
+    """
+
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
+    ignored_changes = {"initial_charges", "initial_magmoms"}
+
+    def __init__(self, model_path, precision="mixed", filter="table", threads=1, library=None):
+        super().__init__()
+        self.student = Student(model_path, precision, filter, threads, library)
+        info = self.student.info
+        defects = [
+            text
+            for fine, text in (
+                (info.rotation_invariant, "depends on orientation"),
+                (info.continuous_at_cutoff, "jumps where pairs cross the cutoff"),
+            )
+            if not fine
+        ]
+        if defects:
+            warnings.warn(f"the energy of {model_path} {' and '.join(defects)}", stacklevel=2)
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        found = self.student.compute(Structure.from_ase(self.atoms))
+        self.results = {
+            "energy": found.energy,
+            # No electrons, no entropy: both energies are one.
+            "free_energy": found.energy,
+            "energies": found.energies,
+            "forces": found.forces,
+        }
+        if found.stress is not None:
+            self.results["stress"] = full_3x3_to_voigt_6_stress(found.stress)

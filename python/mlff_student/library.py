@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""libmlff_student.so: where it is, its functions and structs as mlff_student.h declares them."""
+
+import ctypes
+import functools
+import os
+from ctypes import POINTER, c_char_p, c_double, c_int32, c_uint32, c_uint64, c_void_p
+from pathlib import Path
+
+NAME = "libmlff_student.so"
+VARIABLE = "MLFF_STUDENT_LIBRARY"
+# The upper 16 bits of MLFF_ABI_VERSION, and of the SONAME.
+ABI_MAJOR = 0
+
+
+class Error(RuntimeError):
+    """A failed call; the text says what was expected, what was found and what to do."""
+
+    def __init__(self, message, status=None):
+        super().__init__(message)
+        #: MLFF_ERROR_* as text, None where the library itself is the problem.
+        self.status = status
+
+
+class Sized(ctypes.Structure):
+    """A zero-filled struct that knows its size."""
+
+    def __init__(self, **values):
+        super().__init__(struct_size=ctypes.sizeof(self), **values)
+
+
+class ModelInfo(Sized):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("architecture", c_int32),
+        ("hidden", c_uint32),
+        ("blocks", c_uint32),
+        ("basis", c_uint32),
+        ("species_count", c_uint32),
+        ("parameters", c_uint64),
+        ("cutoff", c_double),
+        ("rotation_invariant", c_int32),
+        ("continuous_at_cutoff", c_int32),
+    ]
+
+
+class Options(Sized):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("device", c_int32),
+        ("device_index", c_int32),
+        ("precision", c_int32),
+        ("filter", c_int32),
+        ("threads", c_uint32),
+        ("instruction_set", c_int32),
+        ("reserved", c_uint32),
+    ]
+
+
+class StructureInput(Sized):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("atoms", c_int32),
+        ("species", c_void_p),
+        ("positions", c_void_p),
+        ("cell", c_void_p),
+        ("periodic", c_int32 * 3),
+        ("reserved", c_uint32),
+    ]
+
+
+class ResultsOutput(Sized):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("reserved", c_uint32),
+        ("energy", c_double),
+        ("virial", c_double * 9),
+        ("stress", c_double * 9),
+        ("atomic_energies", c_void_p),
+        ("forces", c_void_p),
+        ("atomic_virials", c_void_p),
+    ]
+
+
+# Result and arguments of each function used here.
+FUNCTIONS = {
+    "mlff_abi_version": (c_uint32, []),
+    "mlff_version": (c_char_p, []),
+    "mlff_last_error": (c_char_p, []),
+    "mlff_status_name": (c_char_p, [c_int32]),
+    "mlff_model_load": (c_int32, [c_char_p, POINTER(c_void_p)]),
+    "mlff_model_free": (None, [c_void_p]),
+    "mlff_model_get_info": (c_int32, [c_void_p, POINTER(ModelInfo)]),
+    "mlff_model_get_species": (c_int32, [c_void_p, c_uint32, POINTER(c_int32), POINTER(c_uint32)]),
+    "mlff_calculator_new": (c_int32, [c_void_p, POINTER(Options), POINTER(c_void_p)]),
+    "mlff_calculator_free": (None, [c_void_p]),
+    "mlff_calculator_compute_batch": (
+        c_int32,
+        [c_void_p, c_uint32, POINTER(StructureInput), POINTER(ResultsOutput)],
+    ),
+}
+
+
+def candidates():
+    """Places where the library may be if nobody says where it is, the nearest first."""
+    package = Path(__file__).resolve().parent
+    places, source = [package / NAME], package.parents[1]
+    if (source / "Cargo.toml").exists():
+        places.append(Path(os.environ.get("CARGO_TARGET_DIR") or source / "target") / "release" / NAME)
+    return places
+
+
+def find(path=None):
+    """The library's path; a name without a folder is left to the system's loader."""
+    if path is not None:
+        return os.fspath(path)
+    if os.environ.get(VARIABLE):
+        return os.environ[VARIABLE]
+    return next((str(place) for place in candidates() if place.exists()), f"{NAME}.{ABI_MAJOR}")
+
+
+@functools.lru_cache(maxsize=None)
+def load(path):
+    """The library at a path that `find` gave, its functions declared and its version checked."""
+    try:
+        library = ctypes.CDLL(path)
+    except OSError as error:
+        places = ", ".join(map(str, candidates()))
+        raise Error(
+            f"cannot load the library {path}: {error}. Build it with `make` in the source tree, then give its path as "
+            f"library=... or in {VARIABLE}; otherwise it is sought in {places}, and by the system's loader"
+        ) from None
+    for name, (result, arguments) in FUNCTIONS.items():
+        try:
+            function = getattr(library, name)
+        except AttributeError:
+            raise Error(f"{path} has no function {name}: expected libmlff_student.so {ABI_MAJOR}.x") from None
+        function.restype, function.argtypes = result, arguments
+    check_version(library.mlff_abi_version(), library.mlff_version().decode())
+    return library
+
+
+def check_version(abi, version):
+    """Refuses a library whose structs and functions are not those of this module."""
+    if abi >> 16 != ABI_MAJOR:
+        raise Error(
+            f"this package is for version {ABI_MAJOR}.x of the C API, but the library loaded is {version} "
+            f"(C API {abi >> 16}.x): install the package and the library of one version"
+        )
+
+
+def check(library, status):
+    """Raises what the library says about a failed call."""
+    if status != 0:
+        message = library.mlff_last_error().decode(errors="replace")
+        raise Error(message, library.mlff_status_name(status).decode())

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""A student and what it computes, in numpy arrays."""
+
+import ctypes
+import os
+import weakref
+from dataclasses import dataclass
+from typing import Any, Optional
+
+import numpy as np
+
+from . import library as lib
+
+PRECISIONS = {"mixed": 0, "double": 1}
+FILTERS = {"table": 0, "exact": 1}
+ARCHITECTURES = {1: "published", 2: "painn"}
+
+
+@dataclass
+class Structure:
+    """Atoms, and a cell where they repeat."""
+
+    #: Atomic numbers, one for each of the N atoms.
+    numbers: Any
+    #: N x 3, inside the cell or not (Angstrom).
+    positions: Any
+    #: 3 x 3, one lattice vector per row (Angstrom); not used where nothing repeats.
+    cell: Any = None
+    #: Whether the structure repeats along each lattice vector; one value for all three or three values.
+    pbc: Any = False
+
+    @classmethod
+    def from_ase(cls, atoms):
+        """The structure of an ase.Atoms."""
+        return cls(atoms.numbers, atoms.positions, np.asarray(atoms.cell), atoms.pbc)
+
+
+@dataclass
+class Results:
+    """What a student says about a structure of N atoms."""
+
+    #: eV.
+    energy: float
+    #: Energy of each atom, N (eV).
+    energies: np.ndarray
+    #: N x 3 (eV/Angstrom).
+    forces: np.ndarray
+    #: 3 x 3 (eV); positive where the system pushes outward.
+    virial: np.ndarray
+    #: 3 x 3 (eV/Angstrom^3), positive = tension; None unless periodic in three directions.
+    stress: Optional[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a student is."""
+
+    architecture: str
+    hidden: int
+    blocks: int
+    basis: int
+    parameters: int
+    #: Atomic numbers that the student knows, ascending.
+    species: tuple
+    #: Angstrom.
+    cutoff: float
+    #: Whether the architecture makes the energy independent of orientation.
+    rotation_invariant: bool
+    #: Whether the architecture makes the energy continuous where pairs cross the cutoff.
+    continuous_at_cutoff: bool
+
+
+class Student:
+    """Evaluates one model file. One thread at a time; make one for each thread that computes.
+
+    path       a student in any format that `mlff-student inspect` reads
+    precision  "mixed" (float32 features) or "double"
+    filter     "table" (interpolated) or "exact"
+    threads    threads of each computation; the results do not depend on it
+    library    path of libmlff_student.so, see the README for where it is sought otherwise
+    """
+
+    def __init__(self, path, precision="mixed", filter="table", threads=1, library=None):
+        self._arguments = (os.fspath(path), precision, filter, threads, library)
+        options = lib.Options(
+            precision=choice("precision", precision, PRECISIONS),
+            filter=choice("filter", filter, FILTERS),
+            threads=positive("threads", threads),
+        )
+        self._library = lib.load(lib.find(library))
+        model = ctypes.c_void_p()
+        self._check(self._library.mlff_model_load(os.fsencode(path), ctypes.byref(model)))
+        try:
+            self.info = self._describe(model)
+            calculator = ctypes.c_void_p()
+            self._check(
+                self._library.mlff_calculator_new(model, ctypes.byref(options), ctypes.byref(calculator))
+            )
+        finally:
+            # The calculator keeps what it needs of the model.
+            self._library.mlff_model_free(model)
+        self._calculator = calculator
+        self._free = weakref.finalize(self, self._library.mlff_calculator_free, calculator)
+
+    def __reduce__(self):
+        # Copies and processes read the file again: a handle belongs to one object.
+        return Student, self._arguments
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Frees the student before Python would; allowed more than once."""
+        self._calculator = None
+        self._free()
+
+    def compute(self, structure):
+        """Results for a Structure."""
+        return self.compute_batch([structure])[0]
+
+    def compute_batch(self, structures):
+        """Results for each Structure, for all of them or, on error, for none."""
+        structures = [as_arrays(k, structure) for k, structure in enumerate(structures)]
+        inputs = (lib.StructureInput * len(structures))()
+        outputs = (lib.ResultsOutput * len(structures))()
+        arrays = []
+        for k, (numbers, positions, cell, pbc) in enumerate(structures):
+            energies, forces = np.empty(len(numbers)), np.empty((len(numbers), 3))
+            arrays.append((energies, forces))
+            inputs[k] = lib.StructureInput(
+                atoms=len(numbers),
+                species=numbers.ctypes.data,
+                positions=positions.ctypes.data,
+                cell=None if cell is None else cell.ctypes.data,
+                periodic=tuple(pbc.tolist()),
+            )
+            outputs[k] = lib.ResultsOutput(atomic_energies=energies.ctypes.data, forces=forces.ctypes.data)
+        self._check(
+            self._library.mlff_calculator_compute_batch(self._calculator, len(structures), inputs, outputs)
+        )
+        return [
+            Results(output.energy, energies, forces, matrix(output.virial), matrix(output.stress) if pbc.all() else None)
+            for (_, _, _, pbc), output, (energies, forces) in zip(structures, outputs, arrays)
+        ]
+
+    def _check(self, status):
+        lib.check(self._library, status)
+
+    def _describe(self, model):
+        raw = lib.ModelInfo()
+        self._check(self._library.mlff_model_get_info(model, ctypes.byref(raw)))
+        species, count = (ctypes.c_int32 * raw.species_count)(), ctypes.c_uint32()
+        self._check(
+            self._library.mlff_model_get_species(model, raw.species_count, species, ctypes.byref(count))
+        )
+        return Info(
+            ARCHITECTURES.get(raw.architecture, f"number {raw.architecture}"),
+            raw.hidden,
+            raw.blocks,
+            raw.basis,
+            raw.parameters,
+            tuple(species),
+            raw.cutoff,
+            bool(raw.rotation_invariant),
+            bool(raw.continuous_at_cutoff),
+        )
+
+
+def choice(what, value, choices):
+    if value not in choices:
+        raise ValueError(f"{what} {value!r}: expected " + " or ".join(map(repr, choices)))
+    return choices[value]
+
+
+def positive(what, value):
+    if isinstance(value, bool) or int(value) != value or not 1 <= value < 2**32:
+        raise ValueError(f"{what} {value!r}: expected a whole number from 1 on")
+    return int(value)
+
+
+def matrix(values):
+    return np.array(values).reshape(3, 3)
+
+
+def as_arrays(index, structure):
+    """A structure's numbers, positions, cell and periodic directions as the C API wants them."""
+
+    def wrong(what, expected, found):
+        return ValueError(f"structure {index}: {what} {expected}, found {found}")
+
+    numbers = np.asarray(structure.numbers)
+    if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
+        raise wrong("numbers", "must be one atomic number for each atom", f"{numbers.dtype} of shape {numbers.shape}")
+    positions = np.ascontiguousarray(structure.positions, dtype=np.float64)
+    if positions.shape != (len(numbers), 3) and positions.size + numbers.size > 0:
+        raise wrong("positions", f"must have the shape ({len(numbers)}, 3)", positions.shape)
+    pbc = np.asarray(structure.pbc)
+    if pbc.dtype != bool or pbc.shape not in ((), (3,)):
+        raise wrong("pbc", "must be True or False, once or three times", repr(structure.pbc))
+    pbc = np.broadcast_to(pbc, 3)
+    cell = None
+    if pbc.any() and structure.cell is not None:
+        cell = np.ascontiguousarray(structure.cell, dtype=np.float64)
+        if cell.shape != (3, 3):
+            raise wrong("cell", "must have the shape (3, 3)", cell.shape)
+    return np.ascontiguousarray(numbers, dtype=np.int32), positions, cell, pbc

@@ -1,0 +1,201 @@
+"""The package without ASE: finding the library, errors, batches, memory, and the structs of the header."""
+
+import ctypes
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from conftest import ROOT, TARGET
+from mlff_student import Error, Structure, Student, library
+
+BUILT = TARGET / "release" / "libmlff_student.so"
+WATER = Structure([8, 1, 1], [[0.0, 0.0, 0.1], [0.0, 0.76, -0.5], [0.0, -0.76, -0.5]])
+
+
+def python(code, **environment):
+    """A fresh interpreter that sees nothing of this one's settings of the library."""
+    inherited = {name: value for name, value in os.environ.items() if name not in ("CARGO_TARGET_DIR", library.VARIABLE)}
+    return subprocess.run([sys.executable, "-c", code], env=inherited | environment, text=True, capture_output=True)
+
+
+def test_structs_are_those_of_the_header():
+    header = re.sub(r"/\*.*?\*/", "", (ROOT / "include" / "mlff_student.h").read_text(), flags=re.S)
+    size = {"int32_t": 4, "uint32_t": 4, "uint64_t": 8, "double": 8}
+    for name, struct in {
+        "mlff_model_info": library.ModelInfo,
+        "mlff_options": library.Options,
+        "mlff_structure": library.StructureInput,
+        "mlff_results": library.ResultsOutput,
+    }.items():
+        body = re.search(rf"typedef struct {name} {{(.*?)}} {name};", header, flags=re.S)[1]
+        declared = [
+            (field, 8 if "*" in kind else size[kind.split()[-1]] * int(count or 1))
+            for kind, field, count in re.findall(r"([\w ]+?[ *]+)(\w+)(?:\[(\d+)\])?;", body)
+        ]
+        assert declared == [(field, ctypes.sizeof(kind)) for field, kind in struct._fields_], name
+    version = re.search(r"#define MLFF_ABI_VERSION \((\d+) << 8\)", header)
+    assert int(version[1]) << 8 >> 16 == library.ABI_MAJOR
+
+
+def test_another_version_of_the_library_is_refused():
+    library.check_version(1 << 8, "0.1.0")
+    with pytest.raises(Error, match=r"for version 0\.x of the C API, but the library loaded is 7\.2\.0"):
+        library.check_version(7 << 16 | 2 << 8, "7.2.0")
+
+
+def test_library_is_found_by_argument_variable_and_place(tmp_path, smooth):
+    code = f"import sys; sys.path.insert(0, {str(ROOT / 'python')!r}); from mlff_student import Student; "
+    make = f"Student({str(smooth)!r}"
+    assert python(code + make + f", library={str(BUILT)!r})").returncode == 0
+    assert python(code + make + ")", **{library.VARIABLE: str(BUILT)}).returncode == 0
+    package = shutil.copytree(ROOT / "python" / "mlff_student", tmp_path / "mlff_student")
+    beside = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from mlff_student import Student; "
+    missing = python(beside + make + ")")
+    assert missing.returncode != 0
+    for word in ("cannot load the library", "make", library.VARIABLE, str(tmp_path)):
+        assert word in missing.stderr
+    (package / library.NAME).symlink_to(BUILT.resolve())
+    assert python(beside + make + ")").returncode == 0
+
+
+def test_a_wrong_library_is_refused(tmp_path, smooth):
+    (tmp_path / "text.so").write_text("no library")
+    with pytest.raises(Error, match="cannot load the library .*text.so"):
+        Student(smooth, library=tmp_path / "text.so")
+    with pytest.raises(Error, match="has no function mlff_abi_version"):
+        Student(smooth, library="libc.so.6")
+
+
+def test_ase_is_not_needed(smooth):
+    code = f"""
+import sys; sys.path.insert(0, {str(ROOT / 'python')!r}); sys.modules["ase"] = None
+import mlff_student
+student = mlff_student.Student({str(smooth)!r}, library={str(BUILT)!r})
+student.compute(mlff_student.Structure([1, 1], [[0, 0, 0], [0, 0, 0.8]]))
+"""
+    found = python(code)
+    assert found.returncode == 0, found.stderr
+
+
+def test_describes_the_student(model):
+    info = Student(model).info
+    assert info.cutoff > 0 and info.parameters > 1000 and {1, 6, 8} <= set(info.species)
+    assert info.rotation_invariant == info.continuous_at_cutoff == (info.architecture == "painn")
+
+
+def test_batch_equals_one_by_one(model):
+    student = Student(model)
+    moved = Structure(WATER.numbers, np.array(WATER.positions) + 0.05 * np.arange(9).reshape(3, 3) ** 0.5)
+    box = Structure(WATER.numbers, WATER.positions, 6 * np.eye(3), True)
+    together = student.compute_batch([WATER, moved, box, Structure([], [])])
+    for structure, found in zip([WATER, moved, box], together):
+        alone = student.compute(structure)
+        assert alone.energy == found.energy
+        for name in ("energies", "forces", "virial"):
+            np.testing.assert_array_equal(getattr(alone, name), getattr(found, name))
+    assert [results.stress is None for results in together] == [True, True, False, True]
+    assert together[3].energy == 0.0 and together[3].forces.shape == (0, 3)
+    assert student.compute_batch([]) == []
+
+
+def test_threads_do_not_change_the_numbers(smooth):
+    assert Student(smooth, threads=2).compute(WATER).energy == Student(smooth).compute(WATER).energy
+
+
+def test_errors_carry_the_library_s_message(tmp_path, smooth):
+    with pytest.raises(Error, match="nowhere.pt") as caught:
+        Student(tmp_path / "nowhere.pt")
+    assert caught.value.status == "MLFF_ERROR_IO"
+    (tmp_path / "text.pt").write_text("no model")
+    with pytest.raises(Error) as caught:
+        Student(tmp_path / "text.pt")
+    assert caught.value.status == "MLFF_ERROR_FORMAT"
+    student = Student(smooth)
+    for structure, status, words in (
+        (Structure([120], [[0, 0, 0]]), "MLFF_ERROR_SPECIES", "structure 1: .*120"),
+        (Structure([1, 1], [[0, 0, 0], [0, 0, 0]]), "MLFF_ERROR_NUMERIC", "structure 1"),
+        (Structure([1], [[0, 0, float("nan")]]), "MLFF_ERROR_NUMERIC", "structure 1"),
+        (Structure([1], [[0, 0, 0]], np.zeros((3, 3)), True), "MLFF_ERROR_INVALID_ARGUMENT", "zero vector"),
+        (Structure([1], [[0, 0, 0]], None, True), "MLFF_ERROR_INVALID_ARGUMENT", "give the three lattice vectors"),
+    ):
+        with pytest.raises(Error, match=words) as caught:
+            student.compute_batch([WATER, structure])
+        assert caught.value.status == status
+    assert np.isfinite(student.compute(WATER).energy)
+
+
+@pytest.mark.parametrize(
+    "structure, words",
+    [
+        (Structure([8, 1], [[0, 0, 0]]), r"positions must have the shape \(2, 3\), found \(1, 3\)"),
+        (Structure([8.0], [[0, 0, 0]]), "one atomic number for each atom"),
+        (Structure([8], [[0, 0, 0]], [1, 2, 3], True), r"cell must have the shape \(3, 3\)"),
+        (Structure([8], [[0, 0, 0]], np.eye(3), "xyz"), "pbc must be True or False"),
+    ],
+)
+def test_wrong_shapes_are_refused(smooth, structure, words):
+    with pytest.raises(ValueError, match=words):
+        Student(smooth).compute(structure)
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"precision": "single"}, "precision 'single': expected 'mixed' or 'double'"),
+        ({"filter": "fast"}, "filter 'fast': expected 'table' or 'exact'"),
+        ({"threads": 0}, "threads 0: expected a whole number"),
+        ({"threads": -1}, "threads -1: expected"),
+        ({"threads": 1.5}, "threads 1.5: expected"),
+    ],
+)
+def test_wrong_options_are_refused(smooth, options, words):
+    with pytest.raises(ValueError, match=words):
+        Student(smooth, **options)
+
+
+def test_a_closed_student_refuses_to_compute(smooth):
+    with Student(smooth) as student:
+        student.compute(WATER)
+    student.close()
+    with pytest.raises(Error):
+        student.compute(WATER)
+
+
+def test_a_student_used_by_two_threads_is_an_error_or_right(smooth):
+    student, expected, errors = Student(smooth), Student(smooth).compute(WATER).energy, []
+
+    def work():
+        for _ in range(200):
+            try:
+                assert student.compute(WATER).energy == expected
+            except Error as error:
+                errors.append(error.status)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(errors) <= {"MLFF_ERROR_STATE"}
+
+
+def test_making_and_freeing_many_keeps_no_memory(smooth):
+    def resident():
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def cycle(times):
+        for _ in range(times):
+            Student(smooth).compute(WATER)
+
+    cycle(20)
+    before = resident()
+    cycle(200)
+    # A student of 64 channels holds more than 1 MB.
+    assert resident() - before < 20e6

@@ -1,0 +1,46 @@
+"""Reading LAMMPS, naming models, printing tables."""
+
+from pathlib import Path
+
+import numpy as np
+
+from validation import lammps, report, setting
+
+OUTPUT = """
+Per MPI rank memory allocation (min/avg/max) = 3.1 | 3.1 | 3.1 Mbytes
+   Step          Temp          TotEng
+         0   300            -10.500000000
+        10   299.5          -10.499999999
+Loop time of 0.1 on 1 procs for 10 steps with 9 atoms
+   Step          Temp          TotEng
+         0   1.0e+02        -3
+Loop time of 0.1 on 1 procs for 10 steps with 9 atoms
+"""
+
+
+def test_tables_of_lammps_are_read_run_by_run():
+    first, second = lammps.thermo(OUTPUT)
+    np.testing.assert_array_equal(first["Step"], [0, 10])
+    np.testing.assert_array_equal(first["TotEng"], [-10.5, -10.499999999])
+    assert second["Temp"][0] == 100.0
+
+
+def test_frames_are_read_and_half_a_frame_is_not(tmp_path):
+    def frame(step, x):
+        return f"ITEM: TIMESTEP\n{step}\nITEM: NUMBER OF ATOMS\n2\nITEM: BOX BOUNDS ss ss ss\n0 1\n0 1\n0 1\nITEM: ATOMS id x y z\n1 {x} 0 0\n2 0 {x} 0\n"
+
+    text = frame(0, 0.5) + frame(100, 1.5) + frame(200, 2.5)[:-8]
+    (tmp_path / "frames.dump").write_text(text)
+    found = list(lammps.frames(tmp_path / "frames.dump", 2))
+    assert [step for step, _ in found] == [0, 100]
+    np.testing.assert_array_equal(found[1][1], [[1.5, 0, 0], [0, 1.5, 0]])
+
+
+def test_models_of_one_name_are_told_apart():
+    paths = [Path("a/student.safetensors"), Path("b/student.safetensors"), Path("c/other.pt")]
+    assert setting.names_of(paths) == ["a/student.safetensors", "b/student.safetensors", "other"]
+
+
+def test_tables_align_numbers_to_the_right():
+    text = report.table(["name", "value"], [["a", 1.5], ["long name", float("nan")], ["b", 12]])
+    assert text.splitlines() == ["name       value", "---------  -----", "a            1.5", "long name      –", "b             12"]

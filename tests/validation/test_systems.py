@@ -1,0 +1,75 @@
+"""Molecules and mixtures; needs what the teacher needs (rdkit, h5py), which the project's .venv lacks."""
+
+import numpy as np
+import pytest
+from types import SimpleNamespace
+
+pytest.importorskip("rdkit", reason="SKIPPED: rdkit is missing: run with the teacher's environment")
+
+from validation import analysis, systems
+
+
+def test_rotations_are_rotations():
+    random = np.random.default_rng(1)
+    for reflect in (False, True):
+        turn = systems.random_rotation(random, reflect)
+        np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
+        assert np.linalg.det(turn) == pytest.approx(-1.0 if reflect else 1.0)
+
+
+def test_every_built_in_molecule_can_be_built():
+    assert len(set(systems.BUILT_IN)) == len(systems.BUILT_IN) >= 100
+    for smiles in systems.BUILT_IN[::10]:
+        atoms = systems.from_smiles(smiles)
+        assert set(atoms.symbols) <= set(analysis.ELEMENTS)
+        assert analysis.BondCriterion(atoms).broken(atoms.positions) is None
+
+
+@pytest.mark.parametrize("periodic", [False, True])
+def test_mixtures_have_their_density_and_no_overlap(periodic):
+    atoms = systems.mixture(3, 10, density=0.8, periodic=periodic)
+    assert len(atoms) == 3 * 9 + 10 * 3
+    distances = atoms.get_all_distances(mic=periodic)
+    molecules = np.concatenate([np.repeat(np.arange(3), 9), 3 + np.repeat(np.arange(10), 3)])
+    apart = molecules[:, None] != molecules[None]
+    assert distances[apart].min() > 1.69
+    if periodic:
+        grams = (3 * 46.07 + 10 * 18.015) / 6.02214e23
+        assert grams / (atoms.get_volume() * 1e-24) == pytest.approx(0.8, rel=1e-6)
+
+
+def test_held_out_molecules_are_those_of_the_test_split(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    entries = [
+        ("train", "CCO", ""), ("test", "c1ccccc1", "c1ccccc1"), ("test", "Cc1ccccc1", "c1ccccc1"), ("test", "C1CC1", "C1CC1"),
+        ("test", "C1CC1", "C1CC1"), ("test", "O.O", ""), ("test", "", ""), ("valid", "CN", ""),
+    ]
+    with h5py.File(tmp_path / "data.h5", "w") as file:
+        for name, column in zip(("split", "molecule", "scaffold"), zip(*entries)):
+            file[f"metadata/{name}"] = np.array(column, dtype=h5py.string_dtype())
+    setting = SimpleNamespace(dataset=tmp_path / "data.h5")
+    found = systems.held_out(setting, 10)
+    assert sorted(found) == ["C1CC1", "Cc1ccccc1", "c1ccccc1"]
+    # One of each scaffold first.
+    assert "C1CC1" in found[:2]
+    assert systems.held_out(setting, 10, largest=12) and "Cc1ccccc1" not in systems.held_out(setting, 10, largest=12)
+    assert systems.held_out(setting, 10) == found
+
+
+def test_turning_a_bond_moves_one_side():
+    pytest.importorskip("tblite", reason="SKIPPED: tblite is missing: run with the teacher's environment")
+    from validation import torsions
+
+    for smiles, pattern, chosen in torsions.TORSIONS.values():
+        indices, turning = torsions.four_atoms(smiles, pattern, chosen)
+        atoms = systems.from_smiles(smiles)
+        pairs = {tuple(pair) for pair in analysis.bonds(atoms)}
+        for i, j in zip(indices, indices[1:]):
+            assert (min(i, j), max(i, j)) in pairs
+        assert indices[3] in turning and indices[0] not in turning
+        before = atoms.get_dihedral(*indices)
+        atoms.set_dihedral(*indices, before + 40.0, indices=turning)
+        # Nothing but the turned bond's angle changes: all bonds keep their lengths.
+        assert {tuple(pair) for pair in analysis.bonds(atoms)} >= pairs
+        turned = (atoms.get_dihedral(*indices) - before + 180) % 360 - 180
+        assert turned == pytest.approx(40.0, abs=1e-6)

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What is computed from energies, forces and trajectories."""
+
+import numpy as np
+from ase import units
+from ase.data import covalent_radii
+
+#: What students trained here know.
+ELEMENTS = ["H", "C", "N", "O", "F", "S", "Cl"]
+
+#: kcal/mol in one eV.
+KCAL = 1 / (units.kcal / units.mol)
+# cm-1 of sqrt(eV/Angstrom^2/amu).
+WAVENUMBER = units._hbar * 1e10 / np.sqrt(units._e * units._amu) / units.invcm
+
+
+# --- energy over time
+
+
+def drift(time, energy, least_blocks=16):
+    """Slope of the energy over time by least squares, with its standard error.
+
+    Neighbouring samples are correlated, so the error is that of a fit through the means of blocks; the blocks grow by
+    factors of two while there are `least_blocks` of them, and the largest error counts (Flyvbjerg and Petersen, 1989).
+    """
+    slope = np.polyfit(time - time.mean(), energy, 1)[0]
+    errors = []
+    size = 1
+    while len(time) // size >= least_blocks:
+        count = len(time) // size
+        t = time[: count * size].reshape(count, size).mean(axis=1)
+        e = energy[: count * size].reshape(count, size).mean(axis=1)
+        t = t - t.mean()
+        residual = e - np.polyval(np.polyfit(t, e, 1), t)
+        errors.append(np.sqrt((residual**2).sum() / (count - 2) / (t**2).sum()))
+        size *= 2
+    if not errors:
+        raise ValueError(f"{len(time)} samples: a drift needs {least_blocks} or more")
+    return float(slope), float(max(errors))
+
+
+def fluctuation(time, energy):
+    """Standard deviation of the energy about its straight line."""
+    t = time - time.mean()
+    return float(np.std(energy - np.polyval(np.polyfit(t, energy, 1), t)))
+
+
+# --- second derivatives
+
+
+def jumps(values):
+    """How much values on a fine grid step, and the largest step relative to the steps beside it.
+
+    Where the function is continuous, a step is as large as its neighbours, and the ratio is about 1; a discontinuity
+    stands out by as much as the grid is fine. Differences smear it over two steps, so the next two on either side
+    do not count as neighbours.
+    """
+    steps = np.abs(np.diff(values))
+    beside = np.full(len(steps), 0.0)
+    for offset in [*range(-12, -2), *range(3, 13)]:
+        shifted = np.full(len(steps), 0.0)
+        if offset > 0:
+            shifted[:-offset] = steps[offset:]
+        else:
+            shifted[-offset:] = steps[:offset]
+        beside = np.maximum(beside, shifted)
+    # Rounding alone is no jump.
+    floor = 1e-9 * max(np.abs(values).max(), 1.0)
+    return float(steps.max()), float((steps / np.maximum(beside, floor)).max())
+
+
+def hessian(atoms, step):
+    """Second derivatives (eV/Angstrom^2) from central differences of forces, made symmetric."""
+    calculator, atoms = atoms.calc, atoms.copy()
+    atoms.calc = calculator
+    start = atoms.positions.copy()
+    rows = []
+    for index in range(start.size):
+        forces = []
+        for sign in (1, -1):
+            moved = start.copy()
+            moved.flat[index] += sign * step
+            atoms.positions = moved
+            forces.append(atoms.get_forces().ravel())
+        rows.append((forces[1] - forces[0]) / (2 * step))
+    matrix = np.array(rows)
+    return (matrix + matrix.T) / 2
+
+
+def vibrations(masses, positions, second_derivatives):
+    """Wavenumbers (cm-1), ascending, imaginary ones negative, without translations and rotations."""
+    root = np.sqrt(np.repeat(masses, 3))
+    weighted = second_derivatives / np.outer(root, root)
+    inner = vibrational_space(masses, positions)
+    values = np.linalg.eigvalsh(inner.T @ weighted @ inner)
+    return np.sign(values) * np.sqrt(np.abs(values)) * WAVENUMBER
+
+
+def vibrational_space(masses, positions):
+    """Orthonormal mass-weighted displacements at right angles to translations and rotations, one per column."""
+    centered = positions - np.average(positions, axis=0, weights=masses)
+    root = np.sqrt(masses)[:, None]
+    rigid = [np.broadcast_to(axis, centered.shape) * root for axis in np.eye(3)]
+    rigid += [np.cross(axis, centered) * root for axis in np.eye(3)]
+    u, s, _ = np.linalg.svd(np.array([column.ravel() for column in rigid]).T, full_matrices=True)
+    # A linear molecule has five; 0.01 lets one count as linear that an optimizer left bent by a hair.
+    return u[:, (s > 1e-2 * s[0]).sum():]
+
+
+# --- bonds
+
+#: Pairs closer than this many covalent sums are bonded.
+BONDED = 1.25
+
+
+def pair_distances(positions):
+    return np.linalg.norm(positions[:, None] - positions[None], axis=-1)
+
+
+def bonds(atoms):
+    """Index pairs of bonded atoms, i < j."""
+    radii = covalent_radii[atoms.numbers]
+    near = pair_distances(atoms.positions) < BONDED * (radii[:, None] + radii[None])
+    return np.argwhere(np.triu(near, 1))
+
+
+class BondCriterion:
+    """Says when a molecule is no longer the one that it was.
+
+    It breaks when a bond is longer than 1.5 times its initial length or shorter than 0.6 times, or when two atoms that
+    were not bonded come closer than 1.1 covalent sums (0.9 times their initial distance where that is less).
+    """
+
+    STRETCHED, COLLAPSED, NEW = 1.5, 0.6, 1.1
+
+    def __init__(self, atoms):
+        initial = pair_distances(atoms.positions)
+        radii = covalent_radii[atoms.numbers]
+        self.symbols = atoms.get_chemical_symbols()
+        bonded = np.zeros(initial.shape, dtype=bool)
+        for i, j in bonds(atoms):
+            bonded[i, j] = bonded[j, i] = True
+        self.low = np.where(bonded, self.COLLAPSED * initial, np.minimum(self.NEW * (radii[:, None] + radii[None]), 0.9 * initial))
+        self.high = np.where(bonded, self.STRETCHED * initial, np.inf)
+        np.fill_diagonal(self.low, -1.0)
+        self.bonded = bonded
+
+    def broken(self, positions):
+        """What broke, in words, or None."""
+        if not np.isfinite(positions).all():
+            return "a position is not finite"
+        distance = pair_distances(positions)
+        wrong = np.argwhere(np.triu((distance > self.high) | (distance < self.low), 1))
+        if len(wrong) == 0:
+            return None
+        i, j = wrong[0]
+        what = "bond" if self.bonded[i, j] else "contact"
+        return f"{what} {self.symbols[i]}{i}-{self.symbols[j]}{j} at {distance[i, j]:.2f} Å"
+
+
+# --- separate molecules
+
+
+def closest(a, b):
+    """Smallest distance between two sets of positions."""
+    return float(np.linalg.norm(a[:, None] - b[None], axis=-1).min())

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Interaction energies of ten dimers from contact to beyond the cutoff, beside the teacher's."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from mlff_student import Structure
+
+from . import analysis, report, setting, systems, teacher
+
+DIMERS = {
+    "water – water": ("O", "O"),
+    "methanol – methanol": ("CO", "CO"),
+    "formamide – formamide": ("NC=O", "NC=O"),
+    "formic acid – formic acid": ("OC=O", "OC=O"),
+    "ethanol – water": ("CCO", "O"),
+    "acetonitrile – acetonitrile": ("CC#N", "CC#N"),
+    "hydrogen fluoride – HF": ("F", "F"),
+    "hydrogen sulfide – H₂S": ("S", "S"),
+    "benzene – methane": ("c1ccccc1", "C"),
+    "methane – methane": ("C", "C"),
+}
+COMPRESSED = -0.6  # Å from the teacher's minimum
+BEYOND = 1.0  # Å beyond the cutoff
+# Energies above the separated molecules by more than this are drawn but not counted (eV).
+REPULSIVE = 0.1
+
+
+def run(setting):
+    cutoff = max(model.student().info.cutoff for model in setting.models)
+    found = {}
+    for name in setting.choose(list(DIMERS), list(DIMERS)[:2]):
+        reference = teacher.remembered(setting, f"dimer {name} {cutoff:g} {setting.quick}", lambda: scan_with_teacher(name, cutoff, setting))
+        curves = {model.name: interaction(reference, energies_of(model)) for model in setting.models}
+        found[name] = reference | {"models": {model: compare(reference, curve) for model, curve in curves.items()}}
+    return report.finish(
+        setting,
+        "dimers",
+        "Interaction energies of dimers",
+        f"Dimers relaxed by {teacher.NAME}, the most stable of several starts, then moved apart rigidly along the line between "
+        f"their centers. Energies relative to the same molecules alone. Errors are over all distances where the teacher's "
+        f"energy is below {REPULSIVE} eV; 'tail' is beyond 4 Å between the nearest atoms.",
+        [table(found)],
+        {"teacher": teacher.NAME, "dimers": found},
+        figure(found, cutoff),
+    )
+
+
+def most_stable(first, second, starts):
+    """The most stable dimer that the teacher finds from random starts."""
+    random = np.random.default_rng(1)
+    best = None
+    for _ in range(starts):
+        a, b = (teacher.relaxed(systems.from_smiles(smiles), fmax=0.01) for smiles in (first, second))
+        for molecule in (a, b):
+            molecule.positions = (molecule.positions - molecule.positions.mean(axis=0)) @ systems.random_rotation(random)
+        for distance in np.arange(2.0, 12.0, 0.1):
+            moved = b.positions + [0, 0, distance]
+            if analysis.closest(a.positions, moved) > 2.2:
+                break
+        b.positions = moved
+        dimer = teacher.relaxed(a + b, fmax=3e-3, steps=300)
+        energy = dimer.get_potential_energy()
+        together = analysis.closest(dimer.positions[: len(a)], dimer.positions[len(a) :]) < 4.0
+        if together and (best is None or energy < best[0]):
+            best = energy, dimer, len(a)
+    return best[1], best[2]
+
+
+def scan_with_teacher(name, cutoff, setting):
+    """Geometries along the line between the centers, nearest distances and the teacher's interaction energies."""
+    dimer, split = most_stable(*DIMERS[name], starts=setting.choose(8, 2))
+    a, b = dimer.positions[:split], dimer.positions[split:]
+    line = b.mean(axis=0) - a.mean(axis=0)
+    line /= np.linalg.norm(line)
+    shifts = [COMPRESSED]
+    while analysis.closest(a, b + shifts[-1] * line) < cutoff + BEYOND:
+        shifts.append(shifts[-1] + (0.1 if shifts[-1] < 1.5 else 0.2))
+    scan = {
+        "numbers": dimer.numbers.tolist(),
+        "split": split,
+        "shift": [round(float(shift), 3) for shift in shifts],
+        "contact": [analysis.closest(a, b + shift * line) for shift in shifts],
+        "first": a.tolist(),
+        "second": [(b + shift * line).tolist() for shift in shifts],
+    }
+
+    def energies(structures):
+        found = []
+        for numbers, positions in structures:
+            atoms = systems.Atoms(numbers, positions)
+            atoms.calc = teacher.calculator(accuracy=0.01)
+            found.append(atoms.get_potential_energy())
+        return found
+
+    return scan | {"teacher": interaction(scan, energies).tolist()}
+
+
+def interaction(scan, energies):
+    """Energies (eV) of the dimer minus those of its molecules; `energies` takes (numbers, positions) of several."""
+    numbers, split = scan["numbers"], scan["split"]
+    alone = [(numbers[:split], scan["first"]), (numbers[split:], scan["second"][0])]
+    pairs = [(numbers, np.concatenate([scan["first"], second])) for second in scan["second"]]
+    found = np.array(energies([*alone, *pairs]))
+    return found[2:] - found[0] - found[1]
+
+
+def energies_of(model):
+    student = model.student()
+    return lambda structures: [results.energy for results in student.compute_batch([Structure(*structure) for structure in structures])]
+
+
+def compare(reference, curve):
+    target, contact, shift = (np.array(reference[name]) for name in ("teacher", "contact", "shift"))
+    error = curve - target
+    counted, tail = target < REPULSIVE, contact > 4.0
+    return {
+        "energy": curve.tolist(),
+        "mae_kcal": float(np.abs(error[counted]).mean() * analysis.KCAL),
+        "max_kcal": float(np.abs(error[counted]).max() * analysis.KCAL),
+        "tail_mae_kcal": float(np.abs(error[tail]).mean() * analysis.KCAL),
+        "depth_kcal": float(curve.min() * analysis.KCAL),
+        "minimum_shift": float(shift[curve.argmin()]),
+    }
+
+
+def table(found):
+    rows = []
+    for name, dimer in found.items():
+        depth = min(dimer["teacher"]) * analysis.KCAL
+        rows += [
+            [name, model, depth, result["depth_kcal"], result["minimum_shift"], result["mae_kcal"], result["max_kcal"], result["tail_mae_kcal"]]
+            for model, result in dimer["models"].items()
+        ]
+    for model in next(iter(found.values()))["models"]:
+        results = [dimer["models"][model] for dimer in found.values()]
+        mean = [float(np.mean([result[key] for result in results])) for key in ("mae_kcal", "tail_mae_kcal")]
+        rows.append(["all", model, None, None, None, mean[0], max(result["max_kcal"] for result in results), mean[1]])
+    return report.table(["dimer", "model", "teacher's depth", "depth", "minimum moved (Å)", "MAE", "max", "tail MAE (kcal/mol)"], rows)
+
+
+def figure(found, cutoff):
+    figure, grid = plt.subplots(2, 5, figsize=(14, 5.2), sharex=True)
+    for axis in grid.flat[len(found) :]:
+        axis.set_visible(False)
+    for axis, (name, dimer) in zip(grid.flat, found.items()):
+        target = np.array(dimer["teacher"]) * analysis.KCAL
+        axis.axhline(0, color="0.85", lw=0.8, zorder=0)
+        axis.axvline(cutoff, color="0.7", lw=0.8, ls=":", zorder=0)
+        axis.plot(dimer["contact"], target, "o", ms=3, color=report.TEACHER_COLOR, label="GFN2-xTB")
+        for index, (model, result) in enumerate(dimer["models"].items()):
+            axis.plot(dimer["contact"], np.array(result["energy"]) * analysis.KCAL, color=report.color(index), label=model)
+        axis.set_title(name)
+        # The wall does not decide the scale.
+        depth = max(-target.min(), 0.5)
+        axis.set_ylim(-1.5 * depth, 1.2 * depth)
+    for axis in grid[:, 0]:
+        axis.set_ylabel("interaction (kcal/mol)")
+    for axis in grid[-1]:
+        axis.set_xlabel("nearest atoms (Å)")
+    grid[0, 0].legend(loc="lower right", fontsize=8)
+    return figure
+
+
+if __name__ == "__main__":
+    import sys
+
+    setting.main(sys.modules[__name__])

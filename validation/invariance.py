@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Invariance of the energy, continuity of its second derivative, and size consistency, in double precision."""
+
+from itertools import combinations_with_replacement
+
+import matplotlib.pyplot as plt
+import numpy as np
+from ase.data import atomic_numbers, covalent_radii
+from mlff_student import Structure
+
+from . import analysis, report, setting, systems
+
+STEP = 1e-4  # Å, of the scans
+REACH = 0.02  # Å, to either side of the cutoff and of the repulsion's switch
+SWITCH = 0.65  # of the covalent sum: where the repulsion of students trained here ends
+LIMITS = {"invariance": 1e-9, "jump": 3.0, "size": 1e-6}
+FAR = 20.0  # Å
+
+
+def run(setting):
+    models = {}
+    for model in setting.models:
+        table, exact = model.student("double", "table"), model.student("double", "exact")
+        models[model.name] = {
+            "invariance_ev_per_atom": {"table": invariance(table, setting), "exact": invariance(exact, setting)},
+            "second_derivative": second_derivatives(exact, table, setting),
+            "size_consistency_ev": size_consistency(exact),
+        }
+    drawn = figure(models)
+    for found in models.values():
+        for scan in found["second_derivative"].values():
+            # Only the figure needs every point.
+            del scan["curvature"], scan["distance"]
+    return report.finish(
+        setting,
+        "invariance",
+        "Invariance, continuity, size consistency",
+        f"Float64. Invariance: largest change of the energy per atom under random operations on molecules and a periodic box "
+        f"(required: {LIMITS['invariance']:g} eV). Second derivative: slope of the force of a pair, all element pairs, every {STEP} Å; "
+        f"largest step from one point to the next relative to its neighbours, about 1 where continuous, the worst pair named (required: below {LIMITS['jump']:g}). "
+        f"Energy: largest error of E(x+h) − E(x) against the integral of the force, which a jump of the energy fails. "
+        f"Size consistency: E(AB) − E(A) − E(B) at {FAR:g} Å (required: {LIMITS['size']:g} eV).",
+        tables(models),
+        {"limits": LIMITS, "models": models},
+        drawn,
+    )
+
+
+# --- invariance
+
+
+def samples():
+    """Molecules off their minima, and a periodic box."""
+    found = []
+    for smiles in ("CCO", "CC(=O)NC", "CS(=O)(=O)c1ccc(Cl)cc1F"):
+        atoms = systems.from_smiles(smiles)
+        atoms.rattle(0.1, seed=1)
+        found.append(atoms)
+    box = systems.mixture(2, 20, periodic=True)
+    box.rattle(0.05, seed=1)
+    return [*found, box]
+
+
+def invariance(student, setting):
+    """Largest change of the energy per atom (eV) for each operation."""
+    random = np.random.default_rng(1)
+    largest = dict.fromkeys(("rotation", "reflection", "translation", "permutation"), 0.0)
+    for atoms in samples():
+        start = Structure.from_ase(atoms)
+        energy = student.compute(start).energy
+        for _ in range(setting.choose(20, 3)):
+            turn = systems.random_rotation(random)
+            mirror = systems.random_rotation(random, reflect=True)
+            order = random.permutation(len(atoms))
+            cell = np.asarray(atoms.cell)
+            # A reflected cell would be left-handed: its last vector is turned round, which spans the same lattice.
+            flip = np.diag([1, 1, -1])
+            changed = {
+                "rotation": Structure(atoms.numbers, atoms.positions @ turn, cell @ turn, atoms.pbc),
+                "reflection": Structure(atoms.numbers, atoms.positions @ mirror, flip @ cell @ mirror, atoms.pbc),
+                "translation": Structure(atoms.numbers, atoms.positions + random.uniform(-50, 50, 3), cell, atoms.pbc),
+                "permutation": Structure(atoms.numbers[order], atoms.positions[order], cell, atoms.pbc),
+            }
+            for name, structure in changed.items():
+                change = abs(student.compute(structure).energy - energy) / len(atoms)
+                largest[name] = max(largest[name], change)
+    return largest
+
+
+# --- second derivative
+
+
+def second_derivatives(exact, table, setting):
+    """Scans of every element pair across the cutoff and the switch, and of two water molecules through the cutoff."""
+    known = [z for z in map(atomic_numbers.get, analysis.ELEMENTS) if z in exact.info.species]
+    pairs = list(combinations_with_replacement(known, 2))
+    pairs = setting.choose(pairs, pairs[:4])
+    found = {}
+    for filter, student in (("exact", exact), ("table", table)):
+        for place, center in (("cutoff", lambda a, b: student.info.cutoff), ("switch", lambda a, b: SWITCH * (covalent_radii[a] + covalent_radii[b]))):
+            worst, energy_error = None, 0.0
+            for a, b in pairs:
+                distances = center(a, b) + np.arange(-REACH, REACH + STEP / 2, STEP)
+                scan = scan_of([Structure([a, b], [[0, 0, 0], [0, 0, d]]) for d in distances], student, [1])
+                scan |= {"pair": [int(a), int(b)], "distance": distances}
+                energy_error = max(energy_error, scan["energy_error"])
+                if worst is None or scan["ratio"] > worst["ratio"]:
+                    worst = scan
+            found[f"{place}, {filter}"] = worst | {"energy_error": energy_error}
+        found[f"water dimer, {filter}"] = water_dimer(student, setting)
+    return found
+
+
+def water_dimer(student, setting):
+    """Two water molecules through the cutoff: every pair of atoms crosses it."""
+    water = systems.from_smiles("O")
+    cutoff = student.info.cutoff
+    distances = np.arange(cutoff - setting.choose(1.5, 0.1), cutoff + setting.choose(1.5, 0.1), STEP)
+    numbers = np.concatenate([water.numbers, water.numbers])
+    turned = water.positions @ systems.random_rotation(np.random.default_rng(1))
+    structures = [Structure(numbers, np.concatenate([water.positions, turned + [0, 0, d]])) for d in distances]
+    return scan_of(structures, student, [3, 4, 5]) | {"distance": distances}
+
+
+def scan_of(structures, student, moving):
+    """Slope of the force on the moving atoms along z, its steps, and whether the energy is the force's integral."""
+    results = student.compute_batch(structures)
+    energy = np.array([found.energy for found in results])
+    force = np.array([found.forces[moving, 2].sum() for found in results])
+    curvature = -np.diff(force) / STEP
+    largest, ratio = analysis.jumps(curvature)
+    mismatch = np.diff(energy) + STEP * (force[1:] + force[:-1]) / 2
+    return {"curvature": curvature, "largest_step": largest, "ratio": ratio, "energy_error": float(np.abs(mismatch).max())}
+
+
+# --- size consistency
+
+
+def size_consistency(student):
+    """E(AB) - E(A) - E(B) of two molecules far apart (eV)."""
+    found = {}
+    for name, (first, second) in {"water, methanol": ("O", "CO"), "benzene, chloroform": ("c1ccccc1", "ClC(Cl)Cl"), "glycine, thiophene": ("NCC(=O)O", "c1ccsc1")}.items():
+        a, b = systems.from_smiles(first), systems.from_smiles(second)
+        b.positions += [0, 0, FAR]
+        energies = [student.compute(Structure.from_ase(atoms)).energy for atoms in (a + b, a, b)]
+        found[name] = energies[0] - energies[1] - energies[2]
+    return found
+
+
+# --- output
+
+
+def tables(models):
+    rows = [
+        [name, filter, *values.values(), verdict(max(values.values()) <= LIMITS["invariance"])]
+        for name, found in models.items()
+        for filter, values in found["invariance_ev_per_atom"].items()
+    ]
+    first = report.table(["model", "filter", "rotation", "reflection", "translation", "permutation (eV/atom)", ""], rows)
+    rows = [
+        [name, place, scan["largest_step"], scan["ratio"], scan["energy_error"], verdict(scan["ratio"] <= LIMITS["jump"])]
+        for name, found in models.items()
+        for place, scan in found["second_derivative"].items()
+    ]
+    second = report.table(["model", "scan, filter", "largest step (eV/Å²)", "to its neighbours", "energy error (eV)", ""], rows)
+    rows = [
+        [name, *found["size_consistency_ev"].values(), verdict(max(map(abs, found["size_consistency_ev"].values())) <= LIMITS["size"])]
+        for name, found in models.items()
+    ]
+    third = report.table(["model", *next(iter(models.values()))["size_consistency_ev"], ""], rows)
+    return [first, second, third]
+
+
+def verdict(fine):
+    return "ok" if fine else "NOT MET"
+
+
+def figure(models):
+    places = ["cutoff, exact", "switch, exact", "water dimer, exact"]
+    figure, grid = plt.subplots(len(models), len(places), figsize=(11, 2.5 * len(models) + 0.3), squeeze=False)
+    for row, (name, found) in enumerate(models.items()):
+        for axis, place in zip(grid[row], places):
+            scan = found["second_derivative"][place]
+            axis.plot(scan["distance"][:-1] + STEP / 2, scan["curvature"], color=report.color(row))
+            pair = ", {}–{}".format(*(symbol(z) for z in scan["pair"])) if "pair" in scan else ""
+            axis.set_title(f"{place.split(',')[0]}{pair}\nlargest step {report.number(scan['ratio'])} × its neighbours")
+            axis.ticklabel_format(useOffset=False)
+        grid[row][0].set_ylabel(f"{name}\nd²E/dr² (eV/Å²)")
+    for axis in grid[-1]:
+        axis.set_xlabel("distance (Å)")
+    return figure
+
+
+def symbol(z):
+    return next(name for name in analysis.ELEMENTS if atomic_numbers[name] == z)
+
+
+if __name__ == "__main__":
+    import sys
+
+    setting.main(sys.modules[__name__])

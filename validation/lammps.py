@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Runs the LAMMPS of an environment with the plugin, as `make demo` does."""
+
+import os
+import re
+import subprocess
+
+import numpy as np
+from ase.io import write
+
+from .analysis import ELEMENTS
+
+
+class LammpsError(RuntimeError):
+    """LAMMPS stopped; the text is its error message."""
+
+
+def check(setting):
+    """Says what is missing before hours of other work."""
+    for path in (setting.plugin, setting.venv / "bin" / "lmp"):
+        if not path.exists():
+            raise SystemExit(f"{path} is missing: run `make`, or say where it is with --plugin and --venv")
+
+
+def run(setting, folder, model, text):
+    """Runs LAMMPS on an input in a folder; returns its output."""
+    (folder / "in.lammps").write_text(text)
+    prefix = setting.venv.absolute()
+    environment = {**os.environ, "LD_LIBRARY_PATH": f"{prefix / 'lib'}:{os.environ.get('LD_LIBRARY_PATH', '')}", "OMP_NUM_THREADS": "1"}
+    command = [str(prefix / "bin" / "lmp"), "-in", "in.lammps", "-log", "log.lammps"]
+    process = subprocess.run(command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if process.returncode != 0 or "ERROR" in process.stdout:
+        errors = [line for line in process.stdout.splitlines() if "ERROR" in line]
+        raise LammpsError(errors[0] if errors else process.stdout[-500:])
+    return process.stdout
+
+
+def header(setting, model, atoms, data):
+    """The input up to pair_coeff. Without a cell the walls follow the atoms."""
+    boundary = "p p p" if atoms.pbc.all() else "s s s"
+    return f"""units metal
+atom_style atomic
+boundary {boundary}
+plugin load {setting.plugin.absolute()}
+read_data {data}
+pair_style mlff_student
+pair_coeff * * {model.path.absolute()} {' '.join(elements(atoms))}
+neighbor 1.0 bin
+thermo_modify norm no
+"""
+
+
+def elements(atoms):
+    """Chemical symbols in the order of LAMMPS' atom types."""
+    return [element for element in ELEMENTS if element in atoms.get_chemical_symbols()]
+
+
+def write_data(path, atoms):
+    atoms = atoms.copy()
+    if not atoms.pbc.any():
+        atoms.center(vacuum=20.0)
+    write(path, atoms, format="lammps-data", specorder=elements(atoms), masses=True, atom_style="atomic")
+
+
+def thermo(output):
+    """The columns of every run's table: a list of {name: array}."""
+    found = []
+    for names, block in re.findall(r"\n *(Step .*?)\n((?: *-?\d[-+.\deE ]*\n)+)", output):
+        values = np.array([[float(word) for word in line.split()] for line in block.splitlines()])
+        found.append(dict(zip(names.split(), values.T)))
+    return found
+
+
+def frames(path, atoms):
+    """(step, positions) of a dump with the columns id x y z, sorted by id."""
+    lines = 9 + atoms
+    with open(path) as file:
+        while True:
+            block = [line for _, line in zip(range(lines), file)]
+            # A run that was stopped may leave half a frame.
+            if len(block) < lines or not block[-1].endswith("\n"):
+                return
+            yield int(block[1]), np.array([line.split()[1:4] for line in block[9:]], dtype=float)

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Tables, JSON files and figures in one style."""
+
+import json
+from datetime import date
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+# Okabe and Ito's colours, told apart by everybody; the teacher is black.
+COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
+TEACHER_COLOR = "black"
+
+plt.rcParams.update(
+    {
+        "figure.dpi": 130,
+        "figure.constrained_layout.use": True,
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlesize": 9,
+        "legend.frameon": False,
+        "lines.linewidth": 1.4,
+    }
+)
+
+
+def color(index):
+    return COLORS[index % len(COLORS)]
+
+
+def table(header, rows):
+    """Rows as aligned text, numbers to the right."""
+    rows = [[cell if isinstance(cell, str) else number(cell) for cell in row] for row in rows]
+    widths = [max(len(row[k]) for row in [header, *rows]) for k in range(len(header))]
+    numeric = [all(looks_numeric(row[k]) for row in rows) for k in range(len(header))]
+
+    def line(cells):
+        return "  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(cells, widths, numeric)).rstrip()
+
+    return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, rows)])
+
+
+def number(value):
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return "–"
+    if isinstance(value, (int, np.integer)):
+        return str(value)
+    return f"{value:.3g}" if abs(value) < 1e5 else f"{value:.3e}"
+
+
+def looks_numeric(text):
+    return text == "–" or text.lstrip("+-")[:1].isdigit() or text.startswith(("inf", "-inf"))
+
+
+def finish(setting, name, title, notes, tables, values, figure=None):
+    """Prints the tables, writes JSON, PNG and this property's part of the report."""
+    text = "\n\n".join(tables)
+    print(f"\n== {title}\n\n{notes}\n\n{text}\n", flush=True)
+    values = {"property": name, "date": date.today().isoformat(), "quick": setting.quick, "notes": notes, **values}
+    (setting.out / f"{name}.json").write_text(json.dumps(plain(values), indent=1) + "\n")
+    lines = [f"## {title}", "", notes, "", "```text", text, "```", ""]
+    if figure is not None:
+        figure.savefig(setting.out / f"{name}.png")
+        plt.close(figure)
+        lines += [f"![{title}]({name}.png)", ""]
+    (setting.out / f"{name}.md").write_text("\n".join(lines))
+    return values
+
+
+def plain(value):
+    """For JSON, which knows no numpy, and null in place of NaN."""
+    if isinstance(value, dict):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return plain(value.tolist())
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def kept(path, make):
+    """What `make` gave, kept in a JSON file: made once, also when a run is started again."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        value = json.dumps(plain(make()))
+        # A file that is there is whole.
+        unfinished = path.with_suffix(".unfinished")
+        unfinished.write_text(value)
+        unfinished.rename(path)
+    return json.loads(path.read_text())

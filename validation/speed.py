@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Time for energy and forces on one core, student beside teacher."""
+
+from time import perf_counter
+
+import matplotlib.pyplot as plt
+import numpy as np
+from mlff_student import Structure
+
+from . import report, setting, systems, teacher
+
+# Ethanol and water molecules in droplets of about 20, 50, 100 and 200 atoms.
+DROPLETS = [(1, 4), (3, 8), (6, 15), (12, 31)]
+
+
+def run(setting):
+    rounds = setting.choose(7, 3)
+    students = {model.name: model.student("mixed", "table") for model in setting.models}
+    found = {}
+    for ethanol, water in setting.choose(DROPLETS, DROPLETS[:2]):
+        atoms = systems.mixture(ethanol, water)
+        found[len(atoms)] = measure(atoms, students, rounds)
+    return report.finish(
+        setting,
+        "speed",
+        "Speed beside the teacher",
+        f"Energy and forces of ethanol–water droplets, one core, the student through Python (mixed precision, tables, neighbor list made "
+        f"anew each time), {teacher.NAME} through ASE, started from the electrons of the step before, as in molecular dynamics. Atoms move by "
+        f"0.01 Å between evaluations. Medians (range) of {rounds} rounds; in each round all take their turn.",
+        [table(found)],
+        {"teacher": teacher.NAME, "rounds": rounds, "milliseconds": found},
+        figure(found),
+    )
+
+
+def measure(atoms, students, rounds):
+    """Milliseconds for each evaluation of each round: {"teacher": [...], student: [...]}."""
+    random = np.random.default_rng(1)
+    # The accuracy that molecular dynamics with the teacher would use.
+    atoms = atoms.copy()
+    atoms.calc = teacher.calculator(accuracy=1.0)
+    times = {"teacher": []} | {name: [] for name in students}
+    for turn in range(rounds + 1):
+        atoms.positions += random.normal(0, 0.01, atoms.positions.shape)
+        start = perf_counter()
+        atoms.get_forces()
+        spent = {"teacher": perf_counter() - start}
+        for name, student in students.items():
+            structures = [Structure(atoms.numbers, atoms.positions + random.normal(0, 0.01, atoms.positions.shape)) for _ in range(20)]
+            start = perf_counter()
+            for structure in structures:
+                student.compute(structure)
+            spent[name] = (perf_counter() - start) / len(structures)
+        # The first round warms caches up and starts without electrons.
+        if turn > 0:
+            for name, seconds in spent.items():
+                times[name].append(1000 * seconds)
+    return times
+
+
+def table(found):
+    names = list(next(iter(found.values())))
+    rows = []
+    for atoms, times in found.items():
+        row = [atoms]
+        for name in names:
+            row.append(f"{np.median(times[name]):.3g} ({min(times[name]):.3g} – {max(times[name]):.3g})")
+        for name in names[1:]:
+            row.append(f"{np.median(times['teacher']) / np.median(times[name]):.0f}")
+        rows.append(row)
+    return report.table(["atoms", *(f"{name} (ms)" for name in names), *(f"{name}: times faster" for name in names[1:])], rows)
+
+
+def figure(found):
+    sizes = np.array(list(found))
+    figure, axis = plt.subplots(figsize=(5.5, 4))
+    names = list(next(iter(found.values())))
+    for index, name in enumerate(names):
+        values = np.array([np.median(found[size][name]) for size in sizes])
+        low, high = (np.array([function(found[size][name]) for size in sizes]) for function in (min, max))
+        shade = report.TEACHER_COLOR if name == "teacher" else report.color(index - 1)
+        axis.errorbar(sizes, values, [values - low, high - values], fmt="o-", ms=4, capsize=2, color=shade, label="GFN2-xTB" if name == "teacher" else name)
+        if name != "teacher":
+            for size, value in zip(sizes, values):
+                ratio = np.median(found[size]["teacher"]) / value
+                axis.annotate(f"{ratio:.0f}×", (size, value), textcoords="offset points", xytext=(6, -8), ha="left", fontsize=7, color=shade)
+    axis.set(xscale="log", yscale="log", xlabel="atoms", ylabel="energy and forces (ms)", title="One core; labels: times faster than GFN2-xTB")
+    axis.set_xticks(sizes, [str(size) for size in sizes])
+    axis.minorticks_off()
+    axis.margins(x=0.12)
+    axis.legend()
+    return figure
+
+
+if __name__ == "__main__":
+    import sys
+
+    setting.main(sys.modules[__name__])

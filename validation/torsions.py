@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Torsion profiles of ten bonds beside the teacher's."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from ase.constraints import FixInternals
+from ase.optimize import BFGS
+from mlff_student import Structure
+from rdkit import Chem
+
+from . import analysis, report, setting, systems, teacher
+
+# The four atoms of the turned bond as a SMARTS pattern.
+TORSIONS = {
+    "amide, N-methylacetamide": ("CC(=O)NC", "[CH3]C(=O)N[CH3]", (0, 1, 3, 4)),
+    "ester, methyl acetate": ("CC(=O)OC", "[CH3]C(=O)O[CH3]", (0, 1, 3, 4)),
+    "biaryl, biphenyl": ("c1ccccc1-c1ccccc1", "cc(-c(c))", (0, 1, 2, 3)),
+    "alkane, butane": ("CCCC", "CCCC", (0, 1, 2, 3)),
+    "alcohol, ethanol": ("CCO", "CCO[H]", (0, 1, 2, 3)),
+    "disulfide, CH₃SSCH₃": ("CSSC", "CSSC", (0, 1, 2, 3)),
+    "sulfonamide, CH₃SO₂NHCH₃": ("CS(=O)(=O)NC", "[CH3]SN[CH3]", (0, 1, 2, 3)),
+    "nitroarene, nitrobenzene": ("O=[N+]([O-])c1ccccc1", "O=[N+]cc", (0, 1, 2, 3)),
+    "peptide φ, Ac-Ala-NHMe": ("CC(=O)N[C@@H](C)C(=O)NC", "C(=O)N[CH]C(=O)", (0, 2, 3, 4)),
+    "alkenylarene, styrene": ("C=Cc1ccccc1", "C=Ccc", (0, 1, 2, 3)),
+}
+LIMIT = 0.3  # kcal/mol
+
+
+def run(setting):
+    kind = "rigid" if setting.rigid else "relaxed"
+    step = setting.choose(15, 60)
+    found = {}
+    for name in setting.choose(list(TORSIONS), list(TORSIONS)[:3]):
+        scan = teacher.remembered(setting, f"torsion {name} {kind} {step}", lambda: scan_with_teacher(name, step, setting.rigid))
+        profiles = {model.name: profile(model, scan) for model in setting.models}
+        found[name] = scan | {"models": {model: compare(scan, energies) for model, energies in profiles.items()}}
+    how = "its other coordinates as in the minimum (rigid scan)" if setting.rigid else "all else relaxed by the teacher at every angle (relaxed scan)"
+    return report.finish(
+        setting,
+        "torsions",
+        "Torsion profiles",
+        f"One bond turned in steps of {step}°, {how}; student and {teacher.NAME} at the same geometries, both relative to the geometry "
+        f"where the teacher is lowest (required: MAE {LIMIT} kcal/mol for each profile).",
+        [table(found)],
+        {"limit": LIMIT, "scan": kind, "teacher": teacher.NAME, "torsions": found},
+        figure(found),
+    )
+
+
+def four_atoms(smiles, pattern, chosen):
+    """Indices of the atoms that define the angle, and of those that turn with the fourth."""
+    molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    match = molecule.GetSubstructMatch(Chem.MolFromSmarts(pattern))
+    a, b, c, d = (match[k] for k in chosen)
+    turning, queue = {c}, [c]
+    while queue:
+        for neighbor in molecule.GetAtomWithIdx(queue.pop()).GetNeighbors():
+            index = neighbor.GetIdx()
+            if index != b and index not in turning:
+                turning.add(index)
+                queue.append(index)
+    return (a, b, c, d), sorted(turning)
+
+
+def scan_with_teacher(name, step, rigid):
+    """Geometries and the teacher's energies (eV) for angles all the way round."""
+    smiles, pattern, chosen = TORSIONS[name]
+    indices, turning = four_atoms(smiles, pattern, chosen)
+    atoms = teacher.relaxed(systems.from_smiles(smiles), fmax=2e-3)
+    start = atoms.get_dihedral(*indices)
+    # Neighbours start from each other's geometry: the profile is followed in both directions, the lower one counts.
+    sweeps = [follow(atoms, indices, turning, start + direction * np.arange(0, 360 + step, step), rigid) for direction in (1, -1)]
+    points = {}
+    for angle, energy, positions in (point for sweep in sweeps for point in sweep):
+        key = round(float(angle - start) % 360) % 360
+        if key not in points or energy < points[key][1]:
+            points[key] = (float(angle), energy, positions)
+    ordered = sorted(points.values(), key=lambda point: signed(point[0]))
+    return {
+        "numbers": atoms.numbers.tolist(),
+        "atoms": [int(index) for index in indices],
+        "angle": [signed(point[0]) for point in ordered],
+        "positions": [point[2] for point in ordered],
+        "teacher": [point[1] for point in ordered],
+    }
+
+
+def follow(atoms, indices, turning, angles, rigid):
+    """(angle, energy, positions) along a scan."""
+    atoms = atoms.copy()
+    found = []
+    for angle in angles:
+        atoms.set_constraint()
+        atoms.set_dihedral(*indices, angle, indices=turning)
+        atoms.calc = teacher.calculator()
+        if not rigid:
+            atoms.set_constraint(FixInternals(dihedrals_deg=[[float(angle) % 360, list(indices)]]))
+            BFGS(atoms, logfile=None, maxstep=0.1).run(fmax=0.01, steps=100)
+        found.append((angle, float(atoms.get_potential_energy()), atoms.positions.tolist()))
+    return found
+
+
+def signed(angle):
+    """Degrees from -180 to 180."""
+    return (float(angle) + 180) % 360 - 180
+
+
+def profile(model, scan):
+    student = model.student()
+    return [results.energy for results in student.compute_batch([Structure(scan["numbers"], positions) for positions in scan["positions"]])]
+
+
+def relative(energies, lowest):
+    """kcal/mol above the chosen point."""
+    energies = np.array(energies)
+    return (energies - energies[lowest]) * analysis.KCAL
+
+
+def compare(scan, energies):
+    lowest = int(np.argmin(scan["teacher"]))
+    error = relative(energies, lowest) - relative(scan["teacher"], lowest)
+    return {"energy": energies, "mae_kcal": float(np.abs(error).mean()), "max_kcal": float(np.abs(error).max())}
+
+
+def table(found):
+    models = next(iter(found.values()))["models"]
+    rows = [
+        [name, model, float(np.ptp(scan["teacher"]) * analysis.KCAL), result["mae_kcal"], result["max_kcal"], "ok" if result["mae_kcal"] <= LIMIT else "NOT MET"]
+        for name, scan in found.items()
+        for model, result in scan["models"].items()
+    ]
+    for model in models:
+        results = [scan["models"][model] for scan in found.values()]
+        met = sum(result["mae_kcal"] <= LIMIT for result in results)
+        rows.append(["all", model, None, float(np.mean([r["mae_kcal"] for r in results])), max(r["max_kcal"] for r in results), f"{met} of {len(results)}"])
+    return report.table(["torsion", "model", "teacher's barrier", "MAE", "max (kcal/mol)", ""], rows)
+
+
+def figure(found):
+    figure, grid = plt.subplots(2, 5, figsize=(14, 5.2), sharex=True)
+    for axis in grid.flat[len(found) :]:
+        axis.set_visible(False)
+    for axis, (name, scan) in zip(grid.flat, found.items()):
+        lowest = int(np.argmin(scan["teacher"]))
+        target = relative(scan["teacher"], lowest)
+        axis.plot(scan["angle"], target, "o", ms=3, color=report.TEACHER_COLOR, label="GFN2-xTB", zorder=3)
+        for index, (model, result) in enumerate(scan["models"].items()):
+            axis.plot(scan["angle"], relative(result["energy"], lowest), color=report.color(index), label=model)
+        axis.set_title(name)
+        high = max(target.max(), 0.5)
+        axis.set_ylim(-0.35 * high, 1.5 * high)
+        axis.set_xticks([-180, -90, 0, 90, 180])
+    for axis in grid[:, 0]:
+        axis.set_ylabel("energy (kcal/mol)")
+    for axis in grid[-1]:
+        axis.set_xlabel("dihedral angle (°)")
+    grid[0, 0].legend(fontsize=8, loc="upper right")
+    return figure
+
+
+if __name__ == "__main__":
+    import sys
+
+    setting.main(sys.modules[__name__])
