@@ -1,6 +1,7 @@
 //! The tool as its users run it.
 
 mod reference;
+mod students;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -305,6 +306,32 @@ fn inspect_finds_painn_invariant_and_continuous() {
     }
     let text = success(tool().arg("inspect").arg(model("student-77k.onnx")));
     for words in ["architecture", "published", "77203", "5 Å", "instruction set", "NO: "] {
+        assert!(text.contains(words), "{text}");
+    }
+}
+
+#[test]
+fn inspect_says_envelope_norm_and_repulsion() {
+    let found = inspect("painn-32-bessel.pt");
+    assert_eq!(found["envelope"]["kind"], "cosine");
+    assert_eq!(found["norm"]["kind"], "root");
+    assert_eq!(found["repulsion"], Value::Null);
+    assert_eq!(found["smooth"], false);
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("smooth.safetensors");
+    students::smooth(8, 2).save(&path).unwrap();
+    let found = inspect(path.to_str().unwrap());
+    assert_eq!(found["envelope"]["kind"], "polynomial");
+    assert_eq!(found["envelope"]["power"], 6);
+    assert_eq!(found["norm"]["kind"], "shifted");
+    assert_eq!(found["norm"]["epsilon"], 0.1);
+    let radius = number(&found["repulsion"]["C"]);
+    approx::assert_abs_diff_eq!(radius, students::RADII[6], epsilon = 1e-12);
+    assert_eq!(found["smooth"], true);
+    let text = success(tool().arg("inspect").arg(&path));
+    for words in ["polynomial, power 6", "√(x² + 0.1²) − 0.1", "ZBL", "C 0.494", "continuous"]
+    {
         assert!(text.contains(words), "{text}");
     }
 }

@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 mod c_calls;
+mod students;
 mod toolchain;
 
 use std::ffi::c_void;
@@ -14,6 +15,7 @@ use std::sync::{Barrier, Mutex};
 
 use c_calls::{Found, new_calculator, ok, sized_options};
 use mlff_student::c_api::*;
+use mlff_student::model::Repulsion;
 use toolchain::model;
 
 /// A periodic system.
@@ -294,4 +296,18 @@ fn ranks_agree_with_one_calculator_in_mixed_precision() {
     for file in ["student-427k.pt", "student-21k-wrapped.pt", "painn-64-gaussian.pt"] {
         check(file, MLFF_PRECISION_MIXED, 1e-6, 5e-5);
     }
+}
+
+#[test]
+fn ranks_agree_with_one_calculator_where_atoms_of_different_ranks_collide() {
+    let mut model = students::smooth(32, 2);
+    // Every O–H bond is inside the repulsion; atoms scattered over ranks share most of them.
+    model.repulsion = Some(Repulsion { radii: students::RADII.map(|radius| 2.0 * radius).into() });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    model.save(&path).unwrap();
+    // An absolute path replaces the folder of the reference models.
+    let file = path.to_str().unwrap();
+    check(file, MLFF_PRECISION_DOUBLE, 1e-10, 1e-9);
+    check(file, MLFF_PRECISION_MIXED, 1e-6, 1e-4);
 }

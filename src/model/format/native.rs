@@ -158,11 +158,14 @@ pub fn read(found: Tensors) -> Result<Model> {
     })
 }
 
+/// Makes a norm of its ε.
+type NormOf = fn(f64) -> Norm;
+
 fn read_block(
     weights: &mut Weights,
     index: usize,
     envelope: EnvelopePlace,
-    norm: Option<fn(f64) -> Norm>,
+    norm: Option<NormOf>,
     basis: usize,
     hidden: usize,
 ) -> Result<Block> {
@@ -259,9 +262,9 @@ impl Settings<'_> {
         }
     }
 
-    /// What makes a norm of ε, where the architecture has one.
-    fn norm(&self, architecture: Architecture) -> Result<Option<fn(f64) -> Norm>> {
-        let choices: [(_, fn(f64) -> Norm); 2] = [
+    /// Which norm, where the architecture has one.
+    fn norm(&self, architecture: Architecture) -> Result<Option<NormOf>> {
+        let choices: [(_, NormOf); 2] = [
             ("root", |epsilon| Norm::Root { epsilon }),
             ("shifted", |epsilon| Norm::Shifted { epsilon }),
         ];
