@@ -326,7 +326,8 @@ fn inspect_says_envelope_norm_and_repulsion() {
     assert_eq!(found["envelope"]["power"], 6);
     assert_eq!(found["norm"]["kind"], "shifted");
     assert_eq!(found["norm"]["epsilon"], 0.1);
-    assert_eq!(found["repulsion"]["C"], students::RADII[6]);
+    let radius = number(&found["repulsion"]["C"]);
+    approx::assert_abs_diff_eq!(radius, students::RADII[6], epsilon = 1e-12);
     assert_eq!(found["smooth"], true);
     let text = success(tool().arg("inspect").arg(&path));
     for words in ["polynomial, power 6", "√(x² + 0.1²) − 0.1", "ZBL", "C 0.494", "continuous"]

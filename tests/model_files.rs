@@ -174,7 +174,8 @@ fn smooth_is_what_has_continuous_second_derivatives() {
 
 #[test]
 fn values_that_describe_no_student_are_refused_by_name() {
-    let damages: [(&str, fn(&mut Model)); 8] = [
+    type Damage = fn(&mut Model);
+    let damages: [(&str, Damage); 8] = [
         ("repulsion.radii: expected zero or positive", |model| radii(model)[6] = -0.1),
         ("repulsion.radii: expected radii up to half the cutoff", |model| radii(model)[6] = 2.6),
         ("repulsion.radii: expected finite", |model| radii(model)[6] = f64::NAN),
