@@ -15,6 +15,18 @@ def generate(args):
     print(f"done; now: python -m teacher merge {args.folder} -o data.h5")
 
 
+def explore(args):
+    from . import explore
+    from .generate import carry_out
+
+    works = [explore.Walk(args.round, i) for i in range(max(1, round(args.frames / explore.Walk.expected)))]
+    identity = {"seed": args.seed, "teacher": args.teacher, "round": args.round}
+    failed = carry_out(args.folder, works, identity, args.jobs, explore.load_students, (args.walker, args.judge))
+    if failed:
+        sys.exit(f"{failed} jobs failed: their errors are above; the same command tries them again")
+    print(f"done; now: python -m teacher merge ... {args.folder} -o data.h5")
+
+
 def merge(args):
     from . import dataset, files
     from .generate import collect
@@ -66,6 +78,16 @@ def main():
     p.add_argument("folder", help="where shards are kept")
     p.add_argument("--frames", type=int, default=100_000, help="about as many (default %(default)s)")
     p.add_argument("--periodic-share", type=float, default=0.05, help="of all frames (default %(default)s)")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--teacher", default="gfn2", help="gfn2 or module:factory for an ASE calculator")
+    p.add_argument("--jobs", type=int, default=1, help="worker processes (default %(default)s)")
+
+    p = command(explore, "active learning: students walk, the teacher labels where they are unsure")
+    p.add_argument("folder", help="where shards are kept, one for each round")
+    p.add_argument("--walker", required=True, help="the student that moves the atoms")
+    p.add_argument("--judge", required=True, help="another student, whose forces are compared")
+    p.add_argument("--round", default="1", help="name of the round: other names start other walks")
+    p.add_argument("--frames", type=int, default=20_000, help="at most about as many (default %(default)s)")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--teacher", default="gfn2", help="gfn2 or module:factory for an ASE calculator")
     p.add_argument("--jobs", type=int, default=1, help="worker processes (default %(default)s)")

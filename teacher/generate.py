@@ -68,6 +68,10 @@ class Work:
             return frames.PAIRS[self.index % len(frames.PAIRS)], split
         return None, split
 
+    def frames(self, job, subject):
+        """Labelled frames, and reasons where there is none."""
+        return getattr(frames, self.kind)(job, subject)
+
 
 def turnable_molecules(split):
     return [m for m in frames.pool(split, 30) if m.atoms >= 6]
@@ -101,12 +105,14 @@ def plan(count, periodic_share):
 _teacher = None
 
 
-def start_worker(spec):
-    """Loads the teacher; ends the worker with its parent, even one that was killed."""
+def start_worker(spec, prepare=None, arguments=()):
+    """Loads the teacher, and what else the jobs need; ends the worker with its parent, even one that was killed."""
     global _teacher
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()
     _teacher = teachers.load(spec)
+    if prepare:
+        prepare(*arguments)
 
 
 def worker_teacher():
@@ -125,7 +131,7 @@ def run(work, seed, teacher):
     job = frames.Job(work.name, seed, split, teacher)
     kept, dropped = [], Counter()
     try:
-        for result in getattr(frames, work.kind)(job, subject):
+        for result in work.frames(job, subject):
             if isinstance(result, str):
                 dropped[result] += 1
             else:
@@ -152,10 +158,9 @@ def shard(folder, work):
 # --- the run
 
 
-def check_folder(folder, seed, spec):
+def check_folder(folder, mine):
     """Refuses a folder that holds another run."""
     path = Path(folder) / "run.json"
-    mine = {"seed": seed, "teacher": spec}
     if path.exists():
         found = json.loads(path.read_text())
         if found != mine:
@@ -166,19 +171,25 @@ def check_folder(folder, seed, spec):
 
 
 def generate(folder, count, periodic_share, seed, spec, jobs):
-    """Runs what is not done yet. Returns the number of jobs that failed."""
+    """Runs the plan's jobs that are not done yet. Returns the number of jobs that failed."""
+    return carry_out(folder, plan(count, periodic_share), {"seed": seed, "teacher": spec}, jobs)
+
+
+def carry_out(folder, works, identity, jobs, prepare=None, arguments=()):
+    """Runs those of the jobs that are not done yet; `identity` tells this run from others (seed and teacher at least).
+    Workers call `prepare(*arguments)` first. Returns the number of jobs that failed."""
+    seed, spec = identity["seed"], identity["teacher"]
     # Small molecules gain nothing from threads, and several workers would fight for cores.
     os.environ.update(ONE_THREAD)
     teachers.load(spec)  # says early what is wrong with it
-    check_folder(folder, seed, spec)
-    works = plan(count, periodic_share)
+    check_folder(folder, identity)
     finished = {p.stem for p in (Path(folder) / "shards").glob("*.h5")}
     todo = [w for w in works if w.name not in finished]
     dropped, failed = Counter(), 0
     done = sum(w.expected for w in works if w.name in finished)
     total = sum(w.expected for w in works)
     bar = tqdm(total=total, initial=done, unit="frame", mininterval=1 if sys.stderr.isatty() else 30)
-    with ProcessPoolExecutor(jobs, get_context("spawn"), start_worker, (spec,)) as workers:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), start_worker, (spec, prepare, arguments)) as workers:
         try:
             pending = set()
             for work in todo:
