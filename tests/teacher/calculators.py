@@ -1,7 +1,7 @@
 """Calculators that fail in every way a teacher can fail, and cheap ones."""
 
 import numpy as np
-from ase.calculators.calculator import Calculator, CalculationFailed
+from ase.calculators.calculator import CalculationFailed, Calculator
 from ase.calculators.lj import LennardJones
 
 

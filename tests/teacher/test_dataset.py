@@ -22,7 +22,15 @@ def frames():
     turned = molecule("CH3OH")
     turned.positions += rng.normal(size=turned.positions.shape) * 0.1
     return [
-        label(molecule("H2O"), name="w", kind="trajectory", molecule="O", scaffold="small", split="train", temperature=300.0),
+        label(
+            molecule("H2O"),
+            name="w",
+            kind="trajectory",
+            molecule="O",
+            scaffold="small",
+            split="train",
+            temperature=300.0,
+        ),
         label(Atoms("HF", [[0, 0, 0], [0.93, 0, 0]]), name="f", kind="displaced", molecule="F", split="train"),
         label(molecule("CO"), name="c", kind="torsion", molecule="[C-]#[O+]", scaffold="with space", split="train"),
         label(box, name="b", kind="periodic", molecule="C", split="test"),
@@ -253,7 +261,11 @@ def test_the_hash_follows_every_number_and_name():
 def test_the_layout_is_the_documented_one(tmp_path):
     files.write(data(), tmp_path / "a.h5")
     with h5py.File(tmp_path / "a.h5") as file:
-        shapes = {name: file[name].shape for group in ("structures", "labels") for name in map(f"{group}/{{}}".format, file[group])}
+        shapes = {
+            name: file[name].shape
+            for group in ("structures", "labels")
+            for name in map(f"{group}/{{}}".format, file[group])
+        }
         offsets = file["metadata/atom_offsets"][:]
         assert file.attrs["format"] == hdf5.FORMAT and file.attrs["units"] == "angstrom, electronvolt"
         assert file["structures/atomic_numbers"].dtype == np.uint8

@@ -90,7 +90,10 @@ def test_torsion_scans_turn_one_bond_through_the_circle(teacher):
     mol = Chem.AddHs(Chem.MolFromSmiles("CC(=O)O"))
     assert geometry.rotatable_bonds(mol)
     one = [f.positions for f in found]
-    spread = [np.abs(np.linalg.norm(x[:, None] - x, axis=2) - np.linalg.norm(one[0][:, None] - one[0], axis=2)).max() for x in one]
+    spread = [
+        np.abs(np.linalg.norm(x[:, None] - x, axis=2) - np.linalg.norm(one[0][:, None] - one[0], axis=2)).max()
+        for x in one
+    ]
     assert max(spread) > 0.3
 
 

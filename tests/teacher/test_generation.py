@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from ase.build import molecule
 from ase.io import write
+from teacher import dataset, files, generate
+
 from conftest import ROOT
-from teacher import files
 
 # Enough for some jobs of most kinds; no periodic box, which takes seconds.
-OPTIONS = ["--frames", "45", "--periodic-share", "0", "--seed", "5"]
+OPTIONS = ["--frames", "20", "--periodic-share", "0", "--seed", "5"]
 PATHS = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
 
 
@@ -82,18 +83,24 @@ def runs(tmp_path_factory):
 
 
 def test_a_killed_run_goes_on_to_the_same_data(runs):
-    killed = summary("merge", runs / "killed", "-o", runs / "killed.h5")
-    whole = summary("merge", runs / "whole", "-o", runs / "whole.h5", "-o", runs / "whole.xyz")
-    assert killed["frames"] >= 25
-    assert killed["content_hash"] == whole["content_hash"]
-    assert summary("info", runs / "whole.xyz")["content_hash"] == whole["content_hash"]
+    killed, whole = generate.collect(runs / "killed").checked(), generate.collect(runs / "whole").checked()
+    assert len(killed.frames) >= 20
+    assert killed.content_hash() == whole.content_hash()
 
 
 def test_merging_twice_the_same_counts_duplicates(runs):
-    once = summary("merge", runs / "whole", "-o", runs / "once.h5")
-    twice = summary("merge", runs / "whole", runs / "once.h5", "-o", runs / "twice.h5")
-    assert twice["content_hash"] == once["content_hash"]
-    assert twice["dropped"]["duplicate"] == once["frames"]
+    whole = generate.collect(runs / "whole")
+    twice = dataset.merged([whole, whole]).checked()
+    assert twice.content_hash() == whole.checked().content_hash()
+    assert twice.dropped["duplicate"] == len(whole.frames)
+
+
+def test_merge_writes_both_formats_and_info_reads_them(runs):
+    merged = summary("merge", runs / "whole", "-o", runs / "whole.h5", "-o", runs / "whole.xyz")
+    assert merged["frames"] == sum(n for kind in merged["kinds"].values() for n in kind.values())
+    for ending in (".h5", ".xyz"):
+        assert dataset.summary(files.read(runs / f"whole{ending}"))["content_hash"] == merged["content_hash"]
+    assert summary("info", runs / "whole.h5")["kinds"] == merged["kinds"]
 
 
 def test_a_folder_of_another_run_is_refused(runs):
@@ -102,8 +109,6 @@ def test_a_folder_of_another_run_is_refused(runs):
 
 
 def test_more_frames_keep_what_is_there(runs):
-    from teacher import generate
-
     small = {w.name for w in generate.plan(60, 0)}
     assert small <= {w.name for w in generate.plan(200, 0.05)}
 
@@ -132,7 +137,16 @@ def test_given_structures_are_labelled_in_order_with_counts_of_what_is_not(tmp_p
 
 
 def test_errors_in_jobs_are_reported_and_tried_again(tmp_path):
-    arguments = ["generate", tmp_path / "run", "--frames", "11", "--periodic-share", "0", "--teacher", "calculators:program_error"]
+    arguments = [
+        "generate",
+        tmp_path / "run",
+        "--frames",
+        "1",
+        "--periodic-share",
+        "0",
+        "--teacher",
+        "calculators:program_error",
+    ]
     status, _, err = run(*arguments)
     assert status != 0 and "NameError: a misspelt name" in err and "will be tried again" in err
     assert not list((tmp_path / "run/shards").glob("*.h5"))

@@ -7,10 +7,11 @@ import sys
 from collections import Counter
 
 import pytest
-from conftest import ROOT
 from rdkit import Chem
 from teacher import molecules as m
 from teacher import scaffolds
+
+from conftest import ROOT
 
 
 def test_at_least_3000_neutral_closed_shell_molecules_of_seven_elements():
@@ -58,14 +59,18 @@ def test_shares_of_the_splits():
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_every_element_occurs(split):
-    symbols = {a.GetSymbol() for x in m.molecules() if x.split == split for a in Chem.MolFromSmiles(x.smiles).GetAtoms()}
+    symbols = {
+        a.GetSymbol() for x in m.molecules() if x.split == split for a in Chem.MolFromSmiles(x.smiles).GetAtoms()
+    }
     assert symbols >= {"C", "N", "O", "F", "S", "Cl"}
 
 
 def test_the_list_does_not_depend_on_the_hash_seed():
     def digest(seed):
         command = [sys.executable, "-m", "teacher", "molecules"]
-        run = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True)
+        run = subprocess.run(
+            command, cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True
+        )
         return hashlib.sha256(run.stdout).hexdigest()
 
     assert digest("1") == digest("2")

@@ -1,11 +1,12 @@
 """Labels: GFN2-xTB against finite differences, and what is not accepted."""
 
-import calculators
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
 from teacher import teachers
+
+import calculators
 
 
 def water_box():
