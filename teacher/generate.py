@@ -14,6 +14,7 @@ from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from math import ceil
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 
@@ -89,9 +90,9 @@ def plan(count, periodic_share):
     """The jobs for about `count` frames, in an order of which every part is a fair sample for training; periodic ones
     at a low rate, most of them last."""
     rest = (1 - periodic_share) / sum(share for share, _ in SHARES.values())
-    works = [Work(k, i) for k, (share, size) in SHARES.items() for i in range(round(count * share * rest / size))]
+    works = [Work(k, i) for k, (share, size) in SHARES.items() for i in range(ceil(count * share * rest / size))]
     works.sort(key=_place)
-    boxes = [Work("periodic", i) for i in range(round(count * periodic_share / PERIODIC_FRAMES))]
+    boxes = [Work("periodic", i) for i in range(ceil(count * periodic_share / PERIODIC_FRAMES))]
     result = []
     for i, work in enumerate(works):
         result.append(work)

@@ -91,15 +91,19 @@ def choices(name, scaffold):
     # N–F, N–OH, S–NH2 and the like are reagents.
     on_hetero = [s for s in any_kind if s.startswith("C") and not s.startswith("Cl")]
     places = [a for a in scaffold.GetAtoms() if a.GetAtomicNum() == 0]
-    options = [[None] + (on_hetero if a.GetAtomMapNum() else any_kind) for a in places]
-    # Products of three places are large; half of the molecules have one substituent.
-    every = list(itertools.product(*options))
-    single = [c for c in every if len(c) - c.count(None) == 1]
-    several = [c for c in every if len(c) - c.count(None) == 2]
-    single.sort(key=lambda c: order_key(name, c))
-    several.sort(key=lambda c: order_key(name, c))
+    options = [on_hetero if a.GetAtomMapNum() else any_kind for a in places]
+
+    def filled(count):
+        """Choices with so many substituents."""
+        found = []
+        for where in itertools.combinations(range(len(places)), count):
+            for what in itertools.product(*(options[p] for p in where)):
+                at = dict(zip(where, what, strict=True))
+                found.append(tuple(at.get(p) for p in range(len(places))))
+        return sorted(found, key=lambda c: order_key(name, c))
+
     yield (None,) * len(places)
-    for pair in itertools.zip_longest(single, several):
+    for pair in itertools.zip_longest(filled(1), filled(2)):
         yield from (c for c in pair if c is not None)
 
 
@@ -119,7 +123,9 @@ def compose(name, smiles):
     return found
 
 
+@functools.cache
 def murcko(smiles):
+    """Canonical SMILES of the ring systems and what links them."""
     return MurckoScaffold.MurckoScaffoldSmiles(smiles=smiles)
 
 

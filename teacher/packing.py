@@ -9,11 +9,14 @@ import numpy as np
 from ase import Atoms, units
 from scipy.spatial.transform import Rotation
 
-# Radii of Bondi (J. Phys. Chem. 1964, 68, 441), Å. Polar hydrogens are small, as in water models.
+# Radii of Bondi (J. Phys. Chem. 1964, 68, 441), Å.
 RADII = {1: 1.20, 6: 1.70, 7: 1.55, 8: 1.52, 9: 1.47, 16: 1.80, 17: 1.75}
 WELL = 0.005  # eV
 COULOMB = 14.399645  # eV Å
 CORE = 0.55  # of the sum of radii: nothing comes closer
+# Lennard-Jones minima lie outside of van der Waals radii; a hydrogen bond's hydrogen has almost no size (Å).
+WIDER, POLAR_HYDROGEN = 0.2, 0.3
+ROOM = 18.0  # Å³ for each atom of a cluster, half as much again as in a liquid
 
 
 @dataclass
@@ -31,15 +34,16 @@ class Rigid:
 
 
 class Packing:
-    """Molecules with centres, in a cubic box of this edge (Å), or free where it is None."""
+    """Molecules in a cubic box of this edge (Å), or where it is None within a sphere about the origin."""
 
     def __init__(self, rigids, edge, rng):
         self.rng, self.edge = rng, edge
+        self.radius = (ROOM * sum(len(r.atoms) for r in rigids) * 3 / (4 * np.pi)) ** (1 / 3)
         self.charges = np.concatenate([r.charges for r in rigids])
         self.numbers = np.concatenate([r.atoms.numbers for r in rigids])
         radii = np.array([RADII[z] for z in self.numbers])
         polar = (self.numbers == 1) & (self.charges > 0.25)
-        self.radii = np.where(polar, 0.6, radii)
+        self.radii = np.where(polar, POLAR_HYDROGEN, radii + WIDER)
         self.of = np.repeat(np.arange(len(rigids)), [len(r.atoms) for r in rigids])
         self.members = [np.flatnonzero(self.of == m) for m in range(len(rigids))]
         self.x = np.concatenate([r.turned(rng).positions for r in rigids])
@@ -67,7 +71,10 @@ class Packing:
             x = self.x[members]
             centre = x.mean(axis=0)
             turn = Rotation.from_rotvec(self.rng.normal(scale=step / 2, size=3))
-            trial = turn.apply(x - centre) + centre + self.rng.uniform(-step, step, 3)
+            moved = centre + self.rng.uniform(-step, step, 3)
+            if not self.edge and np.linalg.norm(moved) > max(self.radius, np.linalg.norm(centre)):
+                continue
+            trial = turn.apply(x - centre) + moved
             change = self.pair(m, trial) - self.pair(m, x)
             if change <= 0 or self.rng.random() < np.exp(-change / (units.kB * temperature)):
                 self.x[members] = trial
@@ -93,11 +100,10 @@ def box(rigids, edge, rng, sweeps=150, temperature=350.0):
 
 
 def cluster(rigids, rng, sweeps=80, temperature=300.0):
-    """Molecules about a point, drawn together by their attraction."""
+    """Molecules about the origin, drawn together by their attraction."""
     packing = Packing(rigids, None, rng)
-    size = 1.2 * (len(packing.numbers) * 12.0) ** (1 / 3)
     for members in packing.members:
-        packing.x[members] += rng.uniform(-size / 2, size / 2, 3)
+        packing.x[members] += rng.uniform(-packing.radius, packing.radius, 3) / np.sqrt(3)
     packing.run(sweeps, temperature)
     return packing
 

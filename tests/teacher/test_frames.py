@@ -1,0 +1,170 @@
+"""The kinds of structures: what each of them promises."""
+
+import numpy as np
+import pytest
+from ase import units
+from rdkit import Chem
+from teacher import frames, generate, geometry, packing, teachers
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    return teachers.gfn2()
+
+
+def job(name, teacher, split="train"):
+    return frames.Job(name, 0, split, teacher)
+
+
+def kept(results):
+    return [r for r in results if not isinstance(r, str)]
+
+
+def distances(frame):
+    d = frame.positions[:, None] - frame.positions
+    if frame.pbc.any():
+        edges = np.diag(frame.cell)
+        d -= edges * np.round(d / edges)
+    d = np.linalg.norm(d, axis=2)
+    np.fill_diagonal(d, np.inf)
+    return d
+
+
+def test_normal_modes_have_the_frequencies_of_bends_and_stretches():
+    mol = geometry.embed("O", np.random.default_rng(0))
+    _, omega = geometry.modes(mol)
+    wavenumbers = omega * units._hbar * units.J * units.s / units.invcm
+    assert len(wavenumbers) == 3
+    assert 1400 < wavenumbers[0] < 1900
+    assert 3400 < wavenumbers[1] < wavenumbers[2] < 4200
+
+
+@pytest.mark.parametrize("temperature", [300.0, 900.0])
+def test_displacements_hold_the_thermal_energy(temperature):
+    rng = np.random.default_rng(0)
+    # Rigid enough to be harmonic.
+    mol = geometry.embed("C=O", rng)
+    atoms, modes, field = geometry.to_atoms(mol), geometry.modes(mol), geometry.force_field(mol)
+
+    def energy(positions):
+        return field.CalcEnergy(positions.ravel().tolist()) * units.kcal / units.mol
+
+    base = energy(atoms.positions)
+    mean = np.mean([energy(geometry.displaced(atoms, modes, temperature, rng).positions) - base for _ in range(3000)])
+    # kT/2 for each of 3·4 − 6 modes.
+    assert mean == pytest.approx(3 * units.kB * temperature, rel=0.15)
+
+
+def test_no_displacement_tears_a_molecule_apart():
+    rng = np.random.default_rng(0)
+    mol = geometry.embed("CCCCCCCC", rng)
+    atoms, modes = geometry.to_atoms(mol), geometry.modes(mol)
+    for _ in range(200):
+        moved = geometry.displaced(atoms, modes, 1000.0, rng)
+        assert np.linalg.norm(moved.positions - atoms.positions, axis=1).max() < 2 * geometry.MAX_DISPLACEMENT
+
+
+def by_split(split, **conditions):
+    return next(m for m in frames.pool(split) if all(getattr(m, k) == v for k, v in conditions.items()))
+
+
+def test_training_trajectories_come_with_displaced_and_relaxed_frames(teacher):
+    found = kept(frames.trajectory(job("t", teacher), frames.by_smiles("CCO")))
+    assert sum(f.kind == "displaced" for f in found) == 7
+    assert sum(f.kind == "trajectory" for f in found) == 5
+    assert all(300 <= f.temperature <= 1000 for f in found if not np.isnan(f.temperature))
+    relaxed = found[1]
+    assert np.linalg.norm(relaxed.forces, axis=1).max() < 0.2
+
+
+def test_test_trajectories_are_equal_parts_of_three_temperatures(teacher):
+    small = min(frames.pool("test"), key=lambda m: m.atoms)
+    found = kept(frames.trajectory(job("t", teacher, "test"), small))
+    assert [f.temperature for f in found] == [300.0, 300.0, 600.0, 600.0, 900.0, 900.0]
+    assert {(f.kind, f.split, f.molecule) for f in found} == {("trajectory", "test", small.smiles)}
+
+
+def test_torsion_scans_turn_one_bond_through_the_circle(teacher):
+    found = kept(frames.torsion(job("b", teacher), frames.by_smiles("CC(=O)O")))
+    assert len(found) >= 8
+    mol = Chem.AddHs(Chem.MolFromSmiles("CC(=O)O"))
+    assert geometry.rotatable_bonds(mol)
+    one = [f.positions for f in found]
+    spread = [
+        np.abs(np.linalg.norm(x[:, None] - x, axis=2) - np.linalg.norm(one[0][:, None] - one[0], axis=2)).max()
+        for x in one
+    ]
+    assert max(spread) > 0.3
+
+
+def test_triple_bonds_and_rings_are_not_turned():
+    for smiles in ("C#C", "c1ccccc1", "CC#N", "N#N"):
+        assert not geometry.rotatable_bonds(Chem.AddHs(Chem.MolFromSmiles(smiles)))
+
+
+def test_close_contacts_cover_all_28_pairs_of_elements(teacher):
+    assert len(frames.PAIRS) == 28
+    for a, b in frames.PAIRS:
+        found = kept(frames.approach(job(f"pair-{a}-{b}", teacher), a, b))
+        reach = packing.RADII[a] + packing.RADII[b]
+        close = [distances(f)[np.ix_(f.numbers == a, f.numbers == b)].min() < reach for f in found]
+        assert any(close), (a, b)
+
+
+def test_all_28_pairs_occur_as_bonds_that_are_stretched():
+    assert set(frames.bonds("train")) == set(frames.PAIRS)
+
+
+def test_dimers_reach_from_contact_to_far_beyond_the_cutoff(teacher):
+    found = kept(frames.dimer(job("d", teacher)))
+    gaps = []
+    for f in found:
+        first = frames.by_smiles(f.molecule.split(".")[0]).atoms
+        gaps.append(distances(f)[:first, first:].min())
+    assert min(gaps) < 3.5 and max(gaps) > 8.0
+    assert min(gaps) > 0.8
+
+
+def test_water_clusters_hold_together(teacher):
+    found = kept(frames.water(job("w", teacher), None))
+    assert len(found) >= 4
+    for f in found:
+        oxygen = np.flatnonzero(f.numbers == 8)
+        # Hydrogen bonds are 2.8 Å long; single molecules may leave.
+        assert np.median(distances(f)[np.ix_(oxygen, oxygen)].min(axis=1)) < 3.5
+
+
+def test_boxes_have_edges_of_at_least_10_and_no_overlaps():
+    # The cheap teacher: what matters here are structures.
+    quiet = teachers.Teacher("none", teachers.load("calculators:zero").calculator)
+    for k in range(4):
+        for f in kept(frames.periodic(job(f"box-{k}", quiet), None)):
+            assert np.diag(f.cell).min() >= 10.0 and f.pbc.all()
+            assert np.isfinite(f.stress).all()
+            assert distances(f).min() > 0.6
+
+
+def test_the_splits_of_pairs_and_clusters_hold_their_own_molecules(teacher):
+    allowed = {m.smiles for m in frames.pool("test")}
+    found = kept(frames.dimer(job("x", teacher, "test")))
+    assert found and all(set(f.molecule.split(".")) <= allowed for f in found)
+
+
+def test_a_molecule_in_the_wrong_split_gets_no_label(teacher):
+    held_out = frames.pool("test", 12)[0]
+    mol = geometry.embed(held_out.smiles, np.random.default_rng(0))
+    assert job("x", teacher).label(geometry.to_atoms(mol), "cluster", [held_out]) == "molecule in the wrong split"
+
+
+def test_the_plan_keeps_the_shares():
+    works = generate.plan(100_000, 0.05)
+    expected = {kind: sum(w.expected for w in works if w.kind == kind) for kind in {w.kind for w in works}}
+    wanted = {"trajectory": 45, "torsion": 15, "contact": 10, "cluster": 20, "water": 5, "periodic": 5}
+    assert {k: round(n / 1000) for k, n in expected.items()} == wanted
+    assert len({w.name for w in works}) == len(works)
+    # Any part is a fair sample of what training needs.
+    early = [w.kind for w in works[:1000]]
+    assert 0.3 < early.count("trajectory") / 1000 < 0.5
+    assert 10 <= early.count("periodic") <= 40
+    tested = {w.subject()[0].smiles for w in works if w.kind == "trajectory" and w.subject()[1] == "test"}
+    assert len(tested) >= 320

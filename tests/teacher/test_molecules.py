@@ -1,0 +1,85 @@
+"""The list of molecules: what it holds, and that its splits share nothing."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+from rdkit import Chem
+from teacher import molecules as m
+from teacher import scaffolds
+
+from conftest import ROOT
+
+
+def test_at_least_3000_neutral_closed_shell_molecules_of_seven_elements():
+    found = m.molecules()
+    assert len(found) >= 3000
+    assert len({x.smiles for x in found}) == len(found)
+    for x in found:
+        mol = Chem.MolFromSmiles(x.smiles)
+        m.check(mol)
+        assert m.canonical(mol) == x.smiles
+        assert "." not in x.smiles
+
+
+def test_sizes_reach_from_small_molecules_to_40_atoms_with_a_mean_near_18():
+    sizes = [x.atoms for x in m.molecules()]
+    assert max(sizes) <= 40
+    assert all(n >= 3 for x, n in zip(m.molecules(), sizes, strict=True) if x.scaffold != "small")
+    assert 16 <= sum(sizes) / len(sizes) <= 21
+
+
+def test_splits_share_no_scaffold_no_murcko_scaffold_and_no_molecule():
+    by_split = {s: [x for x in m.molecules() if x.split == s] for s in ("train", "valid", "test")}
+    for a, b in (("train", "valid"), ("train", "test"), ("valid", "test")):
+        for key in ("scaffold", "murcko", "smiles"):
+            # Acyclic molecules have no Murcko scaffold.
+            shared = {getattr(x, key) for x in by_split[a]} & {getattr(x, key) for x in by_split[b]} - {""}
+            assert not shared, (a, b, key, shared)
+
+
+def test_no_acyclic_test_molecule_can_be_composed_from_a_training_scaffold():
+    split = {x.scaffold: x.split for x in m.molecules()}
+    held_out = {x.smiles for x in m.molecules() if x.split == "test" and not x.murcko}
+    for name, smiles in scaffolds.scaffolds(scaffolds.CHAINS):
+        if split.get(name) == "train":
+            assert not held_out & set(m.compose(name, smiles))
+
+
+def test_shares_of_the_splits():
+    count = Counter(x.split for x in m.molecules())
+    total = len(m.molecules())
+    assert count["test"] >= 320
+    assert 0.10 <= count["test"] / total <= 0.20
+    assert 0.02 <= count["valid"] / total <= 0.08
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_every_element_occurs(split):
+    symbols = {
+        a.GetSymbol() for x in m.molecules() if x.split == split for a in Chem.MolFromSmiles(x.smiles).GetAtoms()
+    }
+    assert symbols >= {"C", "N", "O", "F", "S", "Cl"}
+
+
+def test_the_list_does_not_depend_on_the_hash_seed():
+    def digest(seed):
+        command = [sys.executable, "-m", "teacher", "molecules"]
+        run = subprocess.run(
+            command, cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True
+        )
+        return hashlib.sha256(run.stdout).hexdigest()
+
+    assert digest("1") == digest("2")
+
+
+@pytest.mark.parametrize(
+    ("smiles", "reason"),
+    [("C[O-]", "charged"), ("[CH3]", "open shell"), ("[O]", "open shell"), ("CBr", "element outside H C N O F S Cl")],
+)
+def test_unsuitable_molecules_are_refused(smiles, reason):
+    with pytest.raises(m.BadMolecule, match=reason):
+        m.check(Chem.MolFromSmiles(smiles))
