@@ -13,7 +13,7 @@ from . import analysis, report, setting, systems
 STEP = 1e-4  # Å, of the scans
 REACH = 0.02  # Å, to either side of the cutoff and of the repulsion's switch
 SWITCH = 0.65  # of the covalent sum: where the repulsion of students trained here ends
-LIMITS = {"invariance": 1e-9, "jump": 3.0, "interpolated_jump": 1e-5, "size": 1e-6}
+LIMITS = {"invariance": 1e-9, "jump": 3.0, "interpolated_jump": 1e-5, "energy": 1e-6, "size": 1e-6}
 FAR = 20.0  # Å
 
 
@@ -39,7 +39,8 @@ def run(setting):
         f"(required: {LIMITS['invariance']:g} eV). Second derivative: slope of the force of a pair, all element pairs, every {STEP} Å; "
         f"largest step from one point to the next relative to its neighbours, about 1 where continuous, the worst pair named (required: below {LIMITS['jump']:g}; tables: or a step below "
         f"{LIMITS['interpolated_jump']:g} eV/Å², the interpolation's own error at its ends). "
-        f"Energy: largest error of E(x+h) − E(x) against the integral of the force, which a jump of the energy fails. "
+        f"Energy: largest error of E(x+h) − E(x) against the integral of the force, as a jump that the force does "
+        f"not know of leaves (required: {LIMITS['energy']:g} eV). "
         f"Size consistency: E(AB) − E(A) − E(B) at {FAR:g} Å (required: {LIMITS['size']:g} eV).",
         tables(models),
         {"limits": LIMITS, "models": models},
@@ -137,7 +138,8 @@ def scan_of(structures, student, moving):
 
 
 def continuous(scan, filter):
-    return scan["ratio"] <= LIMITS["jump"] or (filter == "table" and scan["largest_step"] <= LIMITS["interpolated_jump"])
+    steady = scan["ratio"] <= LIMITS["jump"] or (filter == "table" and scan["largest_step"] <= LIMITS["interpolated_jump"])
+    return steady and scan["energy_error"] <= LIMITS["energy"]
 
 
 # --- size consistency
