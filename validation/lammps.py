@@ -36,7 +36,10 @@ def run(setting, folder, model, text):
 
 
 def header(setting, model, atoms, data):
-    """The input up to pair_coeff. Without a cell the walls follow the atoms."""
+    """The input up to pair_coeff. Without a cell the walls follow the atoms.
+
+    No bins (nsq): a molecule that leaves a droplet would make millions of them.
+    """
     boundary = "p p p" if atoms.pbc.all() else "s s s"
     return f"""units metal
 atom_style atomic
@@ -45,7 +48,7 @@ plugin load {setting.plugin.absolute()}
 read_data {data}
 pair_style mlff_student
 pair_coeff * * {model.path.absolute()} {' '.join(elements(atoms))}
-neighbor 1.0 bin
+neighbor 1.0 nsq
 thermo_modify norm no
 """
 

@@ -71,7 +71,7 @@ fix motion all nve
 fix heat all langevin 300.0 300.0 0.1 815 zero yes
 run {steps(warm(setting), TIMESTEP)}
 unfix heat
-write_data warm.data
+write_data warm.data nocoeff
 """)
     energies = {}
     for timestep, ps in ((TIMESTEP, setting.ps), (TIMESTEP / 2, setting.ps / 4)):

@@ -1,21 +1,8 @@
-"""The package of this source tree, the library and the tool that were built, and students to run."""
-
-import os
-import sys
-from pathlib import Path
+"""Students to run the tests with."""
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-REFERENCE = ROOT.parent / "shared" / "reference" / "models"
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-TOOL = Path(os.environ.get("MLFF_TOOL", TARGET / "release" / "mlff-student"))
-
-sys.path.insert(0, str(ROOT / "python"))
-
-PAINN = REFERENCE / "painn-64-gaussian.pt"
-PUBLISHED = REFERENCE / "student-77k.onnx"
-SHIPPED = sorted((ROOT / "models").glob("*.safetensors"))
+from places import PAINN, PUBLISHED, SHIPPED, TOOL
 
 
 def pytest_sessionstart(session):

@@ -14,7 +14,7 @@ from ase.calculators.calculator import PropertyNotImplementedError
 from ase.io import read, write
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from conftest import PUBLISHED, TOOL
+from places import PUBLISHED, TOOL
 from mlff_student import Calculator
 
 

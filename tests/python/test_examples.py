@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from conftest import ROOT, TARGET
+from places import ROOT, TARGET
 
 
 def test_ethanol_runs(smooth):

@@ -11,7 +11,7 @@ import threading
 import numpy as np
 import pytest
 
-from conftest import ROOT, TARGET
+from places import ROOT, TARGET
 from mlff_student import Error, Structure, Student, library
 
 BUILT = TARGET / "release" / "libmlff_student.so"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from validation import lammps, report, setting
 
@@ -44,3 +45,23 @@ def test_models_of_one_name_are_told_apart():
 def test_tables_align_numbers_to_the_right():
     text = report.table(["name", "value"], [["a", 1.5], ["long name", float("nan")], ["b", 12]])
     assert text.splitlines() == ["name       value", "---------  -----", "a            1.5", "long name      –", "b             12"]
+
+
+def test_results_are_made_once_and_only_whole(tmp_path):
+    path, made = tmp_path / "folder" / "result.json", []
+
+    def make():
+        made.append(1)
+        return {"drift": np.float64(0.5), "ratio": float("nan"), "curve": np.arange(2)}
+
+    for _ in range(2):
+        assert report.kept(path, make) == {"drift": 0.5, "ratio": None, "curve": [0, 1]}
+    assert len(made) == 1
+
+    def fail():
+        raise RuntimeError("interrupted")
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            report.kept(tmp_path / "other.json", fail)
+    assert not (tmp_path / "other.json").exists()

@@ -73,3 +73,38 @@ def test_turning_a_bond_moves_one_side():
         assert {tuple(pair) for pair in analysis.bonds(atoms)} >= pairs
         turned = (atoms.get_dihedral(*indices) - before + 180) % 360 - 180
         assert turned == pytest.approx(40.0, abs=1e-6)
+
+
+class Pair:
+    """Two atoms whose energy has a known end at 5 Angstrom."""
+
+    def __init__(self, energy, force):
+        self.energy, self.force = energy, force
+
+    def compute_batch(self, structures):
+        found = []
+        for structure in structures:
+            d = structure.positions[1][2]
+            inside = d < 5.0
+            force = [0, 0, self.force(d) if inside else 0.0]
+            found.append(SimpleNamespace(energy=self.energy(d) if inside else 0.0, forces=np.array([force, force])))
+        return found
+
+
+@pytest.mark.parametrize(
+    "energy, force, fine",
+    [
+        (lambda d: (5 - d) ** 3, lambda d: 3 * (5 - d) ** 2, True),
+        (lambda d: (5 - d) ** 2, lambda d: 2 * (5 - d), False),
+        (lambda d: (5 - d), lambda d: 1.0, False),
+        # A jump of the energy alone, which no force shows.
+        (lambda d: (5 - d) ** 3 + 0.01, lambda d: 3 * (5 - d) ** 2, False),
+    ],
+    ids=["smooth", "second derivative", "slope", "energy"],
+)
+def test_jumps_at_the_cutoff_are_found(energy, force, fine):
+    from validation import invariance
+
+    distances = 5.0 + np.arange(-invariance.REACH, invariance.REACH, invariance.STEP)
+    scan = invariance.scan_of([invariance.Structure([1, 1], [[0, 0, 0], [0, 0, d]]) for d in distances], Pair(energy, force), [1])
+    assert invariance.continuous(scan, "exact") == fine
