@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use mlff_student::model::Architecture;
 use reference::Case;
 use serde_json::Value;
 
@@ -258,7 +259,11 @@ fn a_reader_that_leaves_is_no_error() {
 }
 
 fn inspect(file: &str) -> Value {
-    let out = success(tool().args(["inspect", "--format", "json"]).arg(model(file)));
+    inspect_path(&model(file))
+}
+
+fn inspect_path(path: &Path) -> Value {
+    let out = success(tool().args(["inspect", "--format", "json"]).arg(path));
     serde_json::from_str(&out).unwrap()
 }
 
@@ -312,16 +317,16 @@ fn inspect_finds_painn_invariant_and_continuous() {
 
 #[test]
 fn inspect_says_envelope_norm_and_repulsion() {
-    let found = inspect("painn-32-bessel.pt");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("student.safetensors");
+    students::random(Architecture::Painn, 8, 2, &[]).save(&path).unwrap();
+    let found = inspect_path(&path);
     assert_eq!(found["envelope"]["kind"], "cosine");
     assert_eq!(found["norm"]["kind"], "root");
     assert_eq!(found["repulsion"], Value::Null);
     assert_eq!(found["smooth"], false);
-
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("smooth.safetensors");
     students::smooth(8, 2).save(&path).unwrap();
-    let found = inspect(path.to_str().unwrap());
+    let found = inspect_path(&path);
     assert_eq!(found["envelope"]["kind"], "polynomial");
     assert_eq!(found["envelope"]["power"], 6);
     assert_eq!(found["norm"]["kind"], "shifted");

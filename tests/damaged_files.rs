@@ -184,7 +184,7 @@ fn use_everywhere(model: &Model) {
     };
     for block in &model.blocks {
         let (mut value, mut slope) = (vec![0.0; 3 * hidden], vec![0.0; 3 * hidden]);
-        block.filter.evaluate(&model, 1.0, &mut value, &mut slope);
+        block.filter.evaluate(model, 1.0, &mut value, &mut slope);
         assert!(value.iter().chain(&slope).all(|x| x.is_finite()));
         if let Some(sender) = &block.sender {
             apply(&sender.first, hidden, hidden);

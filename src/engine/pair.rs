@@ -2,7 +2,6 @@
 
 use super::Results;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Model, Repulsion};
 
 /// Refuses NaN and infinite positions, naming the atom.
 pub fn check_finite(positions: &[[f64; 3]]) -> Result<()> {
@@ -68,30 +67,6 @@ pub fn add(force: &mut [f64; 3], virial: &mut [f64; 9], r: &[f64; 3], g: &[f64; 
         for b in 0..3 {
             virial[3 * a + b] -= 0.5 * r[a] * g[b];
         }
-    }
-}
-
-/// A model's repulsion, cheap for the many pairs beyond its reach.
-#[derive(Clone, Copy)]
-pub struct Repel<'a> {
-    repulsion: Option<&'a Repulsion>,
-    /// No pair at this distance or farther repels (Å).
-    longest: f64,
-}
-
-impl<'a> Repel<'a> {
-    /// The repulsion of `model`, if it has one.
-    pub fn new(model: &'a Model) -> Self {
-        let repulsion = model.repulsion.as_ref();
-        Self { repulsion, longest: repulsion.map_or(0.0, Repulsion::longest) }
-    }
-
-    /// Adds the slope along r, whose length is `d`, to the pair's ∂E/∂r and gives its energy.
-    pub fn add(&self, species: [u8; 2], r: &[f64; 3], d: f64, gradient: &mut [f64; 3]) -> f64 {
-        let Some(repulsion) = self.repulsion.filter(|_| d < self.longest) else { return 0.0 };
-        let (energy, slope) = repulsion.at(species, d);
-        gradient.iter_mut().zip(r).for_each(|(g, r)| *g += slope * r / d);
-        energy
     }
 }
 

@@ -513,11 +513,14 @@ impl Engine for Reference {
 
         let mut forces = vec![[0.0; 3]; owned];
         let mut virials = vec![[0.0; 9]; owned];
-        let repel = pair::Repel::new(&model);
         for (i, (pairs, gradients)) in pairs.iter().zip(&mut gradient).enumerate() {
             for (pair, g) in pairs.iter().zip(gradients) {
-                let species = [i, pair.j].map(|atom| self.topology.species[atom]);
-                atomic_energies[i] += 0.5 * repel.add(species, &pair.r, pair.d, g);
+                if let Some(repulsion) = &model.repulsion {
+                    let species = [i, pair.j].map(|atom| self.topology.species[atom]);
+                    let (energy, slope) = repulsion.at(species, pair.d);
+                    atomic_energies[i] += 0.5 * energy;
+                    g.iter_mut().zip(pair.r).for_each(|(g, r)| *g += slope * r / pair.d);
+                }
                 pair::add(&mut forces[i], &mut virials[i], &pair.r, g);
             }
         }

@@ -23,7 +23,9 @@ EXACT = "precision double filter exact"
 
 
 def model(name):
-    """A model file of the reference data: student-21k, painn-32-bessel, ..."""
+    """A model file of the reference data: student-21k, painn-32-bessel, ...; or any file by its path."""
+    if Path(name).is_file():
+        return Path(name)
     for suffix in (".onnx", ".pt"):
         path = REFERENCE / "models" / (name + suffix)
         if path.exists():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from harness import EXACT, REPORT, Structure, assert_same, cases, deck, model, report, run, single_point
+from students import write_smooth
 
 DOUBLE = (1e-10, 1e-9)
 MIXED = (1e-6, 5e-5)
@@ -26,6 +27,31 @@ def test_one_to_four_ranks_agree(tmp_path, style, tolerance, name):
         assert_same(several, one, *tolerance)
         np.testing.assert_allclose(several.atomic_energies, one.atomic_energies, rtol=0, atol=tolerance[1])
         np.testing.assert_allclose(several.atomic_stresses, one.atomic_stresses, rtol=0, atol=2e6 * tolerance[1])
+
+
+@pytest.mark.parametrize("style, tolerance", [(EXACT, DOUBLE), ("", MIXED)], ids=["exact", "mixed"])
+def test_atoms_of_different_ranks_that_collide_repel_each_other_once(tmp_path, style, tolerance):
+    student = write_smooth(tmp_path / "smooth.safetensors")
+    structure = water_box(2, 1, 1)
+    # Two oxygen atoms on either side of the plane between two ranks, and a pair across the periodic boundary.
+    middle, length = structure.cell[0, 0] / 2, structure.cell[0, 0]
+    colliding = [[middle - 0.2, 2.0, 2.0], [middle + 0.2, 2.1, 2.0], [0.15, 6.0, 6.0], [length - 0.15, 6.1, 6.0]]
+    far = [r for r in range(len(structure)) if all(separation(structure, r, place) > 1.5 for place in colliding)]
+    symbols = [structure.symbols[r] for r in far] + ["O"] * 4
+    system = Structure(symbols, np.vstack([structure.positions[far], colliding]), structure.cell, structure.pbc)
+    one = single_point(tmp_path / "1", system, style=style, model_name=student)
+    # 0.41 and 0.32 A apart, O-O: hundreds of eV/A, along x.
+    forces = one.forces[-4:, 0]
+    assert np.all(forces * [-1, 1, 1, -1] > 300.0), forces
+    for ranks in (2, 3):
+        several = single_point(tmp_path / str(ranks), system, style=style, model_name=student, ranks=ranks)
+        assert_same(several, one, *tolerance)
+        np.testing.assert_allclose(several.atomic_energies, one.atomic_energies, rtol=0, atol=tolerance[1])
+
+
+def separation(structure, atom, place):
+    shift = np.linalg.solve(structure.cell.T, structure.positions[atom] - place)
+    return np.linalg.norm((shift - np.round(shift)) @ structure.cell)
 
 
 def test_the_widest_model_with_three_blocks_agrees_on_ranks(tmp_path):

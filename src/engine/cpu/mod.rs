@@ -36,7 +36,7 @@ use super::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::filled;
-use crate::model::Model;
+use crate::model::{Model, Repulsion};
 
 /// An engine for `model` on the instruction set that `options` ask for.
 pub fn engine(model: Arc<Model>, options: Options) -> Result<Box<dyn Engine>> {
@@ -252,6 +252,7 @@ impl<V: Vector> Cpu<V> {
             cutoff: self.model.cutoff,
             softening: self.model.softening,
             intervals: self.intervals,
+            repulsion: self.model.repulsion.as_ref().map_or(0.0, Repulsion::longest),
         };
         let positions = &self.positions;
         let blocks = self.blocks.iter_mut().zip(&plan.blocks).enumerate();
@@ -511,40 +512,58 @@ impl<V: Vector> Cpu<V> {
             FilterMode::Table => self.intervals as f64 / self.model.cutoff,
             FilterMode::Exact => 1.0,
         };
-        let repel = pair::Repel::new(&self.model);
         for (index, block) in self.blocks.iter().enumerate() {
             let first = index * plan.block_rows;
             let BlockPairs { spans, neighbors, gradients, .. } = &block.pairs;
             for (i, &[start, alone, end]) in spans.iter().enumerate() {
                 let atom = plan.atoms[first + i] as usize;
                 let number = usize::from(self.topology.species[atom]);
-                // A pair with an atom of an earlier row may have added its repulsion.
-                atomic_energies[atom] += block.energies[i] + self.model.reference_energies[number];
+                atomic_energies[atom] = block.energies[i] + self.model.reference_energies[number];
                 for k in start as usize..end as usize {
                     let neighbor = neighbors[k] as usize;
                     let (r, d) =
                         pair::distance(&self.positions[first + i], &self.positions[neighbor]);
                     let [d_bar, u_bar @ ..]: [f64; 4] =
                         std::array::from_fn(|q| f64::from(gradients[4 * k + q]));
-                    let mut g =
-                        pair::gradient(&r, d, self.model.softening, d_bar * per_step, &u_bar);
-                    let listed = plan.atoms[neighbor];
-                    let species = [atom, listed as usize].map(|i| self.topology.species[i]);
-                    let repulsion = 0.5 * repel.add(species, &r, d, &mut g);
-                    atomic_energies[atom] += repulsion;
+                    let g = pair::gradient(&r, d, self.model.softening, d_bar * per_step, &u_bar);
                     pair::add(&mut forces[atom], &mut atomic_virials[atom], &r, &g);
                     if k < alone as usize {
                         // The other atom sees −r and −g.
-                        let owner = self.topology.resolve(listed);
+                        let owner = self.topology.resolve(plan.atoms[neighbor]);
                         let Some(other) = owner.map(|atom| atom as usize) else { continue };
-                        atomic_energies[other] += repulsion;
                         let (r, g) = (r.map(|x| -x), g.map(|x| -x));
                         pair::add(&mut forces[other], &mut atomic_virials[other], &r, &g);
                     }
                 }
             }
         }
+        if let Some(repulsion) = &self.model.repulsion {
+            for (atom, other, r, d) in self.close_pairs(plan) {
+                let species = [atom, other].map(|atom| self.topology.species[atom]);
+                let (energy, slope) = repulsion.at(species, d);
+                atomic_energies[atom] += 0.5 * energy;
+                let g = r.map(|x| slope * x / d);
+                pair::add(&mut forces[atom], &mut atomic_virials[atom], &r, &g);
+            }
+        }
         Ok(pair::total(atomic_energies, forces, atomic_virials))
+    }
+
+    /// Pairs near enough to repel each other, seen from either atom of this rank: the atom, its
+    /// neighbor, r and d.
+    fn close_pairs<'a>(
+        &'a self,
+        plan: &'a Plan,
+    ) -> impl Iterator<Item = (usize, usize, [f64; 3], f64)> + 'a {
+        self.blocks.iter().flat_map(|block| &block.pairs.close).flat_map(move |close| {
+            let [here, there] = [close.atom, close.neighbor].map(|position| position as usize);
+            let (r, d) = pair::distance(&self.positions[here], &self.positions[there]);
+            let [atom, listed] = [here, there].map(|position| plan.atoms[position]);
+            let other = self.topology.resolve(listed).filter(|_| close.stands_for_both);
+            let seen_from_other =
+                other.map(|other| (other as usize, atom as usize, r.map(|x| -x), d));
+            std::iter::once((atom as usize, listed as usize, r, d)).chain(seen_from_other)
+        })
     }
 }
 

@@ -18,6 +18,18 @@ pub struct Pair {
     pub u: [f32; 3],
 }
 
+/// A pair that may be within the repulsion: rare, so it is noted where distances are known, and the
+/// loops over all pairs need not ask.
+#[derive(Clone, Copy)]
+pub struct ClosePair {
+    /// Position index of the atom.
+    pub atom: u32,
+    /// Position index of its neighbor.
+    pub neighbor: u32,
+    /// Whether the neighbor, an atom of the same block, does not list this pair.
+    pub stands_for_both: bool,
+}
+
 /// The pairs of one block of atoms.
 #[derive(Default)]
 pub struct BlockPairs {
@@ -28,6 +40,8 @@ pub struct BlockPairs {
     pub list: Vec<Pair>,
     /// Position index of each pair's neighbor.
     pub neighbors: Vec<u32>,
+    /// Pairs closer than the longest repulsion.
+    pub close: Vec<ClosePair>,
     /// For each pair ∂E/∂d · step and ∂E/∂u.
     pub gradients: Buffer,
 }
@@ -41,6 +55,8 @@ pub struct Reach {
     pub softening: f64,
     /// Intervals of the table on [0, cutoff].
     pub intervals: usize,
+    /// No pair at this distance or farther repels (Å).
+    pub repulsion: f64,
 }
 
 impl BlockPairs {
@@ -56,6 +72,7 @@ impl BlockPairs {
         self.spans.clear();
         self.list.clear();
         self.neighbors.clear();
+        self.close.clear();
         self.spans.try_reserve(block.starts.len())?;
         self.list.try_reserve(block.entries.len())?;
         self.neighbors.try_reserve(block.entries.len())?;
@@ -73,6 +90,14 @@ impl BlockPairs {
                     if d == 0.0 {
                         let [i, j] = [first + k, neighbor as usize].map(|p| plan.atoms[p] as usize);
                         return Err(pair::same_place(i, j));
+                    }
+                    if d < reach.repulsion {
+                        self.close.try_reserve(1)?;
+                        self.close.push(ClosePair {
+                            atom: (first + k) as u32,
+                            neighbor,
+                            stands_for_both: last == 1,
+                        });
                     }
                     let x = d * per_length;
                     let interval = (x as usize).min(reach.intervals - 1);
@@ -99,6 +124,7 @@ impl BlockPairs {
         12 * self.spans.capacity()
             + size_of::<Pair>() * self.list.capacity()
             + 4 * self.neighbors.capacity()
+            + size_of::<ClosePair>() * self.close.capacity()
             + self.gradients.memory()
     }
 }
