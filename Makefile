@@ -79,6 +79,14 @@ teacher-venv: $(TEACHER)/.ready ## .venv-teacher with tblite and RDKit, to make 
 $(TEACHER)/.ready: teacher/requirements.txt
 	$(call make_venv,$(TEACHER),-r teacher/requirements.txt pytest)
 
+DATA ?= data
+FRAMES ?= 100000
+JOBS ?= 1
+
+data: teacher-venv ## data/data.h5: labelled structures to train on, in hours; FRAMES=... JOBS=... DATA=folder; goes on after a stop
+	$(TEACHER)/bin/python -m teacher generate $(DATA) --frames $(FRAMES) --jobs $(JOBS)
+	$(TEACHER)/bin/python -m teacher merge $(DATA) -o $(DATA)/data.h5
+
 # --- the LAMMPS plugin, one for each LAMMPS
 
 # $(1): folder of LAMMPS, $(2): build folder, $(3): further options
@@ -134,7 +142,8 @@ test-lammps-all: all $(OLD_RELEASES:%=plugin-old-%) ## the plugin in every LAMMP
 	@echo "== tests in four LAMMPS releases"
 	$(BIN)/python -m pytest tests/lammps/test_releases.py
 
-test-teacher: teacher-venv
+# Exploring needs the library.
+test-teacher: library teacher-venv
 	@echo "== tests of the labelled data"
 	$(TEACHER)/bin/python -m pytest tests/teacher
 
@@ -143,16 +152,6 @@ tools:
 	@command -v gfortran >/dev/null && command -v pkg-config >/dev/null \
 	  || { [ "$$(id -u)" = 0 ] && apt-get update && apt-get install -y gfortran pkg-config; } \
 	  || echo "WARNING: gfortran or pkg-config is missing and cannot be installed: their tests will be skipped"
-
-# --- labelled data
-
-DATA ?= data
-FRAMES ?= 100000
-JOBS ?= 1
-
-data: teacher-venv ## data/data.h5: labelled structures to train on, in hours; FRAMES=... JOBS=... DATA=folder; goes on after a stop
-	$(TEACHER)/bin/python -m teacher generate $(DATA) --frames $(FRAMES) --jobs $(JOBS)
-	$(TEACHER)/bin/python -m teacher merge $(DATA) -o $(DATA)/data.h5
 
 # --- speed
 

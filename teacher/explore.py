@@ -15,9 +15,9 @@ from .molecules import order_key
 STEP = 0.75 * units.fs
 FRICTION = 0.01 / units.fs
 # fs between looks, looks of one walk.
-EVERY, LOOKS = 30, 40
+EVERY, LOOKS = 24, 50
 # Frames of one walk: taken at random, taken where the students differ most.
-RANDOM, UNSURE = 3, 6
+RANDOM, UNSURE = 8, 12
 # Differences (eV/Å) that are worth a label, and that end a walk: what follows is no physics.
 WORTH, BROKEN = 0.15, 4.0
 

@@ -1,0 +1,57 @@
+"""Active learning with the students that ship."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from teacher import explore, files, generate
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = [ROOT / "models" / f"organics-{size}.safetensors" for size in ("small", "medium")]
+LIBRARY = ROOT / "target" / "release" / "libmlff_student.so"
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    if not LIBRARY.exists():
+        pytest.skip(f"{LIBRARY} is missing: make library")
+    folder = tmp_path_factory.mktemp("explore")
+    command = [sys.executable, "-m", "teacher", "explore", folder, "--round", "test", "--frames", "60", "--jobs", "2"]
+    command += ["--walker", MODELS[0], "--judge", MODELS[1]]
+    environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'python'}", "PATH": "/usr/bin:/bin"}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=300)
+    return generate.collect(folder)
+
+
+def test_walks_give_labelled_frames_of_training_molecules(found):
+    assert len(found.frames) >= 24
+    assert {frame.split for frame in found.frames} == {"train"}
+    assert all(300 <= frame.temperature <= 1000 for frame in found.frames)
+    assert len(found.checked().frames) == len(found.frames)
+
+
+def test_frames_of_a_walk_differ_and_are_thermal(found):
+    walks = {}
+    for frame in found.frames:
+        walks.setdefault(frame.name.rsplit("-", 1)[0], []).append(frame)
+    for walk in walks.values():
+        first, *others = walk
+        assert all(np.abs(first.positions - other.positions).max() > 0.02 for other in others)
+        assert any(np.linalg.norm(frame.forces, axis=1).max() > 0.3 for frame in walk)
+
+
+def test_the_frames_that_students_differ_about_are_chosen_first():
+    looks = [(number, difference) for number, difference in enumerate(np.linspace(0, 3.9, 50))]
+    chosen = explore.choose(looks, np.random.default_rng(0))
+    assert len(chosen) == len(set(chosen)) == explore.RANDOM + explore.UNSURE
+    by_chance, unsure = chosen[: explore.RANDOM], chosen[explore.RANDOM :]
+    rest = sorted(set(range(50)) - set(by_chance), reverse=True)
+    assert unsure == rest[: explore.UNSURE]
+
+
+def test_frames_that_students_agree_about_are_not_worth_a_label():
+    looks = [(number, 0.5 * explore.WORTH) for number in range(50)]
+    assert len(explore.choose(looks, np.random.default_rng(0))) == explore.RANDOM
