@@ -5,8 +5,8 @@ mod convert;
 mod eval;
 mod inspect;
 mod measure;
-mod train;
 mod progress;
+mod train;
 mod validate;
 
 use std::io::{self, Write};

@@ -53,6 +53,32 @@ fn a_file_gives_the_engine_the_numbers_that_training_saw() {
 }
 
 #[test]
+fn students_that_ship_give_training_and_the_engine_the_same_numbers() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../models");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "safetensors") {
+            continue;
+        }
+        let model = Model::load(&path).unwrap();
+        let (mut student, weights) = common::student(model.hidden, model.blocks.len());
+        let flat = student.take(&model).unwrap();
+        let mut weights = weights.copy(&student.shape, Kind::Double, Device::Cpu);
+        weights.set(&flat);
+        let mut frames = common::frames(3, 12, 4);
+        common::label(&mut frames, &model);
+        let batch = batch(&student, &frames).to(Kind::Double, Device::Cpu);
+        let found = predict(&weights, &batch, student.epsilon, false);
+        let scale = 1.0 + largest(&batch.forces);
+        assert!(largest(&(&found.forces - &batch.forces)) < 2e-6 * scale);
+        assert!(largest(&(&found.energy - &batch.energy)) < 2e-5 * scale);
+        seen += 1;
+    }
+    assert!(seen > 0);
+}
+
+#[test]
 fn the_fused_message_has_the_derivatives_of_the_plain_one() {
     // In float32 on the CPU the message is fused, in float64 it is plain.
     for (hidden, blocks) in [(32, 2), (64, 3), (128, 2), (40, 2)] {

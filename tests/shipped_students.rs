@@ -1,0 +1,135 @@
+//! What every student under `models/` promises.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mlff_student::engine::{Calculator, FilterMode, Options, Precision, Structure};
+use mlff_student::model::{Architecture, Model};
+
+fn students() -> BTreeMap<String, (PathBuf, Model)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models");
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "safetensors"))
+        .map(|path| {
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            let model = Model::load(&path).unwrap();
+            (name, (path, model))
+        })
+        .collect()
+}
+
+fn calculator(model: &Model, precision: Precision, filter: FilterMode) -> Calculator {
+    let options = Options { precision, filter, ..Options::default() };
+    Calculator::new(Arc::new(model.clone()), options).unwrap()
+}
+
+/// Ethanol near its minimum, with a water molecule beside it.
+const ATOMS: [(i32, [f64; 3]); 12] = [
+    (6, [1.1682, -0.4004, 0.0]),
+    (6, [0.0, 0.5595, 0.0]),
+    (8, [-1.1901, -0.2277, 0.0]),
+    (1, [-1.9466, 0.3815, 0.0]),
+    (1, [0.0426, 1.2075, 0.8869]),
+    (1, [0.0426, 1.2075, -0.8869]),
+    (1, [2.1159, 0.1448, 0.0]),
+    (1, [1.1286, -1.0372, 0.8859]),
+    (1, [1.1286, -1.0372, -0.8859]),
+    (8, [-3.5, 1.4, 0.1]),
+    (1, [-3.9, 1.9, 0.8]),
+    (1, [-4.2, 0.9, -0.3]),
+];
+
+fn evaluate(calculator: &mut Calculator, atoms: &[(i32, [f64; 3])]) -> (f64, Vec<[f64; 3]>) {
+    let (species, positions): (Vec<_>, Vec<_>) = atoms.iter().copied().unzip();
+    let structure =
+        Structure { species: &species, positions: &positions, cell: None, periodic: [false; 3] };
+    let results = calculator.compute_structure(&structure).unwrap();
+    (results.energy, results.forces.clone())
+}
+
+#[test]
+fn three_sizes_ship() {
+    let expected =
+        [("organics-large", 128, 3), ("organics-medium", 64, 2), ("organics-small", 32, 2)];
+    let found = students();
+    let found: Vec<_> = found
+        .iter()
+        .map(|(name, (_, model))| (name.as_str(), model.hidden, model.blocks.len()))
+        .collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn they_are_smooth_equivariant_students_of_seven_elements_that_repel_each_other() {
+    for (name, (_, model)) in students() {
+        assert_eq!(model.architecture, Architecture::Painn, "{name}");
+        assert!(model.is_smooth(), "{name}");
+        assert_eq!(model.species, [1, 6, 7, 8, 9, 16, 17], "{name}");
+        let repulsion = model.repulsion.as_ref().unwrap();
+        assert!(model.species.iter().all(|&z| repulsion.reach([z, z]) > 0.3), "{name}");
+    }
+}
+
+#[test]
+fn their_files_say_where_they_come_from_and_how_good_they_are() {
+    for (name, (path, model)) in students() {
+        for key in [
+            "teacher",
+            "training_data_hash",
+            "training_frames",
+            "training_samples",
+            "trained_until",
+            "licence",
+            "test_frames",
+            "test_force_mae_eV_per_A",
+            "test_energy_mae_eV_per_atom",
+        ] {
+            assert!(model.metadata.contains_key(key), "{name}: {key}");
+        }
+        assert!(path.with_extension("md").exists(), "{name} has no card");
+        assert!(path.with_extension("toml").exists(), "{name} does not say how it was trained");
+    }
+}
+
+#[test]
+fn turning_reflecting_and_renumbering_change_no_energy() {
+    for (name, (_, model)) in students() {
+        let mut calculator = calculator(&model, Precision::Double, FilterMode::Exact);
+        let (energy, _) = evaluate(&mut calculator, &ATOMS);
+        let (sin, cos) = 0.7_f64.sin_cos();
+        let mut moved = ATOMS.map(|(z, [x, y, w])| {
+            (z, [5.0 - (cos * x - sin * y), sin * x + cos * y - 2.0, w + 1.0])
+        });
+        moved.reverse();
+        let (other, _) = evaluate(&mut calculator, &moved);
+        assert!((energy - other).abs() < 12e-9, "{name}: {}", energy - other);
+    }
+}
+
+#[test]
+fn two_molecules_beyond_the_cutoff_do_not_know_of_each_other() {
+    for (name, (_, model)) in students() {
+        let mut calculator = calculator(&model, Precision::Double, FilterMode::Exact);
+        let far = |shift: f64| ATOMS.map(|(z, [x, y, w])| (z, [x + shift, y, w]));
+        let (one, _) = evaluate(&mut calculator, &ATOMS);
+        let both: Vec<_> = ATOMS.into_iter().chain(far(20.0)).collect();
+        let (two, _) = evaluate(&mut calculator, &both);
+        assert!((two - 2.0 * one).abs() < 1e-6, "{name}: {}", two - 2.0 * one);
+    }
+}
+
+#[test]
+fn float32_kernels_and_tables_are_close_to_float64() {
+    for (name, (_, model)) in students() {
+        let (energy, forces) =
+            evaluate(&mut calculator(&model, Precision::Double, FilterMode::Exact), &ATOMS);
+        let (fast, fast_forces) =
+            evaluate(&mut calculator(&model, Precision::Mixed, FilterMode::Table), &ATOMS);
+        assert!((energy - fast).abs() < 12.0 * 5e-6, "{name}: {}", energy - fast);
+        for (a, b) in forces.iter().flatten().zip(fast_forces.iter().flatten()) {
+            assert!((a - b).abs() < 2e-4, "{name}: {a} {b}");
+        }
+    }
+}
