@@ -48,6 +48,7 @@ fn assert_ordered(summary: &Value) {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn figures_are_complete_and_can_be_true() {
     let found = measured(&mut bench("student-21k.onnx"));
     assert_eq!(found["library"], library().canonicalize().unwrap().to_str().unwrap());
@@ -76,6 +77,7 @@ fn figures_are_complete_and_can_be_true() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn operations_are_those_of_the_formulas() {
     let found = measured(&mut bench("student-427k.onnx"));
     let (h, pairs) = (128.0, number(&found["pairs_per_atom"]));
@@ -88,6 +90,7 @@ fn operations_are_those_of_the_formulas() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn every_instruction_set_has_its_own_peak() {
     let portable =
         measured(bench("student-21k.onnx").args(["--isa", "portable", "--threads", "2"]));
@@ -98,6 +101,7 @@ fn every_instruction_set_has_its_own_peak() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn people_get_the_same_figures_as_text() {
     let text = stdout(&mut bench("student-21k.onnx"));
     for name in ["library", "µs/atom/step", "GFLOP/s", "memory", "new neighbor list"] {
@@ -106,6 +110,7 @@ fn people_get_the_same_figures_as_text() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn without_pytorch_one_line_says_how_to_get_it() {
     let output = run(&mut bench("student-21k.onnx"));
     let text = String::from_utf8(output.stderr).unwrap();
@@ -113,6 +118,7 @@ fn without_pytorch_one_line_says_how_to_get_it() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn a_library_that_is_missing_or_none_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let tool = dir.path().join("mlff-student");
@@ -129,6 +135,7 @@ fn a_library_that_is_missing_or_none_is_an_error() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn a_library_of_another_c_api_is_refused_before_it_is_used() {
     let dir = tempfile::tempdir().unwrap();
     let (source, other) = (dir.path().join("other.c"), dir.path().join("libother.so"));
@@ -146,6 +153,7 @@ fn a_library_of_another_c_api_is_refused_before_it_is_used() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn a_python_without_results_is_an_error_and_leaves_no_files() {
     let dir = tempfile::tempdir().unwrap();
     for (python, expected) in [("false", "make bench"), ("/nowhere/python", "--python")] {
@@ -159,6 +167,7 @@ fn a_python_without_results_is_an_error_and_leaves_no_files() {
 
 /// Needs PyTorch, which the other tests do without: `MLFF_BENCH_PYTHON=.venv-bench/bin/python`.
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn pytorch_computes_the_same_for_every_architecture() {
     let Some(python) = std::env::var_os("MLFF_BENCH_PYTHON") else {
         // Not through a macro, which the test harness would capture.

@@ -57,6 +57,7 @@ fn bad_files(dir: &TempDir) -> PathBuf {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn bad_input_gives_a_status_and_a_message_and_leaves_everything_usable() {
     let dir = tempfile::tempdir().unwrap();
     let files = bad_files(&dir);
@@ -65,6 +66,7 @@ fn bad_input_gives_a_status_and_a_message_and_leaves_everything_usable() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn running_out_of_memory_is_an_error_that_leaves_everything_usable() {
     let dir = tempfile::tempdir().unwrap();
     let memory = program(&dir, "tests/c/memory.c");
@@ -84,12 +86,14 @@ fn running_out_of_memory_is_an_error_that_leaves_everything_usable() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn the_cpp_face_throws_moves_and_carries_exceptions_through_callbacks() {
     let dir = tempfile::tempdir().unwrap();
     run(Command::new(program(&dir, "tests/cpp/faces.cpp")).arg(small_model()));
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn the_fortran_face_reports_errors_and_counts_from_one() {
     let dir = tempfile::tempdir().unwrap();
     if let Some(faces) = fortran_program(&dir, "tests/fortran/faces.f90") {
@@ -122,6 +126,7 @@ fn the_fortran_module_has_the_constants_and_functions_of_the_header() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn the_water_examples_print_the_same_in_c_cpp_and_fortran() {
     let dir = tempfile::tempdir().unwrap();
     let mut programs =
@@ -136,6 +141,7 @@ fn the_water_examples_print_the_same_in_c_cpp_and_fortran() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn the_md_example_starts_at_the_energy_of_the_water_example_and_conserves_it() {
     let dir = tempfile::tempdir().unwrap();
     let (md, water) = (program(&dir, "examples/c/md.c"), program(&dir, "examples/c/water.c"));
@@ -158,6 +164,7 @@ fn the_md_example_starts_at_the_energy_of_the_water_example_and_conserves_it() {
 
 /// Not installed everywhere: `cargo test --test c_api -- --ignored`.
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 #[ignore = "needs valgrind"]
 fn valgrind_finds_nothing_in_the_c_programs() {
     let Some(valgrind) = tool("valgrind", "apt-get install valgrind") else { return };

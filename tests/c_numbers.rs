@@ -85,6 +85,7 @@ fn volume([a, b, c]: &[[f64; 3]; 3]) -> f64 {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn double_precision_with_exact_filters_gives_the_reference() {
     for (file, model) in MODELS {
         let cases = cases(file);
@@ -103,6 +104,7 @@ fn double_precision_with_exact_filters_gives_the_reference() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn every_instruction_set_gives_the_bits_of_the_engine() {
     let cases = cases("student-77k.json");
     let file = reference("models/student-77k.onnx");
@@ -149,6 +151,7 @@ fn every_instruction_set_gives_the_bits_of_the_engine() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn what_a_calculator_says_of_itself_grows_with_use() {
     let cases = cases("student-77k.json");
     let calculator = new_calculator(&reference("models/student-77k.onnx"), sized_options());

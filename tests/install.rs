@@ -99,6 +99,7 @@ fn install_puts_every_file_in_its_place_and_uninstall_takes_it_away() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn pkg_config_serves_c_cpp_and_fortran() {
     let dir = tempfile::tempdir().unwrap();
     let prefix = installed(&dir);
@@ -134,6 +135,7 @@ fn compiler(language: Language) -> String {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn cmake_finds_the_package_and_links_c_and_cpp() {
     let dir = tempfile::tempdir().unwrap();
     let prefix = installed(&dir);

@@ -21,6 +21,7 @@ fn load(name: &str) -> Model {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn every_reference_file_loads_and_says_what_it_was() {
     let expected = [
         ("painn-32-bessel.pt", "pytorch/schnetpack", 2, 32, 12, 99),
@@ -54,6 +55,7 @@ fn every_reference_file_loads_and_says_what_it_was() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn parameter_counts_are_the_published_ones() {
     for (name, parameters) in [
         ("student-427k.pt", 427_292),
@@ -77,6 +79,7 @@ fn with_identity_in_the_last_block(mut model: Model) -> Model {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn the_same_student_is_the_same_model_in_every_layout() {
     let student = content(load("student-427k.pt"));
     assert_eq!(content(load("student-427k-training-config.pt")), student);
@@ -92,6 +95,7 @@ fn the_same_student_is_the_same_model_in_every_layout() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn half_weights_are_the_full_ones_rounded() {
     let (full, half) = (load("student-427k.pt"), load("student-427k-half.pt"));
     let rounded = |value: f64| half::f16::from_f32(value as f32).to_f64();
@@ -105,6 +109,7 @@ fn half_weights_are_the_full_ones_rounded() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn the_published_constants_are_filled_in() {
     let model = load("student-427k.pt");
     assert_eq!(model.architecture, Architecture::Published);
@@ -118,6 +123,7 @@ fn the_published_constants_are_filled_in() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn saved_models_load_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
@@ -137,6 +143,7 @@ fn saved_models_load_unchanged() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn float32_weights_are_saved_in_float32() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
@@ -244,6 +251,7 @@ fn descriptions_that_fit_no_student_are_refused_with_what_is_known() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn a_model_that_is_damaged_is_not_saved() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
@@ -498,6 +506,7 @@ fn files_that_are_no_models_are_refused() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn newer_files_of_this_project_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");

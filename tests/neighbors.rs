@@ -233,6 +233,7 @@ fn pairs_at_the_very_cutoff_are_listed_in_both_directions() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn reference_structures_have_the_recorded_number_of_pairs() {
     let mut checked = 0;
     for file in reference::CASE_FILES {

@@ -285,6 +285,7 @@ fn check(file: &str, precision: i32, energy: f64, force: f64) {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn ranks_agree_with_one_calculator_in_double_precision() {
     for file in ["student-21k-wrapped.pt", "painn-32-bessel.pt"] {
         check(file, MLFF_PRECISION_DOUBLE, 1e-10, 1e-9);
@@ -292,6 +293,7 @@ fn ranks_agree_with_one_calculator_in_double_precision() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn ranks_agree_with_one_calculator_in_mixed_precision() {
     for file in ["student-427k.pt", "student-21k-wrapped.pt", "painn-64-gaussian.pt"] {
         check(file, MLFF_PRECISION_MIXED, 1e-6, 5e-5);
@@ -299,6 +301,7 @@ fn ranks_agree_with_one_calculator_in_mixed_precision() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn ranks_agree_with_one_calculator_where_atoms_of_different_ranks_collide() {
     let mut model = students::smooth(32, 2);
     // Every O–H bond is inside the repulsion; atoms scattered over ranks share most of them.

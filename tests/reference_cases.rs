@@ -106,6 +106,7 @@ fn check(calculator: &mut Calculator, file: &str, case: &Case, tolerance: &Toler
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn double_precision_gives_the_reference_to_nine_digits() {
     for (model, file) in MODELS {
         let mut calculator = reference::oracle(&reference::model(model));
@@ -116,6 +117,7 @@ fn double_precision_gives_the_reference_to_nine_digits() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn students_have_kinks_where_forces_are_not_compared() {
     const STEP: f64 = 1e-5;
     for (model, file) in &MODELS[..3] {
@@ -138,6 +140,7 @@ fn students_have_kinks_where_forces_are_not_compared() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn default_precision_is_within_its_tolerance_on_every_instruction_set() {
     for (model, file) in MODELS {
         let cases = reference::cases(file);
@@ -150,6 +153,7 @@ fn default_precision_is_within_its_tolerance_on_every_instruction_set() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn recorded_molecular_dynamics_is_reproduced_to_the_noise_of_the_recording() {
     let model = reference::model("student-77k.onnx");
     let mixed = Calculator::new(Arc::clone(&model), Options::default()).unwrap();
@@ -191,6 +195,7 @@ fn doubled(case: &Case) -> Case {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn bits_do_not_depend_on_the_number_of_threads() {
     for (model, file) in [MODELS[1], MODELS[3]] {
         let cases = reference::cases(file);
@@ -221,6 +226,7 @@ fn bits_do_not_depend_on_the_number_of_threads() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn sizes_add_up_in_a_supercell() {
     let cases = reference::cases("painn-32-bessel.json");
     let case = cases.iter().find(|case| case.name == "water-triclinic-81").unwrap();
@@ -248,6 +254,7 @@ fn turn(matrix: &[[f64; 3]; 3], r: [f64; 3]) -> [f64; 3] {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn painn_does_not_depend_on_orientation_order_or_origin() {
     for (model, file) in [MODELS[3], MODELS[4]] {
         let model = reference::model(model);
@@ -279,6 +286,7 @@ fn painn_does_not_depend_on_orientation_order_or_origin() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn double_precision_with_tables_is_close_to_exact() {
     for (model, file) in MODELS {
         let options = Options { precision: Precision::Double, ..Options::default() };

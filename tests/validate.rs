@@ -370,6 +370,7 @@ fn structures_that_cannot_be_computed_are_dropped() {
 }
 
 #[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn published_students_are_validated_too() {
     let model =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/reference/models/student-21k.onnx");
