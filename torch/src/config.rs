@@ -137,7 +137,7 @@ impl Default for Training {
     fn default() -> Self {
         Self {
             samples: 1_000_000,
-            pairs_per_batch: 8192,
+            pairs_per_batch: 4096,
             learning_rate: 2e-3,
             warm_up: 0.01,
             weight_decay: 1e-2,
@@ -156,7 +156,7 @@ impl Default for Loss {
             force: 100.0,
             force_huber: 0.02,
             energy: 20.0,
-            energy_end: 400.0,
+            energy_end: 100.0,
             energy_huber: 0.001,
             stress: 1000.0,
             stress_huber: 0.0005,
