@@ -49,7 +49,7 @@ def main():
         f"cutoff {model['cutoff_angstrom']:g} Å, for neutral, closed-shell organic molecules of H, C, N, O, F, S and Cl, and clusters of them. "
         f"It reproduces GFN2-xTB ({about['teacher']}), errors of that method included.",
         "",
-        f"Trained until {about['trained_until']} on {int(about['training_frames']):,} frames ({int(about['training_samples']):,} seen, repetitions "
+        f"Trained on {about['trained_until']}, with {int(about['training_frames']):,} frames ({int(about['training_samples']):,} seen, repetitions "
         f"counted); data {about['training_data_hash'][:16]}…; `models/{name}.toml`. Licence: {about['licence']}.",
         "",
         "## Errors on held-out scaffolds",
@@ -72,6 +72,8 @@ def main():
                 "",
             ]
     lines += [
+        f"![errors while it was trained]({name}-curves.png)",
+        "",
         "## What it must not be used for",
         "",
         "- Bulk liquids, interfaces and pressures beyond the errors above: few periodic frames were trained on.",
