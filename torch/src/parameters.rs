@@ -65,14 +65,14 @@ enum Start {
 struct Cutter<'a> {
     flat: &'a Tensor,
     at: i64,
-    starts: Vec<(i64, Vec<i64>, Start)>,
+    starts: Vec<(Vec<i64>, Start)>,
 }
 
 impl Cutter<'_> {
     fn cut(&mut self, shape: &[i64], start: Start) -> Tensor {
         let count = shape.iter().product();
         let view = self.flat.narrow(0, self.at, count).view(shape).detach();
-        self.starts.push((self.at, shape.to_vec(), start));
+        self.starts.push((shape.to_vec(), start));
         self.at += count;
         view.set_requires_grad(true)
     }
@@ -101,30 +101,33 @@ impl Shape {
 }
 
 impl Parameters {
-    /// Random weights, the same for the same seed.
+    /// Random weights, the same for the same seed. libtorch's generator is shared by all threads, so
+    /// it would not promise that.
     pub fn random(shape: &Shape, seed: u64, device: Device) -> Self {
-        let mut parameters = Self::zeros(shape, Kind::Float, device);
-        let flat = Tensor::zeros_like(&parameters.flat);
-        tch::manual_seed(seed as i64);
-        for (at, shape, start) in Self::starts(shape) {
-            let count: i64 = shape.iter().product();
-            let mut part = flat.narrow(0, at, count).view(&shape[..]);
-            no_grad(|| match start {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut numbers: Vec<f32> = Vec::with_capacity(shape.parameters());
+        for (shape, start) in Self::starts(shape) {
+            let count = shape.iter().product::<i64>();
+            numbers.extend((0..count).map(|_| match start {
                 Start::Glorot(factor) => {
                     let bound = factor * (6.0 / (shape[0] + shape[1]) as f64).sqrt();
-                    let _ = part.uniform_(-bound, bound);
+                    (bound * (2.0 * random.f64() - 1.0)) as f32
                 }
+                // Box and Muller 1958.
                 Start::Normal => {
-                    let _ = part.normal_(0.0, 1.0);
+                    let (radius, angle) =
+                        (1.0 - random.f64(), std::f64::consts::TAU * random.f64());
+                    ((-2.0 * radius.ln()).sqrt() * angle.cos()) as f32
                 }
-                Start::Zero => {}
-            });
+                Start::Zero => 0.0,
+            }));
         }
-        parameters.set(&flat);
+        let mut parameters = Self::zeros(shape, Kind::Float, device);
+        parameters.set(&Tensor::from_slice(&numbers).to_device(device));
         parameters
     }
 
-    fn starts(shape: &Shape) -> Vec<(i64, Vec<i64>, Start)> {
+    fn starts(shape: &Shape) -> Vec<(Vec<i64>, Start)> {
         Self::cut(shape, &Tensor::zeros([shape.parameters() as i64], (Kind::Float, Device::Cpu))).1
     }
 
@@ -140,7 +143,7 @@ impl Parameters {
         copy
     }
 
-    fn cut(shape: &Shape, flat: &Tensor) -> (Self, Vec<(i64, Vec<i64>, Start)>) {
+    fn cut(shape: &Shape, flat: &Tensor) -> (Self, Vec<(Vec<i64>, Start)>) {
         let h = shape.hidden as i64;
         let mut cutter = Cutter { flat, at: 0, starts: Vec::new() };
         let embedding = cutter.cut(&[shape.species as i64, h], Start::Normal);
@@ -156,10 +159,13 @@ impl Parameters {
         assert_eq!(cutter.at, shape.parameters() as i64, "counted and cut alike");
         let starts = cutter.starts;
         let decayed = Tensor::zeros_like(flat);
-        for (at, shape, start) in &starts {
+        let mut at = 0;
+        for (shape, start) in &starts {
+            let count = shape.iter().product();
             if matches!(start, Start::Glorot(_)) {
-                let _ = decayed.narrow(0, *at, shape.iter().product()).fill_(1.0);
+                let _ = decayed.narrow(0, at, count).fill_(1.0);
             }
+            at += count;
         }
         (Self { flat: flat.shallow_clone(), decayed, embedding, blocks, head }, starts)
     }
