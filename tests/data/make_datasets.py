@@ -106,7 +106,7 @@ def write_student(name, elements=9, hidden=4, basis=5):
         tensors[f"{layer}.bias"] = 0.1 * random.normal(size=outputs)
     header, data = {"__metadata__": {
         "format": "mlff-student", "format_version": "1", "architecture": "painn", "hidden": str(hidden),
-        "blocks": "1", "basis": "bessel", "cutoff": "5", "softening": "0", "envelope": "cosine",
+        "blocks": "1", "basis": "bessel", "cutoff": "5", "softening": "0", "envelope": "cosine", "norm": "root",
         "envelope_place": "filter", "species": "H C N O", "units": "angstrom, electronvolt",
         "teacher": TEACHER}}, b""
     for tensor, values in tensors.items():
