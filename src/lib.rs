@@ -15,5 +15,6 @@ pub mod model;
 pub mod neighbors;
 pub mod plot;
 pub mod validation;
+mod vector;
 
 pub use error::{Error, ErrorKind, Result};

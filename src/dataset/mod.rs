@@ -16,6 +16,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::vector::volume;
 
 /// What a frame is used for. In ascending order of how much it must not be seen in training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -89,6 +90,13 @@ pub struct Frame {
     pub forces: Vec<[f64; 3]>,
     /// eV/Å³, positive = tension.
     pub stress: Option<[[f64; 3]; 3]>,
+}
+
+impl Frame {
+    /// Of the cell (Å³), where there is one.
+    pub fn volume(&self) -> Option<f64> {
+        self.cell.map(volume)
+    }
 }
 
 /// A file of a dataset and what it says about itself.

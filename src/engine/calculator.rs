@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::collected;
 use crate::model::Model;
 use crate::neighbors;
+use crate::vector::volume;
 
 /// How to evaluate a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,10 +42,7 @@ impl Structure<'_> {
     /// The stress (eV/Å³, symmetric, positive = tension) that belongs to a virial of this
     /// structure; `None` unless it is periodic in three directions.
     pub fn stress(&self, virial: &[f64; 9]) -> Option<[[f64; 3]; 3]> {
-        let [a, b, c] = self.cell.filter(|_| self.periodic == [true; 3])?;
-        let cross =
-            [b[1] * c[2] - b[2] * c[1], b[2] * c[0] - b[0] * c[2], b[0] * c[1] - b[1] * c[0]];
-        let volume = (a[0] * cross[0] + a[1] * cross[1] + a[2] * cross[2]).abs();
+        let volume = volume(self.cell.filter(|_| self.periodic == [true; 3])?);
         let half = -0.5 / volume;
         Some(std::array::from_fn(|row| {
             std::array::from_fn(|col| half * (virial[3 * row + col] + virial[3 * col + row]))

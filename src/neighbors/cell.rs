@@ -2,6 +2,7 @@
 
 use super::{LARGEST, Shift};
 use crate::error::{Error, ErrorKind, Result};
+use crate::vector::{cross, dot, norm};
 
 /// Lattice vectors that span space, and their inverse.
 pub(super) struct Cell {
@@ -107,18 +108,6 @@ fn complete(mut vectors: [[f64; 3]; 3], periodic: [bool; 3]) -> [[f64; 3]; 3] {
         fixed.push(k);
     }
     vectors
-}
-
-fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
-    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-}
-
-fn cross(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
-    [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
-}
-
-fn norm(a: [f64; 3]) -> f64 {
-    dot(a, a).sqrt()
 }
 
 fn unit(a: [f64; 3]) -> [f64; 3] {

@@ -46,7 +46,7 @@ pub fn predict(
         frames
             .map_init(calculator, |calculator, frame| {
                 let calculator = calculator.as_mut().map_err(|error| error.clone())?;
-                let prediction = one(calculator, frame);
+                let prediction = evaluate(calculator, frame);
                 done();
                 prediction
             })
@@ -55,7 +55,8 @@ pub fn predict(
     keep_computed(dataset, predictions)
 }
 
-fn one(calculator: &mut Calculator, frame: &Frame) -> Result<Prediction> {
+/// What a calculator's student says of one frame.
+pub fn evaluate(calculator: &mut Calculator, frame: &Frame) -> Result<Prediction> {
     let species: Vec<i32> = frame.species.iter().map(|&z| i32::from(z)).collect();
     let structure = Structure {
         species: &species,

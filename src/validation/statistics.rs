@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{Compared, SHORTEST_FORCE};
+use crate::vector::{cross, dot, norm};
 
 /// Errors over a set of frames or atoms.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -157,8 +158,8 @@ impl Forces {
             self.errors.add(found - label);
             self.labels.add(*label);
         }
-        if norm(label) > SHORTEST_FORCE {
-            self.angles.add(angle(label, found));
+        if norm(*label) > SHORTEST_FORCE {
+            self.angles.add(angle(*label, *found));
         }
     }
 
@@ -176,13 +177,7 @@ impl Forces {
     }
 }
 
-fn norm(a: &[f64; 3]) -> f64 {
-    a.iter().map(|x| x * x).sum::<f64>().sqrt()
-}
-
 /// Degrees. From both products, since the cosine alone loses small angles to rounding.
-fn angle(a: &[f64; 3], b: &[f64; 3]) -> f64 {
-    let cross = [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
-    let dot: f64 = a.iter().zip(b).map(|(a, b)| a * b).sum();
-    if norm(b) == 0.0 { 90.0 } else { norm(&cross).atan2(dot).to_degrees() }
+fn angle(a: [f64; 3], b: [f64; 3]) -> f64 {
+    if norm(b) == 0.0 { 90.0 } else { norm(cross(a, b)).atan2(dot(a, b)).to_degrees() }
 }

@@ -108,8 +108,7 @@ impl Sample {
             strain: None,
         };
         let mut forces = frame.forces.clone();
-        let mut strain = frame.stress.map(|stress| {
-            let volume = volume(&frame.cell.unwrap_or_default());
+        let mut strain = frame.stress.zip(frame.volume()).map(|(stress, volume)| {
             (stress.map(|row| row.map(|component| component * volume)), volume)
         });
         let atoms = frame.positions.len();
@@ -164,13 +163,6 @@ impl Sample {
     pub fn atoms(&self) -> usize {
         self.species.len()
     }
-}
-
-fn volume([a, b, c]: &[[f64; 3]; 3]) -> f64 {
-    (a[0] * (b[1] * c[2] - b[2] * c[1])
-        + a[1] * (b[2] * c[0] - b[0] * c[2])
-        + a[2] * (b[0] * c[1] - b[1] * c[0]))
-        .abs()
 }
 
 /// Cuts samples into runs of at most `most` pairs (at least one sample each).

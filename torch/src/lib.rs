@@ -11,7 +11,6 @@ pub mod covalent;
 mod cuda;
 pub mod curves;
 pub mod data;
-mod date;
 pub mod loss;
 #[expect(unsafe_code)] // The fused message is C++.
 pub mod message;

@@ -50,13 +50,14 @@ pub struct Parameters {
     pub blocks: Vec<Block>,
     /// h → h/2 → 1.
     pub head: [Layer; 2],
+    leaves: Vec<Tensor>,
 }
 
 /// How a matrix starts.
 #[derive(Clone, Copy)]
 enum Start {
-    /// Uniform, variance 2 / (inputs + outputs) × the square of the factor (Glorot and Bengio 2010).
-    Glorot(f64),
+    /// Uniform, variance 2 / (inputs + outputs) (Glorot and Bengio 2010).
+    Glorot,
     Normal,
     Zero,
 }
@@ -65,21 +66,23 @@ enum Start {
 struct Cutter<'a> {
     flat: &'a Tensor,
     at: i64,
-    starts: Vec<(Vec<i64>, Start)>,
+    leaves: Vec<Tensor>,
+    starts: Vec<Start>,
 }
 
 impl Cutter<'_> {
     fn cut(&mut self, shape: &[i64], start: Start) -> Tensor {
         let count = shape.iter().product();
-        let view = self.flat.narrow(0, self.at, count).view(shape).detach();
-        self.starts.push((shape.to_vec(), start));
+        let view = self.flat.narrow(0, self.at, count).view(shape).detach().set_requires_grad(true);
         self.at += count;
-        view.set_requires_grad(true)
+        self.starts.push(start);
+        self.leaves.push(view.shallow_clone());
+        view
     }
 
     fn layer(&mut self, inputs: i64, outputs: i64) -> Layer {
         Layer {
-            weight: self.cut(&[outputs, inputs], Start::Glorot(1.0)),
+            weight: self.cut(&[outputs, inputs], Start::Glorot),
             bias: self.cut(&[outputs], Start::Zero),
         }
     }
@@ -106,11 +109,12 @@ impl Parameters {
     pub fn random(shape: &Shape, seed: u64, device: Device) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut numbers: Vec<f32> = Vec::with_capacity(shape.parameters());
-        for (shape, start) in Self::starts(shape) {
-            let count = shape.iter().product::<i64>();
-            numbers.extend((0..count).map(|_| match start {
-                Start::Glorot(factor) => {
-                    let bound = factor * (6.0 / (shape[0] + shape[1]) as f64).sqrt();
+        let zeros = Tensor::zeros([shape.parameters() as i64], (Kind::Float, Device::Cpu));
+        let (parameters, starts) = Self::cut(shape, &zeros);
+        for (leaf, start) in parameters.leaves.iter().zip(starts) {
+            numbers.extend((0..leaf.numel()).map(|_| match start {
+                Start::Glorot => {
+                    let bound = (6.0 / leaf.size().iter().sum::<i64>() as f64).sqrt();
                     (bound * (2.0 * random.f64() - 1.0)) as f32
                 }
                 // Box and Muller 1958.
@@ -122,52 +126,42 @@ impl Parameters {
                 Start::Zero => 0.0,
             }));
         }
-        let mut parameters = Self::zeros(shape, Kind::Float, device);
-        parameters.set(&Tensor::from_slice(&numbers).to_device(device));
-        parameters
+        Self::new(shape, &Tensor::from_slice(&numbers).to_device(device))
     }
 
-    fn starts(shape: &Shape) -> Vec<(Vec<i64>, Start)> {
-        Self::cut(shape, &Tensor::zeros([shape.parameters() as i64], (Kind::Float, Device::Cpu))).1
-    }
-
-    fn zeros(shape: &Shape, kind: Kind, device: Device) -> Self {
-        let flat = Tensor::zeros([shape.parameters() as i64], (kind, device));
-        Self::cut(shape, &flat).0
+    /// Weights with a copy of these numbers, of their kind and on their device.
+    pub fn new(shape: &Shape, flat: &Tensor) -> Self {
+        Self::cut(shape, &flat.copy()).0
     }
 
     /// The same numbers as another kind or on another device.
     pub fn copy(&self, shape: &Shape, kind: Kind, device: Device) -> Self {
-        let mut copy = Self::zeros(shape, kind, device);
-        copy.set(&self.flat.to_kind(kind).to_device(device));
-        copy
+        Self::new(shape, &self.flat.to_kind(kind).to_device(device))
     }
 
-    fn cut(shape: &Shape, flat: &Tensor) -> (Self, Vec<(Vec<i64>, Start)>) {
+    /// Views of `flat`, and how each of them starts.
+    fn cut(shape: &Shape, flat: &Tensor) -> (Self, Vec<Start>) {
         let h = shape.hidden as i64;
-        let mut cutter = Cutter { flat, at: 0, starts: Vec::new() };
+        let mut cutter = Cutter { flat, at: 0, leaves: Vec::new(), starts: Vec::new() };
         let embedding = cutter.cut(&[shape.species as i64, h], Start::Normal);
         let blocks = (0..shape.blocks)
             .map(|_| Block {
-                filter: cutter.cut(&[3 * h, shape.basis as i64 + 1], Start::Glorot(1.0)),
+                filter: cutter.cut(&[3 * h, shape.basis as i64 + 1], Start::Glorot),
                 sender: [cutter.layer(h, h), cutter.layer(h, 3 * h)],
-                channel_mix: cutter.cut(&[2 * h, h], Start::Glorot(1.0)),
+                channel_mix: cutter.cut(&[2 * h, h], Start::Glorot),
                 update: [cutter.layer(2 * h, h), cutter.layer(h, 3 * h)],
             })
             .collect();
         let head = [cutter.layer(h, h / 2), cutter.layer(h / 2, 1)];
         assert_eq!(cutter.at, shape.parameters() as i64, "counted and cut alike");
-        let starts = cutter.starts;
-        let decayed = Tensor::zeros_like(flat);
-        let mut at = 0;
-        for (shape, start) in &starts {
-            let count = shape.iter().product();
-            if matches!(start, Start::Glorot(_)) {
-                let _ = decayed.narrow(0, at, count).fill_(1.0);
-            }
-            at += count;
-        }
-        (Self { flat: flat.shallow_clone(), decayed, embedding, blocks, head }, starts)
+        let Cutter { leaves, starts, .. } = cutter;
+        let decays = leaves.iter().zip(&starts).map(|(leaf, start)| {
+            let decays = matches!(start, Start::Glorot);
+            Tensor::full([leaf.numel() as i64], f64::from(decays), (flat.kind(), flat.device()))
+        });
+        let decayed = Tensor::cat(&decays.collect::<Vec<_>>(), 0);
+        let flat = flat.shallow_clone();
+        (Self { flat, decayed, embedding, blocks, head, leaves }, starts)
     }
 
     /// Takes these numbers.
@@ -176,21 +170,7 @@ impl Parameters {
     }
 
     /// The matrices, in the order of the flat vector.
-    pub fn leaves(&self) -> Vec<&Tensor> {
-        let mut leaves = vec![&self.embedding];
-        for block in &self.blocks {
-            leaves.push(&block.filter);
-            for layer in &block.sender {
-                leaves.extend([&layer.weight, &layer.bias]);
-            }
-            leaves.push(&block.channel_mix);
-            for layer in &block.update {
-                leaves.extend([&layer.weight, &layer.bias]);
-            }
-        }
-        for layer in &self.head {
-            leaves.extend([&layer.weight, &layer.bias]);
-        }
-        leaves
+    pub fn leaves(&self) -> &[Tensor] {
+        &self.leaves
     }
 }

@@ -174,9 +174,7 @@ impl Student {
         let tensor = Tensor::from_slice(&flat).to_kind(Kind::Float);
         // What was taken must give the model back: sizes, basis, envelope, norm and repulsion.
         if flat.len() == self.shape.parameters() {
-            let mut weights = Parameters::random(&self.shape, 0, Device::Cpu);
-            weights.set(&tensor);
-            let mut again = self.model(&weights)?;
+            let mut again = self.model(&Parameters::new(&self.shape, &tensor))?;
             again.metadata.clone_from(&model.metadata);
             let [again, model] = [&again, model].map(|model| {
                 let mut outline = model.clone();

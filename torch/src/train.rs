@@ -238,14 +238,15 @@ impl<'a> Run<'a> {
                 1e3 * errors.energy_mae()
             ));
             let done = self.place.samples >= total;
-            if done || self.place.samples / self.config.output.validate_every != before_look {
+            let look = self.place.samples / self.config.output.validate_every != before_look;
+            if done || look {
                 let row = self.look(&std::mem::take(&mut errors));
                 bar.suspend(|| eprintln!("{}", sentence(&row, unusable)));
                 self.history.push(row);
-                self.save()?;
-                saved = Instant::now();
             }
-            if saved.elapsed().as_secs_f64() > self.config.output.checkpoint_every {
+            // The last state is saved behind the loop.
+            let late = saved.elapsed().as_secs_f64() > self.config.output.checkpoint_every;
+            if !done && (look || late) {
                 self.save()?;
                 saved = Instant::now();
             }
@@ -263,7 +264,7 @@ impl<'a> Run<'a> {
         let (training, progress) = (&self.config.training, self.progress());
         let found = predict(&self.weights, batch, self.student.epsilon, true);
         let loss = self.config.loss.of(&found, batch, progress);
-        let parts = Tensor::run_backward(&[loss], &self.weights.leaves(), false, false);
+        let parts = Tensor::run_backward(&[loss], self.weights.leaves(), false, false);
         let parts: Vec<Tensor> = parts.iter().map(|part| part.reshape([-1])).collect();
         let rate = self.learning_rate();
         let norm = self.optimizer.step(
@@ -305,9 +306,7 @@ impl<'a> Run<'a> {
 
     /// The averaged weights, as those of a network.
     fn averaged(&self) -> Parameters {
-        let mut averaged = self.weights.copy(&self.student.shape, Kind::Float, self.device);
-        averaged.set(&self.optimizer.average);
-        averaged
+        Parameters::new(&self.student.shape, &self.optimizer.average)
     }
 
     fn errors(&self, batches: &[Batch]) -> Errors {
@@ -359,8 +358,9 @@ impl<'a> Run<'a> {
         let mut note = |key: &str, value: String| model.metadata.insert(key.into(), value);
         note("licence", output.licence.clone());
         note("training_samples", self.place.samples.to_string());
-        note("trained_until", crate::date::today());
-        if let Some(commit) = option_env!("MLFF_COMMIT") {
+        note("trained_until", time::OffsetDateTime::now_utc().date().to_string());
+        // Empty where the sources are no checkout.
+        if let Some(commit) = option_env!("MLFF_COMMIT").filter(|commit| !commit.is_empty()) {
             note("trainer_commit", commit.into());
         }
         if let Some(row) = self.history.last() {

@@ -23,7 +23,7 @@ fn batch(student: &Student, frames: &[mlff_student::dataset::Frame]) -> Batch {
 fn gradient(student: &Student, weights: &Parameters, batch: &Batch) -> Tensor {
     let found = predict(weights, batch, student.epsilon, true);
     let loss = Loss::default().of(&found, batch, 0.9);
-    let parts = Tensor::run_backward(&[loss], &weights.leaves(), false, false);
+    let parts = Tensor::run_backward(&[loss], weights.leaves(), false, false);
     Tensor::cat(&parts.iter().map(|part| part.reshape([-1])).collect::<Vec<_>>(), 0)
 }
 
@@ -62,10 +62,9 @@ fn students_that_ship_give_training_and_the_engine_the_same_numbers() {
             continue;
         }
         let model = Model::load(&path).unwrap();
-        let (mut student, weights) = common::student(model.hidden, model.blocks.len());
+        let (mut student, _) = common::student(model.hidden, model.blocks.len());
         let flat = student.take(&model).unwrap();
-        let mut weights = weights.copy(&student.shape, Kind::Double, Device::Cpu);
-        weights.set(&flat);
+        let weights = Parameters::new(&student.shape, &flat.to_kind(Kind::Double));
         let mut frames = common::frames(3, 12, 4);
         common::label(&mut frames, &model);
         let batch = batch(&student, &frames).to(Kind::Double, Device::Cpu);

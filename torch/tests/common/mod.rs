@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use mlff_student::dataset::{Frame, Split};
-use mlff_student::engine::{Calculator, Options, Precision, Structure};
+use mlff_student::engine::{Calculator, Options, Precision};
 use mlff_student::model::Model;
+use mlff_student::validation::evaluate;
 use mlff_student_torch::config;
 use mlff_student_torch::parameters::Parameters;
 use mlff_student_torch::student::Student;
@@ -63,16 +64,9 @@ pub fn label(frames: &mut [Frame], model: &Model) {
     };
     let mut calculator = Calculator::new(Arc::new(model.clone()), options).unwrap();
     for frame in frames {
-        let species: Vec<i32> = frame.species.iter().map(|&z| i32::from(z)).collect();
-        let structure = Structure {
-            species: &species,
-            positions: &frame.positions,
-            cell: frame.cell,
-            periodic: frame.periodic,
-        };
-        let results = calculator.compute_structure(&structure).unwrap();
-        frame.energy = results.energy;
-        frame.forces.clone_from(&results.forces);
-        frame.stress = structure.stress(&results.virial);
+        let found = evaluate(&mut calculator, frame).unwrap();
+        frame.energy = found.energy;
+        frame.forces = found.forces;
+        frame.stress = found.stress;
     }
 }
