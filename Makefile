@@ -60,8 +60,9 @@ $(VENV)-%/.ready:
 
 # --- the trainer
 
-# Where the compiler and the trainer find libtorch.
-LIBTORCH = LIBTORCH=$$(echo $(abspath $(VENV))-torch/lib/python3*/site-packages/torch)
+# Where the compiler and the trainer find libtorch, and what a student's file says it was trained by.
+LIBTORCH = LIBTORCH=$$(echo $(abspath $(VENV))-torch/lib/python3*/site-packages/torch) \
+  MLFF_COMMIT=$$(git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null)
 
 trainer: $(VENV)-torch/.ready ## target/release/mlff-student-train, with libtorch in .venv-torch
 	@echo "== trainer"
