@@ -9,10 +9,10 @@ from pathlib import Path
 def generate(args):
     from .generate import generate
 
-    failed = generate(args.folder, args.frames, args.periodic_share, args.seed, args.teacher, args.jobs)
-    if failed:
-        sys.exit(f"{failed} jobs failed: their errors are above; the same command tries them again")
-    print(f"done; now: python -m teacher merge {args.folder} -o data.h5")
+    failed = generate(
+        args.folder, args.frames, args.periodic_share, args.seed, args.teacher, args.jobs, args.mover
+    )
+    finish(failed, args.folder)
 
 
 def explore(args):
@@ -22,9 +22,14 @@ def explore(args):
     works = [explore.Walk(args.round, i) for i in range(max(1, round(args.frames / explore.Walk.expected)))]
     identity = {"seed": args.seed, "teacher": args.teacher, "round": args.round}
     failed = carry_out(args.folder, works, identity, args.jobs, explore.load_students, (args.walker, args.judge))
+    finish(failed, f"... {args.folder}")
+
+
+def finish(failed, folders):
+    """Says what comes next, or how many jobs did not work."""
     if failed:
         sys.exit(f"{failed} jobs failed: their errors are above; the same command tries them again")
-    print(f"done; now: python -m teacher merge ... {args.folder} -o data.h5")
+    print(f"done; now: python -m teacher merge {folders} -o data.h5")
 
 
 def merge(args):
@@ -74,13 +79,17 @@ def main():
         made.set_defaults(function=function)
         return made
 
+    def labels(p):
+        p.add_argument("--teacher", default="gfn2", help="gfn2 or module:factory for an ASE calculator")
+        p.add_argument("--jobs", type=int, default=1, help="worker processes (default %(default)s)")
+
     p = command(generate, "makes structures and labels them; a run that was stopped goes on")
     p.add_argument("folder", help="where shards are kept")
     p.add_argument("--frames", type=int, default=100_000, help="about as many (default %(default)s)")
     p.add_argument("--periodic-share", type=float, default=0.05, help="of all frames (default %(default)s)")
     p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--teacher", default="gfn2", help="gfn2 or module:factory for an ASE calculator")
-    p.add_argument("--jobs", type=int, default=1, help="worker processes (default %(default)s)")
+    p.add_argument("--mover", help="a student that moves atoms of training frames, several times as fast as the teacher")
+    labels(p)
 
     p = command(explore, "active learning: students walk, the teacher labels where they are unsure")
     p.add_argument("folder", help="where shards are kept, one for each round")
@@ -89,8 +98,7 @@ def main():
     p.add_argument("--round", default="1", help="name of the round: other names start other walks")
     p.add_argument("--frames", type=int, default=20_000, help="at most about as many (default %(default)s)")
     p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--teacher", default="gfn2", help="gfn2 or module:factory for an ASE calculator")
-    p.add_argument("--jobs", type=int, default=1, help="worker processes (default %(default)s)")
+    labels(p)
 
     p = command(merge, "one dataset of folders of shards and files, without duplicates")
     p.add_argument("inputs", nargs="+", help="folders of generate, .h5 or .xyz files")
@@ -99,8 +107,7 @@ def main():
     p = command(label, "labels structures of a file with the teacher")
     p.add_argument("structures", help="whatever ASE reads, or a dataset")
     p.add_argument("-o", "--output", required=True, help=".h5 or .xyz")
-    p.add_argument("--teacher", default="gfn2", help="gfn2 or module:factory for an ASE calculator")
-    p.add_argument("--jobs", type=int, default=1, help="worker processes (default %(default)s)")
+    labels(p)
 
     p = command(info, "what is in datasets")
     p.add_argument("files", nargs="+")

@@ -15,9 +15,9 @@ from .molecules import order_key
 STEP = 0.75 * units.fs
 FRICTION = 0.01 / units.fs
 # fs between looks, looks of one walk.
-EVERY, LOOKS = 24, 50
-# Frames of one walk: taken at random, taken where the students differ most.
-RANDOM, UNSURE = 8, 12
+EVERY, LOOKS = 24, 25
+# Frames of one walk: taken at random, taken where the students differ most. Few: more walks see more molecules.
+RANDOM, UNSURE = 4, 6
 # Differences (eV/Å) that are worth a label, and that end a walk: what follows is no physics.
 WORTH, BROKEN = 0.15, 4.0
 

@@ -7,6 +7,7 @@ import functools
 
 import numpy as np
 from ase import units
+from ase.data import covalent_radii
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import Stationary, thermalize_momenta
 from ase.optimize import BFGS
@@ -18,8 +19,6 @@ from .molecules import ELEMENTS, molecules, order_key
 from .teachers import FAILURES, Dropped
 
 PAIRS = [(a, b) for a in ELEMENTS for b in ELEMENTS if a <= b]
-# Cordero et al., Dalton Trans. 2008, 2832; Å.
-COVALENT = {1: 0.31, 6: 0.76, 7: 0.71, 8: 0.66, 9: 0.57, 16: 1.05, 17: 1.02}
 # SMILES and density (g/cm³) near room temperature.
 LIQUIDS = {
     "O": 0.997, "CO": 0.79, "CCO": 0.79, "CC#N": 0.78, "CC(C)=O": 0.78, "CS(C)=O": 1.10, "CN(C)C=O": 0.94,
@@ -32,10 +31,15 @@ FRICTION = 0.02 / units.fs
 
 
 class Job:
-    """One job's tools: the teacher, random numbers, the split, and a name for each frame."""
+    """One job's tools: the teacher, what moves atoms, random numbers, the split, and a name for each frame.
 
-    def __init__(self, name, seed, split, teacher):
+    A student may move atoms in the teacher's place, for training alone: where they go is then its choice, labels are
+    the teacher's.
+    """
+
+    def __init__(self, name, seed, split, teacher, mover=None):
         self.name, self.split, self.teacher = name, split, teacher
+        self.mover = mover if mover and split == "train" else teacher
         self.rng = np.random.default_rng(order_key(seed, name))
         self.count = 0
 
@@ -68,9 +72,9 @@ def pool(split, max_atoms=40):
 
 
 def optimised(job, mol, steps):
-    """The teacher's relaxed structure of an RDKit molecule, and the path to it. `Dropped` where the teacher fails."""
+    """The relaxed structure of an RDKit molecule, and the path to it. `Dropped` where the mover fails."""
     atoms = geometry.to_atoms(mol)
-    atoms.calc = job.teacher.calculator()
+    atoms.calc = job.mover.calculator()
     path = [atoms.copy()]
     try:
         if len(atoms) > 1:
@@ -90,9 +94,9 @@ def bare(atoms):
 
 
 def dynamics(job, start, temperature, wait, every, frames):
-    """Structures from Langevin dynamics of the teacher: after `wait` steps, one each `every` steps."""
+    """Structures from Langevin dynamics: after `wait` steps, one each `every` steps."""
     atoms = start.copy()
-    atoms.calc = job.teacher.calculator()
+    atoms.calc = job.mover.calculator()
     thermalize_momenta(atoms, temperature, rng=job.rng)
     Stationary(atoms)
     # Angular momentum and total momentum stay as they are: single molecules may turn.
@@ -105,7 +109,7 @@ def dynamics(job, start, temperature, wait, every, frames):
 
 def trajectory(job, molecule):
     """Frames of one molecule: for training the path of a relaxation, thermal displacements, and a short trajectory;
-    for tests equal parts of equilibrated trajectories at 300, 600 and 900 K."""
+    for tests one frame each of the teacher's trajectories at 300, 600 and 900 K."""
     mol = geometry.embed(molecule.smiles, job.rng)
     relaxed, path = optimised(job, mol, 25)
     modes = geometry.modes(mol) if len(relaxed) > 1 else None
@@ -116,27 +120,28 @@ def trajectory(job, molecule):
     if job.split != "train":
         for temperature in (300.0, 600.0, 900.0):
             try:
-                for atoms in dynamics(job, hot(temperature), temperature, wait=300, every=60, frames=2):
+                # 110 fs: displacements start thermal, and friction forgets within 50 fs how.
+                for atoms in dynamics(job, hot(temperature), temperature, wait=0, every=150, frames=1):
                     yield job.label(atoms, "trajectory", [molecule], temperature)
             except FAILURES:
                 yield "unconverged"
         return
     for atoms in (path[len(path) // 2], relaxed):
         yield job.label(atoms, "displaced", [molecule])
-    for _ in range(5):
+    for _ in range(3):
         temperature = job.rng.uniform(300, 1000)
         yield job.label(hot(temperature), "displaced", [molecule], temperature)
     temperature = job.rng.uniform(300, 1000)
     try:
         # Both halves of the energy start thermal, so nothing needs to settle.
-        for atoms in dynamics(job, hot(temperature), temperature, wait=5, every=10, frames=5):
+        for atoms in dynamics(job, hot(temperature), temperature, wait=5, every=20, frames=3):
             yield job.label(atoms, "trajectory", [molecule], temperature)
     except FAILURES:
         yield "unconverged"
 
 
 def torsion(job, molecule):
-    """Twelve angles about one bond: relaxed by the teacher with the angle held, or turned rigidly and shaken."""
+    """Twelve angles about one bond: relaxed with the angle held, or turned rigidly and shaken."""
     from ase.constraints import FixInternals
 
     mol = geometry.embed(molecule.smiles, job.rng)
@@ -154,7 +159,7 @@ def torsion(job, molecule):
         atoms = relaxed.copy()
         atoms.set_dihedral(a, b, c, d, angle, mask=mask)
         if held:
-            atoms.calc = job.teacher.calculator()
+            atoms.calc = job.mover.calculator()
             atoms.set_constraint(FixInternals(dihedrals_deg=[[atoms.get_dihedral(a, b, c, d), [a, b, c, d]]]))
             try:
                 BFGS(atoms, logfile=None, maxstep=0.1).run(fmax=0.05, steps=12)
@@ -234,7 +239,7 @@ def approach(job, a, b):
         left, right = (geometry.displaced(s, m, temperature, job.rng) for s, m in ((x, mx), (y, my)))
         i = int(job.pick(np.flatnonzero(left.numbers == a)))
         j = int(job.pick(np.flatnonzero(right.numbers == b)))
-        near = 0.75 * (COVALENT[a] + COVALENT[b])
+        near = 0.75 * (covalent_radii[a] + covalent_radii[b])
         far = packing.RADII[a] + packing.RADII[b]
         distance = job.rng.uniform(near, far)
         placed = facing(left, right, i, j, distance, job.rng)
@@ -252,7 +257,7 @@ def facing(left, right, i, j, distance, rng):
         moved = Rotation.random(random_state=rng).apply(right.positions - right.positions[j])
         moved += left.positions[i] + distance * direction
         d = np.linalg.norm(left.positions[:, None] - moved[None], axis=2)
-        reach = np.array([COVALENT[z] for z in left.numbers])[:, None] + np.array([COVALENT[z] for z in right.numbers])
+        reach = covalent_radii[left.numbers][:, None] + covalent_radii[right.numbers]
         d = d / reach
         d[i, j] = np.inf
         if d.min() > widest:

@@ -4,6 +4,8 @@ A job's frames depend on its name and the seed alone. So a run that was killed g
 more jobs, and the result is the same for any number of workers.
 """
 
+import functools
+import hashlib
 import json
 import os
 import signal
@@ -25,7 +27,7 @@ from .molecules import molecules, order_key
 
 # Share of the frames, frames of one job.
 SHARES = {
-    "trajectory": (0.45, 11),
+    "trajectory": (0.45, 8),
     "torsion": (0.15, 12),
     "contact": (0.10, 11),
     "cluster": (0.20, 8),
@@ -57,8 +59,7 @@ class Work:
     def subject(self):
         """What the job is about (a molecule, a pair of elements, nothing), and its split."""
         if self.kind == "trajectory":
-            # All molecules before any comes a second time.
-            molecule = molecules()[self.index % len(molecules())]
+            molecule = in_turn()[self.index % len(in_turn())]
             return molecule, molecule.split
         x = order_key("split", self.name) / 2**64
         split = "test" if x < TEST else "valid" if x < TEST + VALID else "train"
@@ -72,6 +73,12 @@ class Work:
     def frames(self, job, subject):
         """Labelled frames, and reasons where there is none."""
         return getattr(frames, self.kind)(job, subject)
+
+
+@functools.cache
+def in_turn():
+    """All molecules, before any comes a second time; the few that are held out mostly early, for tests need many."""
+    return sorted(molecules(), key=lambda m: order_key("turn", m.smiles) * (1.0 if m.split == "train" else 0.75))
 
 
 def turnable_molecules(split):
@@ -104,6 +111,7 @@ def plan(count, periodic_share):
 # --- workers
 
 _teacher = None
+_mover = None
 
 
 def start_worker(spec, prepare=None, arguments=()):
@@ -116,6 +124,12 @@ def start_worker(spec, prepare=None, arguments=()):
         prepare(*arguments)
 
 
+def load_mover(model):
+    """Loads the student that moves atoms, in a worker."""
+    global _mover
+    _mover = teachers.student(model)
+
+
 def worker_teacher():
     """The teacher that this worker loaded."""
     return _teacher
@@ -126,10 +140,10 @@ def _follow_parent():
     os._exit(1)
 
 
-def run(work, seed, teacher):
+def run(work, seed, teacher, mover=None):
     """A job's frames, and what was dropped."""
     subject, split = work.subject()
-    job = frames.Job(work.name, seed, split, teacher)
+    job = frames.Job(work.name, seed, split, teacher, mover)
     kept, dropped = [], Counter()
     try:
         for result in work.frames(job, subject):
@@ -145,7 +159,7 @@ def run(work, seed, teacher):
 def _work(work, seed, folder):
     """Runs a job and stores its shard; returns the numbers of frames kept and dropped."""
     try:
-        result = run(work, seed, _teacher)
+        result = run(work, seed, _teacher, _mover)
         files.write(result, shard(folder, work))
     except Exception:
         return work, None, traceback.format_exc()
@@ -171,9 +185,13 @@ def check_folder(folder, mine):
         path.write_text(json.dumps(mine))
 
 
-def generate(folder, count, periodic_share, seed, spec, jobs):
+def generate(folder, count, periodic_share, seed, spec, jobs, mover=None):
     """Runs the plan's jobs that are not done yet. Returns the number of jobs that failed."""
-    return carry_out(folder, plan(count, periodic_share), {"seed": seed, "teacher": spec}, jobs)
+    works, identity = plan(count, periodic_share), {"seed": seed, "teacher": spec}
+    if mover is None:
+        return carry_out(folder, works, identity, jobs)
+    identity["mover"] = hashlib.sha256(Path(mover).read_bytes()).hexdigest()
+    return carry_out(folder, works, identity, jobs, load_mover, (mover,))
 
 
 def carry_out(folder, works, identity, jobs, prepare=None, arguments=()):

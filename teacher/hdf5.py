@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 
 from .dataset import TEXTS, UNITS, Dataset, DatasetError, Frame
+from .teachers import DECIMALS
 
 FORMAT = "mlff-student-dataset"
 FORMAT_VERSION = 1
@@ -34,11 +35,13 @@ def write(dataset, path):
     }
     with h5py.File(path, "w") as file:
         for name, array in arrays.items():
-            packed = {"chunks": True, "compression": "gzip", "shuffle": True} if array.size else {}
-            file.create_dataset(name, data=array, **packed)
+            file.create_dataset(name, data=array, **storage(name, array))
         for name in TEXTS:
-            texts = [getattr(f, name) for f in frames]
-            file.create_dataset(f"metadata/{name}", data=texts, shape=(len(texts),), dtype=h5py.string_dtype("utf-8"))
+            # Of fixed length: HDF5 compresses no others.
+            texts = np.array([getattr(f, name).encode() for f in frames], bytes)
+            kind = h5py.string_dtype("utf-8", max(texts.itemsize, 1))
+            path = f"metadata/{name}"
+            file.create_dataset(path, data=texts.astype(kind), dtype=kind, **storage(path, texts))
         file.attrs.update(
             format=FORMAT,
             format_version=FORMAT_VERSION,
@@ -48,6 +51,15 @@ def write(dataset, path):
             dropped_reasons=np.array(sorted(dataset.dropped), dtype=h5py.string_dtype("utf-8")),
             dropped_counts=np.array([dataset.dropped[r] for r in sorted(dataset.dropped)], np.int64),
         )
+
+
+def storage(name, array):
+    """How HDF5 is to pack an array: nothing is lost. Random digits beyond the last decimal would fill half a file."""
+    if not array.size:
+        return {}
+    if name in ("structures/positions", "labels/forces") and np.array_equal(array, array.round(DECIMALS)):
+        return {"chunks": (min(len(array), 4096), 3), "scaleoffset": DECIMALS}
+    return {"chunks": True, "compression": "gzip", "shuffle": True}
 
 
 def read(path):
@@ -76,6 +88,9 @@ def _from_hdf5(file, path):
         if name not in file and default is not None:
             return np.broadcast_to(default, shape)
         values = file[name][:]
+        if file[name].scaleoffset is not None:
+            # The last bits of the decimals are not kept.
+            values = values.round(DECIMALS)
         if values.shape != shape:
             raise DatasetError(f"{path}: {name} has shape {values.shape}, expected {shape}; it is damaged")
         return values

@@ -23,6 +23,8 @@ MAX_ATOMS = 40
 MAX_ATOMS_WITH_TWO = 22
 # So that no scaffold outweighs the others.
 PER_SCAFFOLD = 20
+# Of training's scaffolds: what is not held out costs no generality.
+PER_TRAINING_SCAFFOLD = 30
 SHARES = {"test": 0.15, "valid": 0.05}
 
 
@@ -107,8 +109,8 @@ def choices(name, scaffold):
         yield from (c for c in pair if c is not None)
 
 
-def compose(name, smiles):
-    """Up to PER_SCAFFOLD canonical SMILES of a scaffold."""
+def compose(name, smiles, count=PER_SCAFFOLD):
+    """Up to `count` canonical SMILES of a scaffold."""
     scaffold = Chem.MolFromSmiles(smiles)
     found = []
     for choice in choices(name, scaffold):
@@ -118,7 +120,7 @@ def compose(name, smiles):
         limit = MAX_ATOMS if choice.count(None) >= len(choice) - 1 else MAX_ATOMS_WITH_TWO
         if made not in found and 3 <= atoms_of(made) <= limit:
             found.append(made)
-        if len(found) == PER_SCAFFOLD:
+        if len(found) == count:
             break
     return found
 
@@ -185,7 +187,21 @@ def molecules():
         splits = {split[n] for n in names}
         if smiles not in small and len(splits) == 1:
             result.append(Molecule(smiles, names[0], murcko(smiles), atoms_of(smiles), splits.pop()))
+    result += more_for_training(split, result, origins)
     return tuple(sorted(result, key=lambda m: order_key("order", m.smiles)))
+
+
+def more_for_training(split, made, known):
+    """Further molecules of training's scaffolds, and of those that are for training alone."""
+    held_out = {m.murcko for m in made if m.split != "train"} - {""}
+    names = [x for x in tables.scaffolds(tables.RINGS + tables.CHAINS) if split[x[0]] == "train"]
+    more = {}
+    for name, scaffold in names + tables.scaffolds(tables.TRAINING):
+        for smiles in compose(name, scaffold, PER_TRAINING_SCAFFOLD):
+            if smiles not in known and murcko(smiles) not in held_out:
+                more.setdefault(smiles, Molecule(smiles, name, murcko(smiles), atoms_of(smiles), "train"))
+    small = {m.smiles for m in made}
+    return [m for smiles, m in more.items() if smiles not in small]
 
 
 def split_of(smiles):

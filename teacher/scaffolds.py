@@ -233,6 +233,176 @@ sulfamide               *CNS(=O)(=O)NC
 orthoester              *CC(OC)(OC)OC
 """
 
+# Scaffolds for training alone: the wider it is, the less is new in what is held out. Molecules of theirs that share a ring
+# system, or are one, with what is held out are left out.
+TRAINING = """
+cyclooctane             *C1CCCCCCC1
+cyclobutene             *C1C=CC1
+cyclopropene            *C1=CC1
+bicyclooctane           *C1CC2CCC1CC2
+cubane                  *C12C3C4C1C5C2C3C45
+norbornene              *C1CC2CC1C=C2
+oxanorbornane           *C1CC2CCC1O2
+azanorbornane           *C1CC2CCC1N2[*:1]
+thianorbornane          *C1CC2CCC1S2
+spiropentane            *C1CC12CC2
+spirononane             *C1CCC2(C1)CCCC2
+hydrindane              *C1CCC2CCCC2C1
+dihydrofuran            *C1=COCC1
+dihydropyran            *C1=COCCC1
+4-pyranone              *c1cc(=O)cco1
+2-pyranone              *c1ccc(=O)oc1
+4-pyridone              *c1cc(=O)ccn1[*:1]
+pyridazinone            *c1ccc(=O)[nH]n1
+pyrimidinone            *c1cc(=O)[nH]cn1
+dihydrouracil           *C1CC(=O)NC(=O)N1
+barbiturate             *C1C(=O)NC(=O)NC1=O
+1,2,4-triazole          *c1nc(*)n([*:1])n1
+1,2,4-oxadiazole        *c1noc(*)n1
+1,2,4-thiadiazole       *c1nsc(*)n1
+1,2,3-thiadiazole       *c1csnn1
+furazan                 *c1nonc1*
+tetrazine               *c1nnc(*)nn1
+1,2,4-triazine          *c1cnnc(*)n1
+isoxazoline             *C1CC(*)=NO1
+imidazoline             *C1CN=C(*)N1
+oxazoline               *C1COC(*)=N1
+thiazoline              *C1CSC(*)=N1
+pyrazoline              *C1CC(*)=NN1
+pyrroline               *C1CCC(*)=N1
+dihydropyridine         *C1C=CN([*:1])C=C1
+tetrahydropyridine      *C1CC=C(*)CN1
+isoindoline             *c1ccc2CN([*:1])Cc2c1
+indoline                *c1ccc2c(c1)CCN2[*:1]
+tetrahydroquinoline     *c1ccc2NCCCc2c1
+tetrahydroisoquinoline  *c1ccc2CN([*:1])CCc2c1
+benzoxazine             *c1ccc2OCCNc2c1
+benzotriazole           *c1ccc2c(c1)nnn2[*:1]
+benzothiadiazole        *c1ccc2nsnc2c1
+cinnoline               *c1ccc2nnccc2c1
+phthalazine             *c1ccc2cnncc2c1
+pteridine               *c1cnc2ncncc2n1
+azaindole               *c1cnc2[nH]ccc2c1
+pyrazolopyrimidine      *c1cnc2ccnn2c1
+imidazothiazole         *c1cn2ccsc2n1
+thienothiophene         *c1cc2sccc2s1
+thienopyridine          *c1ccc2sccc2n1
+furopyridine            *c1ccc2occc2n1
+phthalide               *c1ccc2COC(=O)c2c1
+isatin                  *c1ccc2NC(=O)C(=O)c2c1
+saccharin               *c1ccc2C(=O)NS(=O)(=O)c2c1
+quinolone               *c1ccc2c(c1)[nH]ccc2=O
+quinazolinone           *c1ccc2c(c1)nc[nH]c2=O
+xanthene                *c1ccc2c(c1)Cc1ccccc1O2
+acridine                *c1ccc2nc3ccccc3cc2c1
+dibenzofuran            *c1ccc2oc3ccccc3c2c1
+dibenzothiophene        *c1ccc2sc3ccccc3c2c1
+phenanthrene            *c1ccc2c(c1)ccc1ccccc12
+indene                  *c1ccc2C=CCc2c1
+fulvene                 *C=C1C=CC=C1
+cyclopentadiene         *C1C=CC(*)=C1
+cyclooctatetraene       *C1=CC=CC=CC=C1
+cycloheptatriene        *C1C=CC=CC=C1
+dithiole                *C1SC=CS1
+thiazolidinedione       *C1SC(=O)NC1=O
+rhodanine               *C1SC(=S)NC1=O
+oxathiane               *C1COCCS1
+trioxane                *C1OCOCO1
+dioxin                  *C1=COC=CO1
+lactide                 *C1OC(=O)C(*)OC1=O
+glutarimide             *C1CC(=O)NC(=O)C1
+diazirine               *C1N=N1
+oxaziridine             *C1ON1[*:1]
+sultone                 *C1CCS(=O)(=O)O1
+morpholinone            *C1COCC(=O)N1[*:1]
+piperazinone            *C1CN([*:1])CC(=O)N1
+phenylpyrazole          *c1ccc(cc1)-n1cccn1
+phenyloxazole           *c1ccc(cc1)-c1cnco1
+phenyltriazole          *c1ccc(cc1)-n1ccnn1
+phenyltetrazole         *c1ccc(cc1)-c1nnn[nH]1
+4-phenylpyridine        *c1ccc(cc1)-c1ccncc1
+bifuran                 *c1ccc(o1)-c1ccco1
+furylthiophene          *c1ccc(o1)-c1cccs1
+phenylpyrrole           *c1ccc(cc1)-n1cccc1
+benzylpiperidine        *c1ccc(cc1)CN1CCCCC1
+dibenzyl ether          *c1ccc(cc1)COCc1ccccc1
+dicyclopropyl ketone    *C1CC1C(=O)C1CC1
+diphenylurea            *c1ccc(cc1)NC(=O)Nc1ccccc1
+sulfonanilide           *c1ccc(cc1)S(=O)(=O)Nc1ccccc1
+chalcone                *c1ccc(cc1)C(=O)C=Cc1ccccc1
+dipyridylamine          *c1ccnc(c1)Nc1ccccn1
+thienyl ketone          *c1ccc(s1)C(=O)c1cccs1
+pyrrolidinylpyridine    *c1ccc(nc1)N1CCCC1
+cyclopentylfuran        *C1CCC(C1)c1ccco1
+pentane                 *CCCCC*
+octane                  *CCCCCCCC
+butadiene               *C=CC=C*
+hexatriene              *C=CC=CC=C*
+enyne                   *C#CC=C*
+cumulene                *C=C=C=C*
+glyme                   *CCOCCOCC*
+hemiacetal              *CC(O)OC*
+ketal                   *CC(C)(OC)OC
+hydroperoxide           *CCOO
+hydroxy ester           *CC(O)C(=O)OC
+amino ester             *CC(N)C(=O)OC
+glycinamide             *CC(N)C(=O)NC
+serine amide            *NC(=O)C(CO)NC(C)=O
+cysteine amide          *NC(=O)C(CS)NC(C)=O
+tetramethylurea         *CN(C)C(=O)N(C)C*
+semicarbazone           *CC=NNC(N)=O
+hydrazone               *CC=NNC*
+acylhydrazone           *CC(=O)NN=C*
+nitrosamine             *CN(C)N=O
+nitramine               *CN(C)[N+](=O)[O-]
+nitrite                 *CCON=O
+nitroso                 *CCN=O
+amidoxime               *CC(N)=NO
+carbodiimide            *CN=C=NC*
+isocyanide              *CC[N+]#[C-]
+diazo                   *C=[N+]=[N-]
+sulfenamide             *CSNC*
+sulfinamide             *CS(=O)NC*
+sulfinate               *CS(=O)OC*
+sulfite                 *COS(=O)OC*
+sulfate                 *COS(=O)(=O)OC*
+sulfamate               *COS(=O)(=O)NC
+sulfonylurea            *CS(=O)(=O)NC(=O)NC
+thiosulfonate           *CS(=O)(=O)SC*
+trisulfide              *CSSSC*
+dithiocarbamate         *CSC(=S)NC*
+xanthate                *COC(=S)SC*
+thionoester             *CC(=S)OC*
+thioketone              *CC(=S)C*
+thioacetal              *CC(SC)SC
+dithioester             *CC(=S)SC*
+chlorohydrin            *CC(O)CCl
+fluoropropene           *C(F)=CC*
+chloroalkyne            *CC#CCl
+dichloroethane          *CC(Cl)(Cl)C*
+chlorofluoroethane      *C(F)(Cl)C*
+hexafluoroisopropyl     *OC(C(F)(F)F)C(F)(F)F
+trifluoroacetamide      *CNC(=O)C(F)(F)F
+trifluoroacetate        *COC(=O)C(F)(F)F
+pentafluorosulfane      *CS(F)(F)(F)(F)F
+sulfonyl fluoride       *CCS(=O)(=O)F
+chloroformate           *COC(=O)Cl
+carbamoyl chloride      *CN(C)C(=O)Cl
+enol                    *CC(O)=C*
+enol ester              *CC(=O)OC=C*
+propargyl ether         *C#CCOC*
+aminal                  *CN(C)CN(C)C*
+acylguanidine           *CC(=O)NC(=N)N
+malonamide              *CNC(=O)CC(=O)NC*
+oxalamide               *CNC(=O)C(=O)NC*
+acrylamide              *C=CC(=O)NC*
+acrylate                *C=CC(=O)OC*
+propiolate              *C#CC(=O)OC*
+methacrylate            *CC(=C)C(=O)OC
+polyamine               *CNCCNCC*
+amino alcohol           *CNCCO*
+"""
+
 # Taken as they are, always for training: every student needs them, and they take part in pairs, clusters and liquids.
 SMALL = """
 [H][H] O N F Cl S C CC CCC C=C C#C CC#C C=C=C CO CCO CC(C)O OCCO OO COC CCOCC C=O CC=O CC(C)=O O=C=O [C-]#[O+] OC=O

@@ -82,6 +82,26 @@ fn extended_xyz_gives_the_same_as_hdf5() {
 }
 
 #[test]
+fn the_data_tools_packing_loses_what_is_behind_the_fourth_decimal_alone() {
+    let (packed, sound) = (load("packed.h5"), load("sound.h5"));
+    assert_eq!(packed.frames.len(), sound.frames.len());
+    for (a, b) in packed.frames.iter().zip(&sound.frames) {
+        assert_eq!(
+            (&a.name, &a.scaffold, a.split, a.cell),
+            (&b.name, &b.scaffold, b.split, b.cell)
+        );
+        assert_eq!((a.energy, a.stress), (b.energy, b.stress));
+        for (packed, sound) in [(&a.positions, &b.positions), (&a.forces, &b.forces)] {
+            assert_eq!(packed.len(), sound.len());
+            for (packed, sound) in packed.as_flattened().iter().zip(sound.as_flattened()) {
+                assert!((1e4 * sound).round() == (1e4 * packed).round(), "{packed} {sound}");
+                assert!((1e4 * packed - (1e4 * packed).round()).abs() < 1e-6, "{packed}");
+            }
+        }
+    }
+}
+
+#[test]
 fn what_only_some_files_have_is_not_required() {
     let dataset = load("required-only.h5");
     let sound = load("sound.h5");

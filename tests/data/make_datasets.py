@@ -61,17 +61,24 @@ def arrays(frames):
     }
 
 
-def write(name, arrays, compressed=False, **attributes):
+def write(name, arrays, compressed=False, packed=False, **attributes):
     attributes = {"format": "mlff-student-dataset", "format_version": 1, "teacher": TEACHER,
                   "units": "angstrom, electronvolt", "content_hash": "0" * 64} | attributes
-    # The newest layout makes small files; the compressed one is as the data tool writes it.
-    with h5py.File(HERE / name, "w", libver="earliest" if compressed else "latest") as file:
+    # The newest layout makes small files; the packed one is as the data tool writes it.
+    with h5py.File(HERE / name, "w", libver="earliest" if compressed or packed else "latest") as file:
         file.attrs.update({key: value for key, value in attributes.items() if value is not None})
         for path, values in arrays.items():
             text = values.dtype == object
             options = {"dtype": h5py.string_dtype("utf-8")} if text else {}
-            if compressed and not text:
-                options |= {"chunks": True, "compression": "gzip"}
+            if text and packed:
+                values = np.array([word.encode() for word in values], bytes)
+                options = {"dtype": h5py.string_dtype("utf-8", values.itemsize)}
+                values = values.astype(options["dtype"])
+            if packed and path in ("structures/positions", "labels/forces"):
+                options |= {"chunks": (8, 3), "scaleoffset": 4}
+                values = values.round(4)
+            elif packed or compressed and not text:
+                options |= {"chunks": True, "compression": "gzip", "shuffle": packed}
             file.create_dataset(path, data=values, **options)
 
 
@@ -121,6 +128,7 @@ def main():
     good = list(frames())
     sound = arrays(good)
     write("sound.h5", sound, compressed=True)
+    write("packed.h5", sound, packed=True)
     write_xyz("sound.xyz", good)
     required = {name: values for name, values in sound.items()
                 if not name.startswith("metadata/") or name.endswith("offsets")}

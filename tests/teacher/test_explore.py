@@ -44,14 +44,14 @@ def test_frames_of_a_walk_differ_and_are_thermal(found):
 
 
 def test_the_frames_that_students_differ_about_are_chosen_first():
-    looks = [(number, difference) for number, difference in enumerate(np.linspace(0, 3.9, 50))]
+    looks = [(number, difference) for number, difference in enumerate(np.linspace(0, 3.9, explore.LOOKS))]
     chosen = explore.choose(looks, np.random.default_rng(0))
     assert len(chosen) == len(set(chosen)) == explore.RANDOM + explore.UNSURE
     by_chance, unsure = chosen[: explore.RANDOM], chosen[explore.RANDOM :]
-    rest = sorted(set(range(50)) - set(by_chance), reverse=True)
+    rest = sorted(set(range(explore.LOOKS)) - set(by_chance), reverse=True)
     assert unsure == rest[: explore.UNSURE]
 
 
 def test_frames_that_students_agree_about_are_not_worth_a_label():
-    looks = [(number, 0.5 * explore.WORTH) for number in range(50)]
+    looks = [(number, 0.5 * explore.WORTH) for number in range(explore.LOOKS)]
     assert len(explore.choose(looks, np.random.default_rng(0))) == explore.RANDOM

@@ -12,8 +12,8 @@ def teacher():
     return teachers.gfn2()
 
 
-def job(name, teacher, split="train"):
-    return frames.Job(name, 0, split, teacher)
+def job(name, teacher, split="train", mover=None):
+    return frames.Job(name, 0, split, teacher, mover)
 
 
 def kept(results):
@@ -70,8 +70,8 @@ def by_split(split, **conditions):
 
 def test_training_trajectories_come_with_displaced_and_relaxed_frames(teacher):
     found = kept(frames.trajectory(job("t", teacher), frames.by_smiles("CCO")))
-    assert sum(f.kind == "displaced" for f in found) == 7
-    assert sum(f.kind == "trajectory" for f in found) == 5
+    assert sum(f.kind == "displaced" for f in found) == 5
+    assert sum(f.kind == "trajectory" for f in found) == 3
     assert all(300 <= f.temperature <= 1000 for f in found if not np.isnan(f.temperature))
     relaxed = found[1]
     assert np.linalg.norm(relaxed.forces, axis=1).max() < 0.2
@@ -80,8 +80,36 @@ def test_training_trajectories_come_with_displaced_and_relaxed_frames(teacher):
 def test_test_trajectories_are_equal_parts_of_three_temperatures(teacher):
     small = min(frames.pool("test"), key=lambda m: m.atoms)
     found = kept(frames.trajectory(job("t", teacher, "test"), small))
-    assert [f.temperature for f in found] == [300.0, 300.0, 600.0, 600.0, 900.0, 900.0]
+    assert [f.temperature for f in found] == [300.0, 600.0, 900.0]
     assert {(f.kind, f.split, f.molecule) for f in found} == {("trajectory", "test", small.smiles)}
+
+
+class Counting(teachers.Teacher):
+    """Counts how often it was asked for a calculator, and for a label."""
+
+    def __init__(self, teacher):
+        super().__init__(teacher.name, self.counted)
+        self.make, self.calculators, self.labels = teacher.calculator, 0, 0
+
+    def counted(self):
+        self.calculators += 1
+        return self.make()
+
+    def label(self, atoms, **metadata):
+        self.labels += 1
+        return super().label(atoms, **metadata)
+
+
+def test_a_mover_moves_the_atoms_of_training_frames_and_the_teacher_labels_them(teacher):
+    def counted(split):
+        labels, moves = Counting(teacher), Counting(teacher)
+        molecule = frames.by_smiles("CCO") if split == "train" else min(frames.pool(split), key=lambda m: m.atoms)
+        found = kept(frames.trajectory(job("m", labels, split, moves), molecule))
+        assert len(found) == labels.labels and moves.labels == 0
+        return labels.calculators - labels.labels, moves.calculators
+
+    assert counted("train") == (0, 2)
+    assert counted("test")[1] == 0
 
 
 def test_torsion_scans_turn_one_bond_through_the_circle(teacher):
@@ -164,7 +192,7 @@ def test_the_plan_keeps_the_shares():
     assert len({w.name for w in works}) == len(works)
     # Any part is a fair sample of what training needs.
     early = [w.kind for w in works[:1000]]
-    assert 0.3 < early.count("trajectory") / 1000 < 0.5
+    assert 0.4 < early.count("trajectory") / 1000 < 0.6
     assert 10 <= early.count("periodic") <= 40
     tested = {w.subject()[0].smiles for w in works if w.kind == "trajectory" and w.subject()[1] == "test"}
     assert len(tested) >= 320
