@@ -63,7 +63,12 @@ def canonical(mol):
 
 
 def atoms_of(smiles):
-    return Chem.AddHs(Chem.MolFromSmiles(smiles)).GetNumAtoms()
+    return with_hydrogens(Chem.MolFromSmiles(smiles))
+
+
+def with_hydrogens(mol):
+    """Number of atoms, hydrogen included."""
+    return mol.GetNumAtoms(onlyExplicit=False)
 
 
 def substitute(scaffold, choice):
@@ -109,8 +114,8 @@ def choices(name, scaffold):
         yield from (c for c in pair if c is not None)
 
 
-def compose(name, smiles, count=PER_SCAFFOLD):
-    """Up to `count` canonical SMILES of a scaffold."""
+def compose(name, smiles):
+    """Up to PER_TRAINING_SCAFFOLD canonical SMILES of a scaffold; the first PER_SCAFFOLD of them decide on splits."""
     scaffold = Chem.MolFromSmiles(smiles)
     found = []
     for choice in choices(name, scaffold):
@@ -118,9 +123,9 @@ def compose(name, smiles, count=PER_SCAFFOLD):
         check(mol)
         made = canonical(mol)
         limit = MAX_ATOMS if choice.count(None) >= len(choice) - 1 else MAX_ATOMS_WITH_TWO
-        if made not in found and 3 <= atoms_of(made) <= limit:
+        if made not in found and 3 <= with_hydrogens(mol) <= limit:
             found.append(made)
-        if len(found) == count:
+        if len(found) == PER_TRAINING_SCAFFOLD:
             break
     return found
 
@@ -166,8 +171,9 @@ def molecules():
     small = [canonical(Chem.MolFromSmiles(s)) for s in tables.SMALL.split()]
     for smiles in small:
         check(Chem.MolFromSmiles(smiles))
-    rings = {name: compose(name, s) for name, s in tables.scaffolds(tables.RINGS)}
-    chains = {name: compose(name, s) for name, s in tables.scaffolds(tables.CHAINS)}
+    every = {name: compose(name, s) for name, s in tables.scaffolds(tables.RINGS + tables.CHAINS + tables.TRAINING)}
+    rings = {name: every[name][:PER_SCAFFOLD] for name, _ in tables.scaffolds(tables.RINGS)}
+    chains = {name: every[name][:PER_SCAFFOLD] for name, _ in tables.scaffolds(tables.CHAINS)}
     small_rings = {murcko(s) for s in small} - {""}
 
     split = {}
@@ -187,21 +193,21 @@ def molecules():
         splits = {split[n] for n in names}
         if smiles not in small and len(splits) == 1:
             result.append(Molecule(smiles, names[0], murcko(smiles), atoms_of(smiles), splits.pop()))
-    result += more_for_training(split, result, origins)
+    train = {name: found for name, found in every.items() if split.get(name, "train") == "train"}
+    result += more_for_training(train, result, origins)
     return tuple(sorted(result, key=lambda m: order_key("order", m.smiles)))
 
 
-def more_for_training(split, made, known):
+def more_for_training(composed, made, known):
     """Further molecules of training's scaffolds, and of those that are for training alone."""
     held_out = {m.murcko for m in made if m.split != "train"} - {""}
-    names = [x for x in tables.scaffolds(tables.RINGS + tables.CHAINS) if split[x[0]] == "train"]
-    more = {}
-    for name, scaffold in names + tables.scaffolds(tables.TRAINING):
-        for smiles in compose(name, scaffold, PER_TRAINING_SCAFFOLD):
-            if smiles not in known and murcko(smiles) not in held_out:
-                more.setdefault(smiles, Molecule(smiles, name, murcko(smiles), atoms_of(smiles), "train"))
-    small = {m.smiles for m in made}
-    return [m for smiles, m in more.items() if smiles not in small]
+    taken = {m.smiles for m in made} | set(known)
+    origins = {}
+    for name, found in composed.items():
+        for smiles in found:
+            if smiles not in taken and murcko(smiles) not in held_out:
+                origins.setdefault(smiles, name)
+    return [Molecule(s, name, murcko(s), atoms_of(s), "train") for s, name in origins.items()]
 
 
 def split_of(smiles):
