@@ -122,7 +122,9 @@ fn without_pytorch_one_line_says_how_to_get_it() {
 fn a_library_that_is_missing_or_none_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let tool = dir.path().join("mlff-student");
-    std::fs::copy(env!("CARGO_BIN_EXE_mlff-student"), &tool).unwrap();
+    // Not std::fs::copy: a child that another test starts meanwhile would inherit the file open for
+    // writing, and such a file cannot be executed.
+    run(Command::new("cp").arg(env!("CARGO_BIN_EXE_mlff-student")).arg(&tool));
     let model = reference("models/student-21k.onnx");
     let text = error(Command::new(&tool).arg("bench").arg(&model));
     assert!(text.contains("libmlff_student.so") && text.contains("--library"), "{text}");

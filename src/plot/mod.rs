@@ -337,8 +337,9 @@ where
     X: Ranged<ValueType = f64> + ValueFormatter<f64>,
     Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
-    let mut chart = chart(area, labels, x, y)?;
     let colors = || SERIES.iter().cycle();
+    let area = &legend(area, curves.iter().map(|curve| &*curve.name).zip(colors()))?;
+    let mut chart = chart(area, labels, x, y)?;
     for (curve, color) in curves.iter().zip(colors()) {
         let style = color.stroke_width(4);
         chart.draw_series(LineSeries::new(curve.points.iter().copied(), style))?;
@@ -347,34 +348,31 @@ where
             chart.draw_series(curve.points.iter().map(point))?;
         }
     }
-    legend(area, curves.iter().map(|curve| &*curve.name).zip(colors()))?;
     notes(area, labels.notes, HPos::Left)
 }
 
-/// Names beside pieces of line, at the upper right.
-fn legend<'a>(
-    area: &Area<'_>,
-    entries: impl Iterator<Item = (&'a str, &'a RGBColor)> + Clone,
-) -> Drawn<()> {
+/// Names beside pieces of line, at the upper right; returns the area that is left of them.
+fn legend<'a, 'b>(
+    area: &Area<'b>,
+    entries: impl Iterator<Item = (&'a str, &'a RGBColor)>,
+) -> Drawn<Area<'b>> {
     let entries: Vec<_> = entries.filter(|(name, _)| !name.is_empty()).collect();
+    if entries.is_empty() {
+        return Ok(area.clone());
+    }
     let style = text(TICK);
     let mut width = 0;
     for (name, _) in &entries {
         width = width.max(area.estimate_text_size(name, &style)?.0 as i32);
     }
-    let left = area.dim_in_pixel().0 as i32 - 2 * MARGIN as i32 - width;
-    if !entries.is_empty() {
-        let bottom = 120 + 48 * entries.len() as i32;
-        let corners = [(left - 110, 104), (left + width + 16, bottom)];
-        area.draw(&Rectangle::new(corners, plotters::style::WHITE.mix(0.85).filled()))?;
-    }
+    let left = area.dim_in_pixel().0 as i32 - MARGIN as i32 - width;
     for (row, (name, color)) in entries.into_iter().enumerate() {
         let y = 112 + 48 * row as i32;
         let piece = vec![(left - 90, y + 22), (left - 20, y + 22)];
         area.draw(&PathElement::new(piece, color.stroke_width(6)))?;
         area.draw(&Text::new(name.to_string(), (left, y), style.clone()))?;
     }
-    Ok(())
+    Ok(area.split_horizontally(left - 90).0)
 }
 
 /// Lines of text inside the axes at the top.

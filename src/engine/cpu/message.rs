@@ -58,23 +58,22 @@ struct Filters<V> {
 /// `table` is valid for reading one interval.
 #[inline(always)]
 unsafe fn filter<V: Vector, const INITIAL: bool>(table: *const f32, t: V) -> Filters<V> {
-    let zero = V::splat(0.0);
-    let mut filters = Filters { value: [zero; 3], slope: [zero; 3] };
-    for k in 0..3 {
+    // Not a loop: one that skips a filter is not unrolled, and keeps its results in memory.
+    let filters: [[V; 2]; 3] = three!(|k| {
         // φ² meets v, which is zero in the first message.
         if INITIAL && k == 1 {
-            continue;
+            [V::splat(0.0); 2]
+        } else {
+            // SAFETY: inside the interval.
+            let [c0, c1, c2, c3]: [V; 4] = unsafe { load(table.add(4 * k * V::LANES)) };
+            // c₀ + t (c₁ + t (c₂ + t c₃)) and its slope, with common parts.
+            let a = c3.mul(t);
+            let q = a.add(c2);
+            let r = q.mul_add(t, c1);
+            [r.mul_add(t, c0), q.add(a).mul_add(t, r)]
         }
-        // SAFETY: inside the interval.
-        let [c0, c1, c2, c3]: [V; 4] = unsafe { load(table.add(4 * k * V::LANES)) };
-        // c₀ + t (c₁ + t (c₂ + t c₃)) and its slope, with common parts.
-        let a = c3.mul(t);
-        let q = a.add(c2);
-        let r = q.mul_add(t, c1);
-        filters.value[k] = r.mul_add(t, c0);
-        filters.slope[k] = q.add(a).mul_add(t, r);
-    }
-    filters
+    });
+    Filters { value: three!(|k| filters[k][0]), slope: three!(|k| filters[k][1]) }
 }
 
 /// # Safety
