@@ -48,12 +48,14 @@ pub fn run(config: &Config, start: &Start) -> Result<PathBuf> {
         Error::new(ErrorKind::Io, format!("{}: cannot be made: {error}", folder.display()))
     })?;
     let mut student = Student::new(&config.student)?;
-    let data = Data::load(&config.data, &student.species, config.training.seed)?;
+    let mut data = Data::load(&config.data, &student.species, config.training.seed)?;
     let mut weights = Parameters::random(&student.shape, config.training.seed, device);
     match &start.from {
         Some(path) => {
-            let flat = Model::load(path).and_then(|model| student.take(&model));
-            weights.set(&flat.map_err(|error| error.within(path.display()))?.to_device(device));
+            let within = |error: Error| error.within(path.display());
+            let model = Model::load(path).map_err(within)?;
+            weights.set(&student.take(&model).map_err(within)?.to_device(device));
+            data.metadata.insert("earlier_samples".into(), samples_of(&model).to_string());
             eprintln!("going on from {}", path.display());
         }
         None => student.reference_energies = references::fit(&data.train, &student.species),
@@ -66,6 +68,14 @@ pub fn run(config: &Config, start: &Start) -> Result<PathBuf> {
         run.look_at_held_out(&data.test)?;
     }
     run.write_student()
+}
+
+/// Frames that a student has seen, in all runs.
+fn samples_of(model: &Model) -> u64 {
+    ["training_samples", "earlier_samples"]
+        .iter()
+        .filter_map(|&key| model.metadata.get(key)?.parse::<u64>().ok())
+        .sum()
 }
 
 /// The device of this name.

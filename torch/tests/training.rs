@@ -103,8 +103,10 @@ fn a_run_goes_on_from_a_student() {
     let kept = folder.path().join("first.safetensors");
     std::fs::copy(first, &kept).unwrap();
     let again = prepare(folder.path(), "samples = 500\nlearning_rate = 1e-5");
-    let start = Start { from: Some(kept), restart: true, most_steps: None };
-    run(&again, &start).unwrap();
+    let start = Start { from: Some(kept.clone()), restart: true, most_steps: None };
+    let second = run(&again, &start).unwrap();
+    let says = |path, key| Model::load(path).unwrap().metadata[key].clone();
+    assert_eq!(says(&second, "earlier_samples"), says(&kept, "training_samples"));
     let curves = std::fs::read_to_string(folder.path().join("student/curves.csv")).unwrap();
     let error = |line: &str| line.split(',').nth(5).unwrap().parse::<f64>().unwrap();
     let random = folder.path().join("random");
