@@ -401,6 +401,126 @@ propiolate              *C#CC(=O)OC*
 methacrylate            *CC(=C)C(=O)OC
 polyamine               *CNCCNCC*
 amino alcohol           *CNCCO*
+3-azetidinone           *C1C(=O)CN1[*:1]
+3-oxetanone             *C1OCC1=O
+thiolactone             *C1CC(=O)S1
+azetidinethione         *C1CN([*:1])C1=S
+oxetene                 *C1=CCO1
+thiete                  *C1=CCS1
+cyclobutenone           *C1=CC(=O)C1
+cyclobutanedione        *C1CC(=O)C1=O
+squaric ester           *C1=C(*)C(=O)C1=O
+methyleneoxetane        *C1CC(=C)O1
+methylenecyclobutane    *C1CC(=C)C1
+methylenecyclopropane   *C1CC1=C
+cyclopropanone          *C1CC1=O
+cyclopropenone          *C1=CC1=O
+aziridinone             *C1N([*:1])C1=O
+oxaspirohexane          *C1CC2(C1)CO2
+bicyclobutane           *C12CC1C2
+bicyclohexane           *C1CC2CC2C1
+epoxycyclopentane       *C1CC2OC2C1
+azabicyclohexane        *C1CC2NC2C1
+cyclooctyne             *C1CCCC#CCC1
+1,4-cyclohexadiene      *C1C=CCC=C1
+o-benzoquinone          *C1=CC=CC(=O)C1=O
+quinone methide         *C1=CC(=C)C=CC1=O
+quinone imine           *C1=CC(=N)C=CC1=O
+cyclopentadienone       *C1=CC=CC1=O
+cyclopentenone          *C1=CC(=O)CC1
+cycloheptadienone       *C1=CC=CCCC1=O
+azepine                 *C1=CC=CN([*:1])C=C1
+oxepine                 *C1=CC=COC=C1
+thiepine                *C1=CC=CSC=C1
+diazepine               *C1=CN=CC=CN1
+4H-pyran                *C1C=COC=C1
+4H-thiopyran            *C1C=CSC=C1
+thiopyranone            *c1cc(=O)ccs1
+dithiin                 *C1=CSC=CS1
+oxathiolane             *C1COCS1
+1,2-dithiolane          *C1CSSC1
+1,2-dithiane            *C1CCSSC1
+1,2-dioxolane           *C1CCOO1
+dioxetane               *C1COO1
+trithiane               *C1SCSCS1
+triazoline              *C1CN=NN1[*:1]
+diazabicycloheptene     *C12CCC(C1)N=N2
+pyrazolidine            *C1CCNN1[*:1]
+isoxazolidine           *C1CCN([*:1])O1
+pyrazolone              *C1C(=O)NN=C1*
+triazolinone            *c1n[nH]c(=O)[nH]1
+oxazolone               *C1N=C(*)OC1=O
+isoxazolone             *C1C(=O)ON=C1*
+thiohydantoin           *C1C(=O)NC(=S)N1
+thiouracil              *c1c[nH]c(=S)[nH]c1=O
+thiopyridone            *c1cc[nH]c(=S)c1
+pyridine oxide          *c1cc[n+]([O-])cc1
+benzofurazan            *c1ccc2nonc2c1
+benzisoxazole           *c1ccc2cnoc2c1
+chromene                *c1ccc2OCC=Cc2c1
+isochroman              *c1ccc2COCCc2c1
+isocoumarin             *c1ccc2C(=O)OC=Cc2c1
+indanone                *c1ccc2CCC(=O)c2c1
+tetralone               *c1ccc2CCCC(=O)c2c1
+anthraquinone           *c1ccc2C(=O)c3ccccc3C(=O)c2c1
+fluorenone              *c1ccc2c(c1)C(=O)c1ccccc12
+benzocyclobutene        *c1ccc2CCc2c1
+benzazepine             *c1ccc2CCNCCc2c1
+indolizine              *c1ccn2cccc2c1
+imidazopyrimidine       *c1cnc2nccn2c1
+triazolopyridine        *c1ccn2cnnc2c1
+thiazolopyridine        *c1cnc2scnc2c1
+furofuran               *c1cc2occc2o1
+pyrrolopyrrole          *c1cc2[nH]ccc2[nH]1
+cyclopentapyridine      *c1ccc2CCCc2n1
+enediyne                *C#CC=CC#C*
+skipped diyne           *C#CCC#C*
+vinylallene             *C=CC=C=C*
+skipped diene           *C=CCC=C*
+divinyl ketone          *C=CC(=O)C=C*
+ynone                   *C#CC(=O)C*
+ynamine                 *C#CN(C)C*
+azine                   *CC=NN=CC*
+triazene                *CN=NN(C)C*
+nitrosourea             *CN(N=O)C(=O)NC
+nitrone                 *CC=[N+](C)[O-]
+ketenimine              *C=C=NC*
+ketene                  *CC=C=O
+acyl azide              *CC(=O)N=[N+]=[N-]
+acyl isocyanate         *CC(=O)N=C=O
+acyl cyanide            *CC(=O)C#N
+malononitrile           *CC(C#N)C#N
+imidoyl chloride        *CC(Cl)=NC*
+amidrazone              *CC(=N)NN
+isourea                 *CNC(=N)OC
+isothiourea             *CNC(=N)SC*
+imidate                 *CC(=NC)OC*
+acyl imine              *CC(=O)N=CC*
+oxime ether             *CC=NOC*
+oxime ester             *CC=NOC(=O)C*
+vinyl sulfide           *C=CSC*
+vinyl sulfone           *C=CS(=O)(=O)C*
+vinyl chloride          *C=C(Cl)C*
+allyl alcohol           *C=CCO*
+dienal                  *C=CC=CC=O
+ketoester               *CC(=O)C(*)C(=O)OC
+peroxyester             *CC(=O)OOC*
+peracid                 *CC(=O)OO
+thiosulfinate           *CS(=O)SC*
+sulfonyl hydrazide      *CS(=O)(=O)NNC*
+sulfoximine             *CS(=O)(=N)C*
+sulfenyl chloride       *CCSCl
+thiocarbonate           *COC(=S)OC*
+dithiocarbonate         *CSC(=O)SC*
+hydrodisulfide          *CCSS
+chloroether             *C(Cl)OC*
+geminal diol            *CC(O)(O)C*
+cyanohydrin             *CC(O)C#N
+aminonitrile            *CC(N)C#N
+nitroalkene             *C=C[N+](=O)[O-]
+dinitroalkane           *CC([N+](=O)[O-])[N+](=O)[O-]
+chloramine              *CN(Cl)C*
+hypochlorite            *CCOCl
 """
 
 # Taken as they are, always for training: every student needs them, and they take part in pairs, clusters and liquids.
