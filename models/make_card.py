@@ -42,6 +42,8 @@ def main():
     model = everything["model"]
     overall = trajectories["overall"]
     force, energy = overall["forces"]["mae_ev_per_angstrom"], overall["energy"]["mae_mev_per_atom"]
+    earlier = int(about.get("earlier_samples", 0))
+    after = f", after {earlier:,} in earlier runs on fewer frames" if earlier else ""
     lines = [
         f"# {name}",
         "",
@@ -50,7 +52,7 @@ def main():
         f"It reproduces GFN2-xTB ({about['teacher']}), errors of that method included.",
         "",
         f"Trained on {about['trained_until']}, with {int(about['training_frames']):,} frames ({int(about['training_samples']):,} seen, repetitions "
-        f"counted, after {int(about.get('earlier_samples', 0)):,} in earlier runs on fewer frames); data {about['training_data_hash'][:16]}…; `models/{name}.toml`. Licence: {about['licence']}.",
+        f"counted{after}); data {about['training_data_hash'][:16]}…; `models/{name}.toml`. Licence: {about['licence']}.",
         "",
         "## Errors on held-out scaffolds",
         "",

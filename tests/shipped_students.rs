@@ -1,9 +1,10 @@
 //! What every student under `models/` promises.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use mlff_student::dataset::{Dataset, Split};
 use mlff_student::engine::{Calculator, FilterMode, Options, Precision, Structure};
 use mlff_student::model::{Architecture, Model};
 
@@ -131,5 +132,32 @@ fn float32_kernels_and_tables_are_close_to_float64() {
         for (a, b) in forces.iter().flatten().zip(fast_forces.iter().flatten()) {
             assert!((a - b).abs() < 2e-4, "{name}: {a} {b}");
         }
+    }
+}
+
+#[test]
+fn the_labels_that_ship_are_sound_and_hold_enough_out() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models/labels");
+    let files: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let dataset = Dataset::load(&files).unwrap();
+    assert!(dataset.frames.len() >= 100_000, "{}", dataset.frames.len());
+    assert!(dataset.dropped.is_empty(), "{}", dataset.dropped[0].sentence());
+    let molecules = |split, temperature: Option<f64>| -> BTreeSet<&str> {
+        let single = ["trajectory", "displaced", "torsion"];
+        let frames = dataset.frames.iter().filter(|frame| {
+            frame.split == Some(split)
+                && single.contains(&&*frame.kind)
+                && temperature.is_none_or(|kelvin| frame.temperature == Some(kelvin))
+        });
+        frames.map(|frame| &*frame.molecule).collect()
+    };
+    for kelvin in [300.0, 600.0, 900.0] {
+        assert!(molecules(Split::Test, Some(kelvin)).len() >= 300, "{kelvin} K");
+    }
+    let known = molecules(Split::Train, None);
+    assert!(known.len() >= 3000, "{}", known.len());
+    for held_out in [Split::Valid, Split::Test] {
+        assert!(molecules(held_out, None).is_disjoint(&known));
     }
 }
