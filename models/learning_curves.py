@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """How errors on held-out scaffolds fall with the number of training frames and with the frames seen (needs matplotlib):
 
-    models/learning_curves.py target/training/*/*.safetensors --out docs/learning-curves
+    models/learning_curves.py target/training/* --out docs/learning-curves
 
-Each run is a folder of `mlff-student train`: a student and curves.csv. Writes a picture and a table.
+Each argument is the folder of a run of `mlff-student train`, with its student and curves.csv. Writes a picture and a table.
 """
 
 import argparse
@@ -20,17 +20,18 @@ from make_card import metadata
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("students", nargs="+", type=Path)
+    parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--out", required=True, type=Path)
     args = parser.parse_args()
-    runs = [(path, metadata(path)) for path in args.students]
     figure, (frames, samples) = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
     families = defaultdict(list)
-    for path, about in runs:
+    for run in args.runs:
+        (student,) = (path for path in run.glob("*.safetensors") if path.name != "checkpoint.safetensors")
+        about = metadata(student)
         label = f"{about['hidden']} channels, {int(about['training_samples']):,} seen"
         error = float(about["test_force_mae_eV_per_A"])
         families[label].append((int(about["training_frames"]), error, 1e3 * float(about["test_energy_mae_eV_per_atom"])))
-        rows = list(csv.DictReader((path.parent / "curves.csv").open()))
+        rows = list(csv.DictReader((run / "curves.csv").open()))
         samples.plot(
             [float(r["samples"]) for r in rows],
             [float(r["valid_force_mae_eV_per_A"]) for r in rows],

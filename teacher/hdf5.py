@@ -89,8 +89,8 @@ def _from_hdf5(file, path):
             return np.broadcast_to(default, shape)
         values = file[name][:]
         if file[name].scaleoffset is not None:
-            # The last bits of the decimals are not kept.
-            values = values.round(DECIMALS)
+            # The filter keeps so many decimals, without their last bits.
+            values = values.round(file[name].scaleoffset)
         if values.shape != shape:
             raise DatasetError(f"{path}: {name} has shape {values.shape}, expected {shape}; it is damaged")
         return values
