@@ -6,7 +6,7 @@ use mlff_student::{Error, ErrorKind, Result};
 use tch::{Kind, Tensor};
 
 use crate::curves::Row;
-use crate::optimizer::AdamW;
+use crate::optimizer::Optimizer;
 
 /// Where a run is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -31,7 +31,7 @@ pub struct Checkpoint {
     /// Flat, as they are (not averaged).
     pub weights: Tensor,
     /// Averaged weights among it.
-    pub optimizer: AdamW,
+    pub optimizer: Optimizer,
     /// All looks at the errors so far.
     pub history: Vec<Row>,
 }
@@ -103,7 +103,7 @@ impl Checkpoint {
                 seconds,
             },
             weights: take("weights")?,
-            optimizer: AdamW {
+            optimizer: Optimizer {
                 mean: take("mean")?,
                 square: take("square")?,
                 average: take("average")?,

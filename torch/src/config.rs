@@ -66,7 +66,7 @@ pub struct Training {
     /// Share of the samples in which the learning rate rises to it; afterwards it falls to zero
     /// along a cosine.
     pub warm_up: f64,
-    /// Decoupled weight decay of matrices (AdamW).
+    /// Decoupled weight decay of matrices.
     pub weight_decay: f64,
     /// Largest norm of a gradient.
     pub gradient_clip: f64,
@@ -138,7 +138,7 @@ impl Default for Training {
         Self {
             samples: 1_000_000,
             pairs_per_batch: 4096,
-            learning_rate: 2e-3,
+            learning_rate: 4e-3,
             warm_up: 0.01,
             weight_decay: 1e-2,
             gradient_clip: 10.0,

@@ -37,6 +37,17 @@ pub struct Block {
     pub update: [Layer; 2],
 }
 
+/// Where a linear map stands in the flat vector.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix {
+    /// First number.
+    pub at: i64,
+    /// Outputs.
+    pub rows: i64,
+    /// Inputs.
+    pub columns: i64,
+}
+
 /// All weights.
 #[derive(Debug)]
 pub struct Parameters {
@@ -44,6 +55,8 @@ pub struct Parameters {
     pub flat: Tensor,
     /// 1 where a number belongs to a matrix that weight decay applies to.
     pub decayed: Tensor,
+    /// Maps to h outputs (or h/2), each on its own where several are computed together.
+    pub matrices: Vec<Matrix>,
     /// species × h.
     pub embedding: Tensor,
     /// In order.
@@ -66,14 +79,26 @@ enum Start {
 struct Cutter<'a> {
     flat: &'a Tensor,
     at: i64,
+    /// Most outputs of a matrix of its own.
+    channels: i64,
     leaves: Vec<Tensor>,
     starts: Vec<Start>,
+    matrices: Vec<Matrix>,
 }
 
 impl Cutter<'_> {
     fn cut(&mut self, shape: &[i64], start: Start) -> Tensor {
         let count = shape.iter().product();
         let view = self.flat.narrow(0, self.at, count).view(shape).detach().set_requires_grad(true);
+        match *shape {
+            // A single row has no directions to balance.
+            [outputs, columns] if matches!(start, Start::Glorot) && outputs > 1 => {
+                let rows = outputs.min(self.channels);
+                let places = (0..outputs / rows).map(|k| self.at + k * rows * columns);
+                self.matrices.extend(places.map(|at| Matrix { at, rows, columns }));
+            }
+            _ => {}
+        }
         self.at += count;
         self.starts.push(start);
         self.leaves.push(view.shallow_clone());
@@ -142,7 +167,14 @@ impl Parameters {
     /// Views of `flat`, and how each of them starts.
     fn cut(shape: &Shape, flat: &Tensor) -> (Self, Vec<Start>) {
         let h = shape.hidden as i64;
-        let mut cutter = Cutter { flat, at: 0, leaves: Vec::new(), starts: Vec::new() };
+        let mut cutter = Cutter {
+            flat,
+            at: 0,
+            channels: h,
+            leaves: Vec::new(),
+            starts: Vec::new(),
+            matrices: Vec::new(),
+        };
         let embedding = cutter.cut(&[shape.species as i64, h], Start::Normal);
         let blocks = (0..shape.blocks)
             .map(|_| Block {
@@ -154,14 +186,14 @@ impl Parameters {
             .collect();
         let head = [cutter.layer(h, h / 2), cutter.layer(h / 2, 1)];
         assert_eq!(cutter.at, shape.parameters() as i64, "counted and cut alike");
-        let Cutter { leaves, starts, .. } = cutter;
+        let Cutter { leaves, starts, matrices, .. } = cutter;
         let decays = leaves.iter().zip(&starts).map(|(leaf, start)| {
             let decays = matches!(start, Start::Glorot);
             Tensor::full([leaf.numel() as i64], f64::from(decays), (flat.kind(), flat.device()))
         });
         let decayed = Tensor::cat(&decays.collect::<Vec<_>>(), 0);
         let flat = flat.shallow_clone();
-        (Self { flat, decayed, embedding, blocks, head, leaves }, starts)
+        (Self { flat, decayed, matrices, embedding, blocks, head, leaves }, starts)
     }
 
     /// Takes these numbers.

@@ -20,7 +20,7 @@ use crate::curves::{self, Row};
 use crate::data::{self, Data};
 use crate::loss::Errors;
 use crate::network::predict;
-use crate::optimizer::AdamW;
+use crate::optimizer::Optimizer;
 use crate::parameters::Parameters;
 use crate::references;
 use crate::student::Student;
@@ -108,7 +108,7 @@ struct Run<'a> {
     config: &'a Config,
     student: Student,
     weights: Parameters,
-    optimizer: AdamW,
+    optimizer: Optimizer,
     device: Device,
     train: Arc<Vec<Sample>>,
     valid: Vec<Batch>,
@@ -143,7 +143,7 @@ impl<'a> Run<'a> {
         (data.fingerprint, data.train.len()).hash(&mut hasher);
         Ok(Self {
             config,
-            optimizer: AdamW::new(&weights.flat),
+            optimizer: Optimizer::new(&weights.flat),
             student,
             weights,
             device,
@@ -277,14 +277,8 @@ impl<'a> Run<'a> {
         let parts = Tensor::run_backward(&[loss], self.weights.leaves(), false, false);
         let parts: Vec<Tensor> = parts.iter().map(|part| part.reshape([-1])).collect();
         let rate = self.learning_rate();
-        let norm = self.optimizer.step(
-            &mut self.weights.flat,
-            &Tensor::cat(&parts, 0),
-            rate,
-            (training.weight_decay, &self.weights.decayed),
-            training.gradient_clip,
-            training.average,
-        );
+        let gradient = Tensor::cat(&parts, 0);
+        let norm = self.optimizer.step(&mut self.weights, &gradient, rate, training);
         (Errors::of(&found, batch), norm)
     }
 
