@@ -50,16 +50,10 @@ pub struct mlff_calculator {
     _opaque: [u8; 0],
 }
 
+/// Behind a lock that is only ever tried.
 impl Handle for mlff_calculator {
-    type Target = Mutex<Workspace>;
-    type Owner = Box<Mutex<Workspace>>;
-}
-
-/// What an `mlff_calculator` points to, behind a lock that is only ever tried.
-pub(super) struct Workspace {
-    pub(super) calculator: Calculator,
-    /// Whether the neighbor list in use is the caller's: a structure call replaces it.
-    pub(super) has_callers_list: bool,
+    type Target = Mutex<Calculator>;
+    type Owner = Box<Mutex<Calculator>>;
 }
 
 /// The calculator behind a handle, if no other call uses it.
@@ -68,10 +62,9 @@ pub(super) struct Workspace {
 /// `handle` is null or a calculator that is not freed during `'a`.
 pub(super) unsafe fn enter<'a>(
     handle: *const mlff_calculator,
-) -> Result<MutexGuard<'a, Workspace>> {
+) -> Result<MutexGuard<'a, Calculator>> {
     // SAFETY: the caller's promise.
-    let workspace = unsafe { handle::borrow(handle, "calculator") }?;
-    lock(workspace)
+    lock(unsafe { handle::borrow(handle, "calculator") }?)
 }
 
 fn lock<T>(workspace: &Mutex<T>) -> Result<MutexGuard<'_, T>> {
@@ -170,9 +163,8 @@ pub unsafe extern "C" fn mlff_calculator_new(
         };
         let out = not_null_mut(calculator, "calculator")?;
         let calculator = Calculator::new(model, options)?;
-        let workspace = Workspace { calculator, has_callers_list: false };
         // SAFETY: `out` is not null and, as documented, may be written.
-        unsafe { out.write(handle::give(Box::new(Mutex::new(workspace)))) };
+        unsafe { out.write(handle::give(Box::new(Mutex::new(calculator)))) };
         Ok(())
     })
 }
@@ -206,11 +198,10 @@ pub unsafe extern "C" fn mlff_calculator_get_info(
 ) -> mlff_status {
     status_of(|| {
         // SAFETY: both are what is documented.
-        let (workspace, mut out) = unsafe { (enter(calculator)?, versioned::read(info)?) };
-        let calculator = &workspace.calculator;
+        let (calculator, mut out) = unsafe { (enter(calculator)?, versioned::read(info)?) };
         let options = calculator.options();
         let seconds = calculator.seconds();
-        out.instruction_set = instruction_set(calculator);
+        out.instruction_set = instruction_set(&calculator);
         out.memory = calculator.memory() as u64;
         out.threads = options.threads.max(1) as u32;
         out.exchanges = calculator.exchanges() as u32;

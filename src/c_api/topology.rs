@@ -74,12 +74,11 @@ pub unsafe extern "C" fn mlff_calculator_set_topology(
 ) -> mlff_status {
     status_of(|| {
         // SAFETY: both are what is documented.
-        let (mut workspace, topology) = unsafe { (enter(calculator)?, versioned::read(topology)?) };
+        let (mut calculator, topology) =
+            unsafe { (enter(calculator)?, versioned::read(topology)?) };
         // SAFETY: as documented, the arrays have the lengths that the struct gives.
         let list = unsafe { List::new(&topology) }?;
-        workspace.calculator.set_topology(&list.input(&topology))?;
-        workspace.has_callers_list = true;
-        Ok(())
+        calculator.set_topology(&list.input(&topology))
     })
 }
 

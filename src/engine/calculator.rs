@@ -1,15 +1,16 @@
 //! One model, one engine, one workspace: what the C API and the tool hold.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use rayon::prelude::*;
+
+use super::batch::{self, Workspace};
 use super::{
     Engine, Exchange, FilterMode, InstructionSet, Precision, Reference, Results, Seconds, Topology,
     TopologyInput,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::collected;
 use crate::model::Model;
-use crate::neighbors;
 use crate::vector::volume;
 
 /// How to evaluate a model.
@@ -54,30 +55,32 @@ impl Structure<'_> {
 pub struct Calculator {
     model: Arc<Model>,
     options: Options,
-    engine: Box<dyn Engine>,
+    pool: Option<Arc<rayon::ThreadPool>>,
+    workspace: Workspace,
+    /// One for each thread, for batches.
+    workers: Vec<Mutex<Workspace>>,
     owned: usize,
     ghosts: usize,
     has_topology: bool,
-    results: Results,
-    positions: Vec<[f64; 3]>,
 }
 
 impl Calculator {
     /// A calculator for `model`; tables are made here.
     pub fn new(model: Arc<Model>, options: Options) -> Result<Self> {
+        let pool = pool(options.threads)?;
         let engine: Box<dyn Engine> = match options.precision {
-            Precision::Mixed => super::cpu::engine(Arc::clone(&model), options)?,
+            Precision::Mixed => super::cpu::engine(Arc::clone(&model), options, pool.clone())?,
             Precision::Double => Box::new(Reference::new(Arc::clone(&model), options.filter)?),
         };
         Ok(Self {
             model,
             options,
-            engine,
+            pool,
+            workspace: Workspace::new(engine),
+            workers: Vec::new(),
             owned: 0,
             ghosts: 0,
             has_topology: false,
-            results: Results::default(),
-            positions: Vec::new(),
         })
     }
 
@@ -97,14 +100,21 @@ impl Calculator {
         let (owned, ghosts) = (topology.owned, topology.ghosts);
         // From here on the engine's own arrays change.
         self.has_topology = false;
-        self.engine.set_topology(topology)?;
+        self.workspace.engine.set_topology(topology)?;
         (self.owned, self.ghosts, self.has_topology) = (owned, ghosts, true);
         Ok(())
     }
 
     /// Owned atoms and ghosts of the neighbor list in use.
-    pub fn counts(&self) -> (usize, usize) {
-        (self.owned, self.ghosts)
+    pub fn counts(&self) -> Result<(usize, usize)> {
+        if self.has_topology {
+            return Ok((self.owned, self.ghosts));
+        }
+        Err(Error::new(
+            ErrorKind::State,
+            "no neighbor list is set: call set_topology before compute, and again after computing \
+             structures, which replace the list",
+        ))
     }
 
     /// Computes with the list of [`Self::set_topology`] at `positions`: owned atoms, then ghosts.
@@ -113,77 +123,66 @@ impl Calculator {
         positions: &[[f64; 3]],
         exchange: Option<&mut dyn Exchange>,
     ) -> Result<&Results> {
-        if !self.has_topology {
-            return Err(Error::new(
-                ErrorKind::State,
-                "no neighbor list is set: call set_topology before compute",
-            ));
-        }
-        if positions.len() != self.owned + self.ghosts {
+        let (owned, ghosts) = self.counts()?;
+        if positions.len() != owned + ghosts {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
                 format!(
-                    "expected {} positions ({} owned atoms, {} ghosts), found {}",
-                    self.owned + self.ghosts,
-                    self.owned,
-                    self.ghosts,
+                    "expected {} positions ({owned} owned atoms, {ghosts} ghosts), found {}",
+                    owned + ghosts,
                     positions.len()
                 ),
             ));
         }
-        self.engine.compute(positions, exchange, &mut self.results)?;
-        Ok(&self.results)
+        let Workspace { engine, results, .. } = &mut self.workspace;
+        engine.compute(positions, exchange, results)?;
+        Ok(results)
     }
 
-    /// Computes a structure from its positions and cell alone. Replaces the list in use.
+    /// Computes a structure from its positions and cell alone. No list is set afterwards.
     pub fn compute_structure(&mut self, structure: &Structure<'_>) -> Result<&Results> {
-        let atoms = structure.positions.len();
-        if structure.species.len() != atoms {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!("{atoms} positions but {} species", structure.species.len()),
-            ));
+        self.has_topology = false;
+        self.workspace.compute(&self.model, std::slice::from_ref(structure))?;
+        Ok(&self.workspace.results)
+    }
+
+    /// Computes many structures: small ones together, one run of them on each thread. Their results
+    /// have the bits that [`Self::compute_structure`] gives. No list is set afterwards.
+    pub fn compute_batch(&mut self, structures: &[Structure<'_>]) -> Result<Vec<Results>> {
+        self.has_topology = false;
+        let runs = batch::runs(structures);
+        let mut found: Vec<Option<Result<Vec<Results>>>> = Vec::new();
+        found.resize_with(runs.len(), || None);
+        let model = &self.model;
+        if let Some(pool) = &self.pool {
+            while self.workers.len() < pool.current_num_threads() {
+                let twin = self.workspace.engine.twin()?;
+                self.workers.push(Mutex::new(Workspace::new(twin)));
+            }
+            let workers = &self.workers;
+            pool.install(|| {
+                found.par_iter_mut().zip(&runs).with_max_len(1).for_each(|(found, run)| {
+                    let together = &structures[run.clone()];
+                    if !batch::is_large(together) {
+                        let worker = &workers[rayon::current_thread_index().unwrap_or(0)];
+                        let mut worker = worker.lock().unwrap_or_else(PoisonError::into_inner);
+                        *found = Some(worker.run(model, together, run.start));
+                    }
+                });
+            });
         }
-        if let Some(atom) = structure.species.iter().position(|&number| number <= 0) {
-            return Err(Error::new(
-                ErrorKind::Species,
-                format!("atom {atom}: {}", self.model.unknown_species(structure.species[atom])),
-            ));
+        for (found, run) in found.iter_mut().zip(runs) {
+            if found.is_none() {
+                let first = run.start;
+                *found = Some(self.workspace.run(model, &structures[run], first));
+            }
         }
-        let cutoff = self.model.cutoff;
-        let around = neighbors::neighborhood(
-            structure.positions,
-            structure.cell,
-            structure.periodic,
-            cutoff,
-        )?;
-        let owner = collected(around.owner.iter().map(|&atom| atom as i32))?;
-        let mut species = Vec::new();
-        species.try_reserve_exact(atoms + around.owner.len())?;
-        species.extend_from_slice(structure.species);
-        species.extend(around.owner.iter().map(|&atom| structure.species[atom as usize]));
-        let centers = collected(0..atoms as i32)?;
-        let list = |range: &[usize]| &around.neighbors[range[0]..range[1]];
-        let lists: Vec<&[i32]> = collected(around.offsets.windows(2).map(list))?;
-        self.set_topology(&TopologyInput {
-            owned: atoms,
-            ghosts: around.ghosts.len(),
-            species: &species,
-            centers: &centers,
-            neighbors: &lists,
-            mask: !0,
-            owner: Some(&owner),
-            list_cutoff: cutoff,
-        })?;
-        let mut positions = std::mem::take(&mut self.positions);
-        positions.clear();
-        positions.try_reserve_exact(atoms + around.ghosts.len())?;
-        positions.extend_from_slice(structure.positions);
-        positions.extend_from_slice(&around.ghosts);
-        let computed = self.compute(&positions, None).map(|_| ());
-        self.positions = positions;
-        computed?;
-        Ok(&self.results)
+        let mut all = Vec::new();
+        all.try_reserve_exact(structures.len())?;
+        for found in found.into_iter().flatten() {
+            all.extend(found?);
+        }
+        Ok(all)
     }
 
     /// How many exchanges each compute makes where atoms live on several ranks: before each message
@@ -194,21 +193,37 @@ impl Calculator {
 
     /// Bytes allocated by this calculator.
     pub fn memory(&self) -> usize {
-        let results = &self.results;
-        self.engine.memory()
-            + self.positions.capacity() * size_of::<[f64; 3]>()
-            + results.atomic_energies.capacity() * size_of::<f64>()
-            + results.forces.capacity() * size_of::<[f64; 3]>()
-            + results.atomic_virials.capacity() * size_of::<[f64; 9]>()
+        let lock = |worker: &Mutex<Workspace>| {
+            worker.lock().unwrap_or_else(PoisonError::into_inner).memory()
+        };
+        let [_, shared] = self.workspace.engine.memory();
+        shared + self.workspace.memory() + self.workers.iter().map(lock).sum::<usize>()
     }
 
     /// The instructions in use.
     pub fn instruction_set(&self) -> &'static str {
-        self.engine.instruction_set()
+        self.workspace.engine.instruction_set()
     }
 
-    /// Where the time went since this calculator was made.
+    /// Where the time went since this calculator was made, batches on several threads left out.
     pub fn seconds(&self) -> Seconds {
-        self.engine.seconds()
+        self.workspace.engine.seconds()
     }
+}
+
+/// Threads of a calculator's own; one needs no pool.
+fn pool(threads: usize) -> Result<Option<Arc<rayon::ThreadPool>>> {
+    if threads <= 1 {
+        return Ok(None);
+    }
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|k| format!("mlff-student-{k}"))
+        .build();
+    pool.map(|pool| Some(Arc::new(pool))).map_err(|error| {
+        Error::new(
+            ErrorKind::Memory,
+            format!("cannot start {threads} threads ({error}): ask for fewer"),
+        )
+    })
 }

@@ -4,6 +4,7 @@
 //! neighbor list, [`Engine::compute`] at every step. [`Calculator`] chooses the engine and serves
 //! callers who have positions and a cell but no list.
 
+mod batch;
 mod calculator;
 mod cpu;
 mod pair;
@@ -118,11 +119,14 @@ pub trait Engine: Send {
         results: &mut Results,
     ) -> Result<()>;
 
+    /// A new engine of one thread for the same student; what never changes is shared.
+    fn twin(&self) -> Result<Box<dyn Engine>>;
+
     /// Where the time went since this engine was made.
     fn seconds(&self) -> Seconds;
 
-    /// Bytes this engine has allocated.
-    fn memory(&self) -> usize;
+    /// Bytes this engine has allocated, and those that it shares with its twins.
+    fn memory(&self) -> [usize; 2];
 
     /// The instructions in use, for people.
     fn instruction_set(&self) -> &'static str;

@@ -21,7 +21,7 @@ const ROUNDING: f64 = 1e-12;
 /// The plain float64 engine.
 pub struct Reference {
     model: Arc<Model>,
-    tables: Option<Vec<FilterTable>>,
+    tables: Option<Arc<[FilterTable]>>,
     topology: Topology,
     seconds: Seconds,
     memory: usize,
@@ -69,8 +69,12 @@ impl Reference {
                     .collect::<Result<_>>()?,
             ),
         };
+        Ok(Self::with_tables(model, tables))
+    }
+
+    fn with_tables(model: Arc<Model>, tables: Option<Arc<[FilterTable]>>) -> Self {
         let seconds = Seconds::default();
-        Ok(Self { model, tables, topology: Topology::default(), seconds, memory: 0 })
+        Self { model, tables, topology: Topology::default(), seconds, memory: 0 }
     }
 
     fn filter(&self, block: usize, d: f64, value: &mut [f64], slope: &mut [f64]) {
@@ -537,8 +541,13 @@ impl Engine for Reference {
         self.seconds
     }
 
-    fn memory(&self) -> usize {
-        self.memory + self.topology.memory()
+    fn memory(&self) -> [usize; 2] {
+        [self.memory + self.topology.memory(), 0]
+    }
+
+    fn twin(&self) -> Result<Box<dyn Engine>> {
+        let (model, tables) = (Arc::clone(&self.model), self.tables.clone());
+        Ok(Box::new(Self::with_tables(model, tables)))
     }
 
     fn instruction_set(&self) -> &'static str {

@@ -7,6 +7,7 @@
 
 mod atoms;
 mod buffer;
+mod collect;
 mod dense;
 mod halo;
 mod message;
@@ -26,6 +27,7 @@ use rayon::prelude::*;
 
 use self::atoms::{Advance, Retreat, Turn, Work, kept_width};
 use self::buffer::Buffer;
+use self::collect::{Place, Sums};
 use self::message::{COEFFICIENTS, Forward, Reverse, STATE, Span};
 use self::network::Network;
 use self::pairs::{BlockPairs, Reach};
@@ -38,8 +40,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::filled;
 use crate::model::{Model, Repulsion};
 
-/// An engine for `model` on the instruction set that `options` ask for.
-pub fn engine(model: Arc<Model>, options: Options) -> Result<Box<dyn Engine>> {
+/// An engine for `model` on the instruction set that `options` ask for, with the threads of `pool`.
+pub fn engine(
+    model: Arc<Model>,
+    options: Options,
+    pool: Option<Arc<rayon::ThreadPool>>,
+) -> Result<Box<dyn Engine>> {
     #[cfg(target_arch = "x86_64")]
     {
         use self::simd::{Avx2, Avx512};
@@ -48,14 +54,14 @@ pub fn engine(model: Arc<Model>, options: Options) -> Result<Box<dyn Engine>> {
                 || options.instruction_set == set
         };
         if wants(InstructionSet::Avx512) && Avx512::available() {
-            return Ok(Box::new(Cpu::<Avx512>::new(model, options)?));
+            return Ok(Box::new(Cpu::<Avx512>::new(Prepared::new(model, options.filter)?, pool)));
         }
         if wants(InstructionSet::Avx2) && Avx2::available() {
-            return Ok(Box::new(Cpu::<Avx2>::new(model, options)?));
+            return Ok(Box::new(Cpu::<Avx2>::new(Prepared::new(model, options.filter)?, pool)));
         }
     }
     if matches!(options.instruction_set, InstructionSet::Best | InstructionSet::Portable) {
-        return Ok(Box::new(Cpu::<Portable>::new(model, options)?));
+        return Ok(Box::new(Cpu::<Portable>::new(Prepared::new(model, options.filter)?, pool)));
     }
     Err(Error::new(
         ErrorKind::Unsupported,
@@ -70,21 +76,26 @@ pub fn engine(model: Arc<Model>, options: Options) -> Result<Box<dyn Engine>> {
 struct Block {
     pairs: BlockPairs,
     work: Work,
-    energies: Vec<f64>,
+    sums: Sums,
     /// Exact filters of its pairs, in the layout of a table with an interval for each pair.
     exact: Buffer,
 }
 
-struct Cpu<V> {
+/// A student as the kernels read it: what all engines of a calculator share.
+struct Prepared<V> {
     model: Arc<Model>,
     filter: FilterMode,
-    pool: Option<rayon::ThreadPool>,
     network: Network<V>,
     /// For each message, for each channel block, each interval: see [`Span::table`].
     tables: Vec<Buffer>,
     intervals: usize,
     /// For each atomic number, s (padded) and what the first block sends: records of one row.
     species: Vec<Option<[Buffer; 2]>>,
+}
+
+struct Cpu<V> {
+    student: Arc<Prepared<V>>,
+    pool: Option<Arc<rayon::ThreadPool>>,
     topology: Topology,
     plan: Option<Plan>,
     positions: Vec<[f64; 3]>,
@@ -104,38 +115,25 @@ struct Cpu<V> {
     seconds: Seconds,
 }
 
-impl<V: Vector> Cpu<V> {
-    fn new(model: Arc<Model>, options: Options) -> Result<Self> {
-        let pool = match options.threads {
-            0 | 1 => None,
-            threads => Some(
-                rayon::ThreadPoolBuilder::new()
-                    .num_threads(threads)
-                    .thread_name(|k| format!("mlff-student-{k}"))
-                    .build()
-                    .map_err(|error| {
-                        Error::new(
-                            ErrorKind::Memory,
-                            format!("cannot start {threads} threads ({error}): ask for fewer"),
-                        )
-                    })?,
-            ),
-        };
-        let (tables, intervals) = match options.filter {
+impl<V: Vector> Prepared<V> {
+    fn new(model: Arc<Model>, filter: FilterMode) -> Result<Arc<Self>> {
+        let (tables, intervals) = match filter {
             FilterMode::Table => tables::interpolated::<V>(&model)?,
             FilterMode::Exact => (Vec::new(), 1),
         };
         let species = (0..=u8::MAX)
             .map(|number| model.knows(number).then(|| first_rows::<V>(&model, number)).transpose())
             .collect::<Result<_>>()?;
-        let buffers = || model.blocks.iter().map(|_| Buffer::default()).collect();
-        Ok(Self {
-            filter: options.filter,
+        let network = Network::new(&model)?;
+        Ok(Arc::new(Self { model, filter, network, tables, intervals, species }))
+    }
+}
+
+impl<V: Vector> Cpu<V> {
+    fn new(student: Arc<Prepared<V>>, pool: Option<Arc<rayon::ThreadPool>>) -> Self {
+        let buffers = || student.model.blocks.iter().map(|_| Buffer::default()).collect();
+        Self {
             pool,
-            network: Network::new(&model)?,
-            tables,
-            intervals,
-            species,
             topology: Topology::default(),
             plan: None,
             positions: Vec::new(),
@@ -147,29 +145,29 @@ impl<V: Vector> Cpu<V> {
             received: Buffer::default(),
             outbox: Buffer::default(),
             seconds: Seconds::default(),
-            model,
-        })
+            student,
+        }
     }
 
     fn sender(&self) -> bool {
-        self.model.blocks[0].sender.is_some()
+        self.student.model.blocks[0].sender.is_some()
     }
 
     fn channel_blocks(&self) -> usize {
-        padded(&self.model) / V::LANES
+        padded(&self.student.model) / V::LANES
     }
 
     /// Orders the atoms and makes room; the features of the first message are set here, as they
     /// follow from the species.
     fn prepare(&mut self, positions: &[[f64; 3]]) -> Result<()> {
         let plan = Plan::new(&self.topology, positions, self.channel_blocks())?;
-        let channels = padded(&self.model);
+        let channels = padded(&self.student.model);
         let active_rows = plan.blocks.len() * plan.block_rows;
         let width = Span::width(self.sender());
-        for b in 0..self.model.blocks.len() {
+        for b in 0..self.student.model.blocks.len() {
             self.features[b].resize(plan.rows * width * channels)?;
             self.states[b].resize(active_rows * STATE * channels)?;
-            self.kept[b].resize(active_rows * kept_width(&self.model) * channels)?;
+            self.kept[b].resize(active_rows * kept_width(&self.student.model) * channels)?;
         }
         self.bar.resize(plan.rows * STATE * channels)?;
         self.received.resize(active_rows * Reverse::width(self.sender()) * channels)?;
@@ -178,13 +176,13 @@ impl<V: Vector> Cpu<V> {
         while self.blocks.len() < plan.blocks.len() {
             self.blocks.push(Block {
                 pairs: BlockPairs::default(),
-                work: Work::new(&self.network)?,
-                energies: Vec::new(),
+                work: Work::new(&self.student.network)?,
+                sums: Sums::default(),
                 exact: Buffer::default(),
             });
         }
         for block in &mut self.blocks {
-            block.energies.resize(plan.block_rows, 0.0);
+            block.sums.resize(plan.block_rows)?;
         }
         // Rows that no atom uses must stay finite.
         self.features.iter_mut().for_each(|features| features.fill(0.0));
@@ -192,7 +190,7 @@ impl<V: Vector> Cpu<V> {
         let stride = plan.block_rows;
         for (&atom, &record) in plan.atoms.iter().zip(&plan.records) {
             let number = usize::from(self.topology.species[atom as usize]);
-            let Some([_, sent]) = &self.species[number] else { continue };
+            let Some([_, sent]) = &self.student.species[number] else { continue };
             for (c, row) in sent.chunks_exact(width * V::LANES).enumerate() {
                 let start = (record as usize + c * stride) * width * V::LANES;
                 self.features[0][start..start + row.len()].copy_from_slice(row);
@@ -229,19 +227,20 @@ fn first_rows<V: Vector>(model: &Model, number: u8) -> Result<[Buffer; 2]> {
     Ok([state, record])
 }
 
-/// Runs `task` for each item, on the pool if there is one; the first item's error wins.
+/// Runs `task` for each item, on the pool if there is one and more than one item; the first item's
+/// error wins.
 fn each<T: Send>(
     pool: Option<&rayon::ThreadPool>,
-    mut items: impl Iterator<Item = T>,
+    mut items: impl ExactSizeIterator<Item = T>,
     task: impl Fn(T) -> Result<()> + Sync,
 ) -> Result<()> {
     match pool {
-        None => items.try_for_each(task),
-        Some(pool) => {
+        Some(pool) if items.len() > 1 => {
             let items: Vec<T> = items.collect();
             let done: Vec<_> = pool.install(|| items.into_par_iter().map(&task).collect());
             done.into_iter().collect()
         }
+        _ => items.try_for_each(task),
     }
 }
 
@@ -249,16 +248,16 @@ impl<V: Vector> Cpu<V> {
     /// Finds the pairs of this step; with exact filters, evaluates none of them yet.
     fn find_pairs(&mut self, plan: &Plan) -> Result<()> {
         let reach = Reach {
-            cutoff: self.model.cutoff,
-            softening: self.model.softening,
-            intervals: self.intervals,
-            repulsion: self.model.repulsion.as_ref().map_or(0.0, Repulsion::longest),
+            cutoff: self.student.model.cutoff,
+            softening: self.student.model.softening,
+            intervals: self.student.intervals,
+            repulsion: self.student.model.repulsion.as_ref().map_or(0.0, Repulsion::longest),
         };
         let positions = &self.positions;
         let blocks = self.blocks.iter_mut().zip(&plan.blocks).enumerate();
-        each(self.pool.as_ref(), blocks, |(index, (block, found))| {
+        each(self.pool.as_deref(), blocks, |(index, (block, found))| {
             block.pairs.update(plan, found, index * plan.block_rows, positions, reach)?;
-            if self.filter == FilterMode::Exact {
+            if self.student.filter == FilterMode::Exact {
                 for (k, pair) in block.pairs.list.iter_mut().enumerate() {
                     (pair.interval, pair.t) = (k as u32, 0.0);
                 }
@@ -279,17 +278,17 @@ impl<V: Vector> Cpu<V> {
         kernel: impl Fn(Span<'_>, &mut BlockPairs, &mut [f32]) + Sync,
     ) -> Result<()> {
         let count = self.channel_blocks();
-        let sender = self.model.blocks[b].sender.is_some();
-        let threads = self.pool.as_ref().map_or(1, rayon::ThreadPool::current_num_threads);
+        let sender = self.student.model.blocks[b].sender.is_some();
+        let threads = self.pool.as_deref().map_or(1, rayon::ThreadPool::current_num_threads);
         // With exact filters each block brings its own table, too large to keep several.
-        let group = match self.filter {
+        let group = match self.student.filter {
             FilterMode::Exact => 1,
             FilterMode::Table => self.blocks.len().div_ceil(4 * threads - 3).max(1),
         };
         let mut items: Vec<_> = self.blocks.iter_mut().zip(parts).enumerate().collect();
-        let (model, made, positions) = (&self.model, &self.tables, &self.positions);
-        let (intervals, features) = (self.intervals, &self.features[b]);
-        each(self.pool.as_ref(), items.chunks_mut(group), |blocks| {
+        let (model, made, positions) = (&self.student.model, &self.student.tables, &self.positions);
+        let (intervals, features) = (self.student.intervals, &self.features[b]);
+        each(self.pool.as_deref(), items.chunks_mut(group), |blocks| {
             for channel in 0..count {
                 for (index, (block, part)) in blocks.iter_mut() {
                     let first = *index * plan.block_rows;
@@ -339,7 +338,7 @@ impl<V: Vector> Cpu<V> {
     ) -> Result<()> {
         let started = Instant::now();
         let atoms = self.topology.owned + self.topology.ghosts;
-        let channels = padded(&self.model);
+        let channels = padded(&self.student.model);
         let outbox = &mut self.outbox;
         let called = halo::exchange::<V>(plan, atoms, channels, width, records, outbox, exchange)?;
         self.seconds.exchange += called;
@@ -354,7 +353,7 @@ impl<V: Vector> Cpu<V> {
         state.fill(0.0);
         for (&atom, &record) in plan.atoms.iter().zip(&plan.records).take(plan.active) {
             let number = usize::from(self.topology.species[atom as usize]);
-            let Some([s, _]) = &self.species[number] else { continue };
+            let Some([s, _]) = &self.student.species[number] else { continue };
             for c in 0..count {
                 let to = (record as usize + c * plan.block_rows) * STATE * V::LANES;
                 state[to..to + V::LANES].copy_from_slice(&s[c * V::LANES..][..V::LANES]);
@@ -363,8 +362,8 @@ impl<V: Vector> Cpu<V> {
     }
 
     fn forward(&mut self, plan: &Plan, exchange: &mut Option<&mut dyn Exchange>) -> Result<()> {
-        let channels = padded(&self.model);
-        let blocks = self.model.blocks.len();
+        let channels = padded(&self.student.model);
+        let blocks = self.student.model.blocks.len();
         let rows = plan.block_rows * channels;
         self.initial_state(plan);
         for b in 0..blocks {
@@ -378,8 +377,8 @@ impl<V: Vector> Cpu<V> {
             done?;
             self.seconds.messages += started.elapsed().as_secs_f64();
             let started = Instant::now();
-            let kept = rows * kept_width(&self.model);
-            let (network, block_rows) = (&self.network, plan.block_rows);
+            let kept = rows * kept_width(&self.student.model);
+            let (network, block_rows) = (&self.student.network, plan.block_rows);
             if b + 1 == blocks {
                 let parts = self
                     .blocks
@@ -387,8 +386,8 @@ impl<V: Vector> Cpu<V> {
                     .zip(self.states[b].chunks_exact(rows * STATE))
                     .zip(self.kept[b].chunks_exact_mut(kept))
                     .zip(self.bar.chunks_exact_mut(rows * STATE));
-                each(self.pool.as_ref(), parts, |(((block, state), saved), bar)| {
-                    let Block { energies, work, .. } = block;
+                each(self.pool.as_deref(), parts, |(((block, state), saved), bar)| {
+                    let Block { sums: Sums { energies, .. }, work, .. } = block;
                     V::run(Turn { network, block_rows, state, saved, energies, bar, work });
                     Ok(())
                 })?;
@@ -407,7 +406,7 @@ impl<V: Vector> Cpu<V> {
                 .zip(next_state[0].chunks_exact_mut(rows * STATE))
                 .zip(self.features[b + 1].chunks_exact_mut(rows * width));
             each(
-                self.pool.as_ref(),
+                self.pool.as_deref(),
                 parts,
                 |(((((block, state), saved), next_saved), next_state), next_features)| {
                     V::run(Advance {
@@ -435,10 +434,10 @@ impl<V: Vector> Cpu<V> {
     }
 
     fn reverse(&mut self, plan: &Plan, exchange: &mut Option<&mut dyn Exchange>) -> Result<()> {
-        let channels = padded(&self.model);
+        let channels = padded(&self.student.model);
         let rows = plan.block_rows * channels;
         let width = Reverse::width(self.sender());
-        for b in (0..self.model.blocks.len()).rev() {
+        for b in (0..self.student.model.blocks.len()).rev() {
             let mut bar = std::mem::take(&mut self.bar);
             let exchanged = match exchange.as_deref_mut() {
                 None => Ok(()),
@@ -467,8 +466,8 @@ impl<V: Vector> Cpu<V> {
             }
             let started = Instant::now();
             let features_width = Span::width(self.sender());
-            let kept = rows * kept_width(&self.model);
-            let (network, block_rows) = (&self.network, plan.block_rows);
+            let kept = rows * kept_width(&self.student.model);
+            let (network, block_rows) = (&self.student.network, plan.block_rows);
             let parts = self
                 .blocks
                 .iter_mut()
@@ -479,7 +478,7 @@ impl<V: Vector> Cpu<V> {
                 .zip(self.kept[b].chunks_exact(kept))
                 .zip(self.bar.chunks_exact_mut(rows * STATE));
             each(
-                self.pool.as_ref(),
+                self.pool.as_deref(),
                 parts,
                 |((((((block, features), received), state), saved), sender_saved), bar)| {
                     V::run(Retreat {
@@ -501,69 +500,39 @@ impl<V: Vector> Cpu<V> {
         Ok(())
     }
 
-    /// Sums the pairs' gradients to forces and virials.
-    fn collect(&self, plan: &Plan) -> Result<Results> {
-        let owned = self.topology.owned;
-        let mut atomic_energies = filled(owned, 0.0)?;
-        let mut forces = filled(owned, [0.0; 3])?;
-        let mut atomic_virials = filled(owned, [0.0; 9])?;
+    /// Sums what pairs give, in the caller's order of atoms.
+    fn collect(&mut self, plan: &Plan) -> Result<Results> {
+        let Self { student, topology, positions, blocks, pool, .. } = self;
         // The kernels' slopes are per interval.
-        let per_step = match self.filter {
-            FilterMode::Table => self.intervals as f64 / self.model.cutoff,
+        let per_step = match student.filter {
+            FilterMode::Table => student.intervals as f64 / student.model.cutoff,
             FilterMode::Exact => 1.0,
         };
-        for (index, block) in self.blocks.iter().enumerate() {
-            let first = index * plan.block_rows;
-            let BlockPairs { spans, neighbors, gradients, .. } = &block.pairs;
-            for (i, &[start, alone, end]) in spans.iter().enumerate() {
-                let atom = plan.atoms[first + i] as usize;
-                let number = usize::from(self.topology.species[atom]);
-                atomic_energies[atom] = block.energies[i] + self.model.reference_energies[number];
-                for k in start as usize..end as usize {
-                    let neighbor = neighbors[k] as usize;
-                    let (r, d) =
-                        pair::distance(&self.positions[first + i], &self.positions[neighbor]);
-                    let [d_bar, u_bar @ ..]: [f64; 4] =
-                        std::array::from_fn(|q| f64::from(gradients[4 * k + q]));
-                    let g = pair::gradient(&r, d, self.model.softening, d_bar * per_step, &u_bar);
-                    pair::add(&mut forces[atom], &mut atomic_virials[atom], &r, &g);
-                    if k < alone as usize {
-                        // The other atom sees −r and −g.
-                        let owner = self.topology.resolve(plan.atoms[neighbor]);
-                        let Some(other) = owner.map(|atom| atom as usize) else { continue };
-                        let (r, g) = (r.map(|x| -x), g.map(|x| -x));
-                        pair::add(&mut forces[other], &mut atomic_virials[other], &r, &g);
-                    }
-                }
-            }
-        }
-        if let Some(repulsion) = &self.model.repulsion {
-            for (atom, other, r, d) in self.close_pairs(plan) {
-                let species = [atom, other].map(|atom| self.topology.species[atom]);
-                let (energy, slope) = repulsion.at(species, d);
-                atomic_energies[atom] += 0.5 * energy;
-                let g = r.map(|x| slope * x / d);
-                pair::add(&mut forces[atom], &mut atomic_virials[atom], &r, &g);
+        let count = padded(&student.model) / V::LANES;
+        let place = |first| Place {
+            model: &student.model,
+            topology,
+            plan,
+            positions,
+            first: [first, plan.record(first, count)],
+            per_step,
+        };
+        each(pool.as_deref(), blocks.iter_mut().enumerate(), |(index, block)| {
+            block.sums.collect(place(index * plan.block_rows), &block.pairs);
+            Ok(())
+        })?;
+        let mut atomic_energies = filled(topology.owned, 0.0)?;
+        let mut forces = filled(topology.owned, [0.0; 3])?;
+        let mut atomic_virials = filled(topology.owned, [0.0; 9])?;
+        for (atoms, block) in plan.atoms[..plan.active].chunks(plan.block_rows).zip(&*blocks) {
+            for (row, &atom) in atoms.iter().enumerate() {
+                let atom = atom as usize;
+                atomic_energies[atom] = block.sums.energies[row];
+                forces[atom] = block.sums.forces[row];
+                atomic_virials[atom] = block.sums.virials[row];
             }
         }
         Ok(pair::total(atomic_energies, forces, atomic_virials))
-    }
-
-    /// Pairs near enough to repel each other, seen from either atom of this rank: the atom, its
-    /// neighbor, r and d.
-    fn close_pairs<'a>(
-        &'a self,
-        plan: &'a Plan,
-    ) -> impl Iterator<Item = (usize, usize, [f64; 3], f64)> + 'a {
-        self.blocks.iter().flat_map(|block| &block.pairs.close).flat_map(move |close| {
-            let [here, there] = [close.atom, close.neighbor].map(|position| position as usize);
-            let (r, d) = pair::distance(&self.positions[here], &self.positions[there]);
-            let [atom, listed] = [here, there].map(|position| plan.atoms[position]);
-            let other = self.topology.resolve(listed).filter(|_| close.stands_for_both);
-            let seen_from_other =
-                other.map(|other| (other as usize, atom as usize, r.map(|x| -x), d));
-            std::iter::once((atom as usize, listed as usize, r, d)).chain(seen_from_other)
-        })
     }
 }
 
@@ -584,7 +553,7 @@ impl<V: Vector> Engine for Cpu<V> {
         let started = Instant::now();
         pair::check_finite(positions)?;
         if self.plan.is_none() {
-            self.topology.check_edge(positions, self.model.cutoff)?;
+            self.topology.check_edge(positions, self.student.model.cutoff)?;
             self.prepare(positions)?;
         }
         if exchange.is_none() && self.plan.as_ref().is_some_and(|plan| !plan.remote.is_empty()) {
@@ -620,20 +589,24 @@ impl<V: Vector> Engine for Cpu<V> {
         self.seconds
     }
 
-    fn memory(&self) -> usize {
-        let arrays = [&self.tables, &self.features, &self.states, &self.kept].into_iter().flatten();
+    fn memory(&self) -> [usize; 2] {
         let block = |block: &Block| {
-            block.pairs.memory()
-                + block.work.memory()
-                + 8 * block.energies.capacity()
-                + block.exact.memory()
+            block.pairs.memory() + block.work.memory() + block.sums.memory() + block.exact.memory()
         };
-        arrays.chain([&self.bar, &self.received, &self.outbox]).map(Buffer::memory).sum::<usize>()
+        let sum = |buffers: &[Buffer]| buffers.iter().map(Buffer::memory).sum::<usize>();
+        let own = sum(&self.features)
+            + sum(&self.states)
+            + sum(&self.kept)
+            + [&self.bar, &self.received, &self.outbox].map(Buffer::memory).iter().sum::<usize>()
             + self.blocks.iter().map(block).sum::<usize>()
-            + self.network.memory()
             + self.topology.memory()
             + self.plan.as_ref().map_or(0, Plan::memory)
-            + self.positions.capacity() * size_of::<[f64; 3]>()
+            + self.positions.capacity() * size_of::<[f64; 3]>();
+        [own, sum(&self.student.tables) + self.student.network.memory()]
+    }
+
+    fn twin(&self) -> Result<Box<dyn Engine>> {
+        Ok(Box::new(Self::new(Arc::clone(&self.student), None)))
     }
 
     fn instruction_set(&self) -> &'static str {

@@ -22,12 +22,10 @@ pub struct Pair {
 /// loops over all pairs need not ask.
 #[derive(Clone, Copy)]
 pub struct ClosePair {
-    /// Position index of the atom.
-    pub atom: u32,
-    /// Position index of its neighbor.
-    pub neighbor: u32,
-    /// Whether the neighbor, an atom of the same block, does not list this pair.
-    pub stands_for_both: bool,
+    /// Row of the atom in its block.
+    pub row: u32,
+    /// Index in [`BlockPairs::list`].
+    pub pair: u32,
 }
 
 /// The pairs of one block of atoms.
@@ -93,11 +91,8 @@ impl BlockPairs {
                     }
                     if d < reach.repulsion {
                         self.close.try_reserve(1)?;
-                        self.close.push(ClosePair {
-                            atom: (first + k) as u32,
-                            neighbor,
-                            stands_for_both: last == 1,
-                        });
+                        let pair = self.list.len() as u32;
+                        self.close.push(ClosePair { row: k as u32, pair });
                     }
                     let x = d * per_length;
                     let interval = (x as usize).min(reach.intervals - 1);

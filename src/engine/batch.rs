@@ -1,0 +1,208 @@
+//! Structures side by side: small ones are computed together, so that weights and tables are read
+//! once for all of them.
+
+use std::ops::Range;
+
+use super::{Engine, Results, Structure, Topology, TopologyInput, pair};
+use crate::error::{Error, ErrorKind, Result};
+use crate::memory::collected;
+use crate::model::Model;
+use crate::neighbors::neighborhood;
+
+/// Most atoms of structures that are computed together. As many as a block of atoms
+/// (`cpu::plan`) holds: then each structure's sums have the order, and its results the bits, that they
+/// have alone.
+const TOGETHER: usize = 512;
+
+/// Cuts a batch into runs of structures that are computed together.
+pub fn runs(structures: &[Structure<'_>]) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    let mut atoms = 0;
+    for (index, structure) in structures.iter().enumerate() {
+        let more = structure.positions.len();
+        match runs.last_mut() {
+            Some(run) if atoms + more <= TOGETHER => {
+                run.end = index + 1;
+                atoms += more;
+            }
+            _ => {
+                runs.push(index..index + 1);
+                atoms = more;
+            }
+        }
+    }
+    runs
+}
+
+/// Whether all threads share the work of this run, or it is left to one of them.
+pub fn is_large(run: &[Structure<'_>]) -> bool {
+    run.iter().map(|structure| structure.positions.len()).sum::<usize>() > TOGETHER
+}
+
+/// Structures as one system, in which none reaches another: their atoms one behind the other, then
+/// their ghosts.
+#[derive(Default)]
+struct System {
+    species: Vec<i32>,
+    positions: Vec<[f64; 3]>,
+    centers: Vec<i32>,
+    /// `neighbors[offsets[i]..offsets[i + 1]]` are those of atom i.
+    offsets: Vec<usize>,
+    neighbors: Vec<i32>,
+    ghost_species: Vec<i32>,
+    ghosts: Vec<[f64; 3]>,
+    /// Owner of each ghost.
+    owner: Vec<i32>,
+}
+
+impl System {
+    fn set(&mut self, model: &Model, structures: &[Structure<'_>]) -> Result<()> {
+        let Self { species, positions, offsets, neighbors, ghost_species, ghosts, owner, .. } =
+            self;
+        let atoms: usize = structures.iter().map(|structure| structure.positions.len()).sum();
+        species.clear();
+        positions.clear();
+        neighbors.clear();
+        ghost_species.clear();
+        ghosts.clear();
+        owner.clear();
+        offsets.clear();
+        offsets.try_reserve(atoms + 1)?;
+        offsets.push(0);
+        for structure in structures {
+            check(model, structure)?;
+            let Structure { positions: own, cell, periodic, .. } = *structure;
+            let around = neighborhood(own, cell, periodic, model.cutoff)?;
+            let (first, first_ghost) = (species.len(), atoms + ghosts.len());
+            append(species, structure.species.iter().copied())?;
+            append(positions, own.iter().copied())?;
+            let owners = || around.owner.iter().map(|&atom| atom as usize);
+            append(owner, owners().map(|atom| (first + atom) as i32))?;
+            append(ghost_species, owners().map(|atom| structure.species[atom]))?;
+            append(ghosts, around.ghosts.iter().copied())?;
+            let start = neighbors.len();
+            let shifted = |&j: &i32| match (j as usize).checked_sub(own.len()) {
+                None => first as i32 + j,
+                Some(ghost) => (first_ghost + ghost) as i32,
+            };
+            append(neighbors, around.neighbors.iter().map(shifted))?;
+            append(offsets, around.offsets[1..].iter().map(|end| start + end))?;
+        }
+        append(species, ghost_species.iter().copied())?;
+        append(positions, ghosts.iter().copied())?;
+        self.centers.clear();
+        append(&mut self.centers, 0..atoms as i32)
+    }
+
+    fn topology(&self, model: &Model) -> Result<Topology> {
+        let list = |range: &[usize]| &self.neighbors[range[0]..range[1]];
+        let lists: Vec<&[i32]> = collected(self.offsets.windows(2).map(list))?;
+        let input = TopologyInput {
+            owned: self.centers.len(),
+            ghosts: self.ghosts.len(),
+            species: &self.species,
+            centers: &self.centers,
+            neighbors: &lists,
+            mask: !0,
+            owner: Some(&self.owner),
+            list_cutoff: model.cutoff,
+        };
+        Topology::new(model, &input)
+    }
+
+    fn memory(&self) -> usize {
+        let integers =
+            [&self.species, &self.centers, &self.neighbors, &self.ghost_species, &self.owner];
+        4 * integers.into_iter().map(Vec::capacity).sum::<usize>()
+            + 8 * self.offsets.capacity()
+            + 24 * (self.positions.capacity() + self.ghosts.capacity())
+    }
+}
+
+fn append<T>(to: &mut Vec<T>, items: impl ExactSizeIterator<Item = T>) -> Result<()> {
+    to.try_reserve(items.len())?;
+    to.extend(items);
+    Ok(())
+}
+
+/// An engine with what it needs to compute structures.
+pub struct Workspace {
+    /// The engine.
+    pub engine: Box<dyn Engine>,
+    /// Of the last compute.
+    pub results: Results,
+    system: System,
+}
+
+impl Workspace {
+    /// For `engine`.
+    pub fn new(engine: Box<dyn Engine>) -> Self {
+        Self { engine, results: Results::default(), system: System::default() }
+    }
+
+    /// Computes structures together; `results` holds their atoms one behind the other. Replaces the
+    /// engine's list.
+    pub fn compute(&mut self, model: &Model, structures: &[Structure<'_>]) -> Result<()> {
+        self.system.set(model, structures)?;
+        self.engine.set_topology(self.system.topology(model)?)?;
+        self.engine.compute(&self.system.positions, None, &mut self.results)
+    }
+
+    /// Results of each structure of a run, whose first one is called `first` in errors.
+    pub fn run(
+        &mut self,
+        model: &Model,
+        structures: &[Structure<'_>],
+        first: usize,
+    ) -> Result<Vec<Results>> {
+        if let Err(error) = self.compute(model, structures) {
+            // Which of them it was shows when each is computed alone.
+            for (index, structure) in structures.iter().enumerate() {
+                self.compute(model, std::slice::from_ref(structure))
+                    .map_err(|error| error.within(format_args!("structure {}", first + index)))?;
+            }
+            return Err(error);
+        }
+        let mut start = 0;
+        let mut all = Vec::new();
+        all.try_reserve_exact(structures.len())?;
+        for structure in structures {
+            let atoms = start..start + structure.positions.len();
+            start = atoms.end;
+            let Results { atomic_energies, forces, atomic_virials, .. } = &self.results;
+            all.push(pair::total(
+                collected(atomic_energies[atoms.clone()].iter().copied())?,
+                collected(forces[atoms.clone()].iter().copied())?,
+                collected(atomic_virials[atoms].iter().copied())?,
+            ));
+        }
+        Ok(all)
+    }
+
+    /// Bytes allocated, without what the engine shares with its twins.
+    pub fn memory(&self) -> usize {
+        let results = &self.results;
+        self.engine.memory()[0]
+            + self.system.memory()
+            + results.atomic_energies.capacity() * size_of::<f64>()
+            + results.forces.capacity() * size_of::<[f64; 3]>()
+            + results.atomic_virials.capacity() * size_of::<[f64; 9]>()
+    }
+}
+
+fn check(model: &Model, structure: &Structure<'_>) -> Result<()> {
+    let atoms = structure.positions.len();
+    if structure.species.len() != atoms {
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!("{atoms} positions but {} species", structure.species.len()),
+        ));
+    }
+    match structure.species.iter().position(|&number| number <= 0) {
+        None => Ok(()),
+        Some(atom) => Err(Error::new(
+            ErrorKind::Species,
+            format!("atom {atom}: {}", model.unknown_species(structure.species[atom])),
+        )),
+    }
+}
