@@ -43,7 +43,7 @@ def main():
     overall = trajectories["overall"]
     force, energy = overall["forces"]["mae_ev_per_angstrom"], overall["energy"]["mae_mev_per_atom"]
     earlier = int(about.get("earlier_samples", 0))
-    after = f", after {earlier:,} in earlier runs on fewer frames" if earlier else ""
+    after = f", after {earlier:,} in earlier runs" if earlier else ""
     lines = [
         f"# {name}",
         "",
