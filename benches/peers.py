@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Students beside other potentials in the same LAMMPS: whole steps, the neighbor list rebuilt as LAMMPS does by default.
 
-    benches/peers.py models/organics-*.safetensors --out target/bench          (needs matplotlib)
+    .venv/bin/python benches/peers.py models/organics-*.safetensors --out target/bench
 
 Each round runs everything once, so that what else the machine does hits all alike; ratios are medians over rounds of ratios
 within a round. Writes peers.json, peers.md and peers.png into --out.
@@ -9,12 +9,9 @@ within a round. Writes peers.json, peers.md and peers.png into --out.
 
 import argparse
 import json
-import math
 import os
-import random
 import re
 import statistics
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -24,10 +21,18 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
+from ase import Atoms
+from ase.io import write
+from scipy.spatial.transform import Rotation
 
 ROOT = Path(__file__).resolve().parent.parent
-# Volume of a molecule of liquid water (Å³).
-MOLECULE = 29.9
+sys.path.insert(0, str(ROOT))
+from validation import lammps  # noqa: E402
+
+# A molecule of water (Å), and the volume that it takes in the liquid (Å³).
+WATER = np.array([[0.0, 0.0, 0.0], [0.9572, 0.0, 0.0], [-0.239987, 0.926627, 0.0]])
+VOLUME = 29.9
 SIZES = [24, 192, 1536, 12288, 98304]
 
 
@@ -53,33 +58,14 @@ class Times:
     atoms: int = 0
 
 
-def water(path, units, atoms):
-    """Writes a box of water as LAMMPS data: molecules on a cubic grid, turned at random, which heat melts."""
+def water(atoms):
+    """A box of water: molecules on a cubic grid, turned at random, which heat melts."""
     side = max(1, round((atoms / 3) ** (1 / 3)))
-    edge = side * MOLECULE ** (1 / 3)
-    step, numbers = edge / side, random.Random(1)
-    lines = []
-    for k in range(side**3):
-        center = [step * (k // side**power % side + 0.5) for power in range(3)]
-        axis = turned(numbers)
-        for kind, place in ((2, (0, 0, 0)), (1, (0.9572, 0, 0)), (1, (-0.239987, 0.926627, 0))):
-            r = [c + sum(row[b] * place[b] for b in range(3)) for c, row in zip(center, axis)]
-            lines.append(f"{len(lines) + 1} {kind}{' 0' if units == 'real' else ''} {r[0]:.6f} {r[1]:.6f} {r[2]:.6f}")
-    box = "\n".join(f"0 {edge:.6f} {x}lo {x}hi" for x in "xyz")
-    path.write_text(f"water\n\n{len(lines)} atoms\n2 atom types\n\n{box}\n\nMasses\n\n1 1.008\n2 15.999\n\nAtoms\n\n" + "\n".join(lines) + "\n")
-
-
-def turned(numbers):
-    """A random rotation: two random vectors made orthogonal."""
-    a, b = ([numbers.gauss(0, 1) for _ in range(3)] for _ in range(2))
-    length = math.hypot(*a)
-    a = [x / length for x in a]
-    along = sum(x * y for x, y in zip(a, b))
-    b = [y - along * x for x, y in zip(a, b)]
-    length = math.hypot(*b)
-    b = [y / length for y in b]
-    c = [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
-    return list(zip(a, b, c))
+    step = VOLUME ** (1 / 3)
+    centers = step * (np.indices((side,) * 3).reshape(3, -1).T + 0.5)
+    turned = Rotation.random(side**3, random_state=1).as_matrix() @ WATER.T
+    positions = centers[:, None] + turned.transpose(0, 2, 1)
+    return Atoms(["O", "H", "H"] * side**3, positions.reshape(-1, 3), cell=[side * step] * 3, pbc=True)
 
 
 def lattice(kind, constant, cells, temperature):
@@ -133,19 +119,14 @@ def lammps_package(venv):
 def time(case, folder, venv, steps):
     """Runs a case once: seconds for a step of all atoms, atoms, shares of time."""
     text = f"{case.setup}{case.pair}thermo 1000000\nfix motion all nve\nrun {min(10, steps)}\nrun {steps}\n"
-    with tempfile.NamedTemporaryFile("w", suffix=".lammps", dir=folder) as file:
-        file.write(text)
-        file.flush()
-        command = [str((venv / "bin/lmp").absolute()), "-in", file.name, "-log", "none"]
-        if case.ranks > 1:
-            command = [str((venv / "bin/mpirun").absolute()), "-n", str(case.ranks), *command]
-        library = f"{(venv / 'lib').absolute()}:{os.environ.get('LD_LIBRARY_PATH', '')}"
-        environment = {**os.environ, "LD_LIBRARY_PATH": library, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    loops = re.findall(r"Loop time of (\S+) on \d+ procs for (\d+) steps with (\d+) atoms", done.stdout)
-    if done.returncode != 0 or len(loops) != 2:
-        sys.exit(f"{case.name}: LAMMPS failed:\n{done.stdout[-2000:]}")
-    table = done.stdout[done.stdout.rindex("Loop time of") :]
+    try:
+        output = lammps.run(venv, folder, text, case.ranks)
+    except lammps.LammpsError as error:
+        sys.exit(f"{case.name}: LAMMPS failed: {error}")
+    loops = re.findall(r"Loop time of (\S+) on \d+ procs for (\d+) steps with (\d+) atoms", output)
+    if len(loops) != 2:
+        sys.exit(f"{case.name}: expected the times of two runs, found:\n{output[-2000:]}")
+    table = output[output.rindex("Loop time of") :]
     shares = {name: float(share) for name, share in re.findall(r"^(Pair|Neigh|Comm|Modify|Other) .*\| *(\S+) *$", table, re.M)}
     seconds, count, atoms = loops[1]
     return float(seconds) / int(count), int(atoms), shares
@@ -231,8 +212,9 @@ def main():
         folder = Path(name)
         chosen = cases(arguments)
         for size in {case.size for case in chosen}:
-            water(folder / f"water-metal-{size}.data", "metal", size)
-        water(folder / "water-real-1536.data", "real", 1536)
+            lammps.write_data(folder / f"water-metal-{size}.data", water(size))
+        data = folder / "water-real-1536.data"
+        write(data, water(1536), format="lammps-data", specorder=["H", "O"], masses=True, atom_style="charge", units="real")
         times = measure(chosen, arguments, folder)
     rows = [{"name": c.name, "threads": c.threads, "ranks": c.ranks, "atoms": t.atoms, "seconds": t.seconds, "shares": t.shares} for c, t in times.items()]
     (arguments.out / "peers.json").write_text(json.dumps({"load": os.getloadavg(), "cases": rows}, indent=1) + "\n")

@@ -1,7 +1,10 @@
 //! Batches give what single calls give, and say which structure is to blame.
 
+mod bits;
+
 use std::sync::Arc;
 
+use bits::bits;
 use mlff_student::engine::{Calculator, Options, Precision, Results, Structure};
 use mlff_student::error::ErrorKind;
 use mlff_student::model::Model;
@@ -55,17 +58,6 @@ fn calculator(threads: usize, precision: Precision) -> Calculator {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/models/organics-small.safetensors");
     let model = Arc::new(Model::load(path.as_ref()).unwrap());
     Calculator::new(model, Options { threads, precision, ..Options::default() }).unwrap()
-}
-
-fn bits(results: &Results) -> Vec<u64> {
-    let Results { energy, atomic_energies, forces, virial, atomic_virials } = results;
-    std::iter::once(energy)
-        .chain(atomic_energies)
-        .chain(forces.as_flattened())
-        .chain(virial)
-        .chain(atomic_virials.as_flattened())
-        .map(|x| x.to_bits())
-        .collect()
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! Every reference structure through the Rust API.
 
+mod bits;
 mod reference;
 
 use std::sync::Arc;
 
-use mlff_student::engine::{Calculator, Options, Precision, Results};
+use bits::bits;
+use mlff_student::engine::{Calculator, Options, Precision};
 use mlff_student::model::{Architecture, Model};
 use reference::Case;
 
@@ -168,16 +170,6 @@ fn recorded_molecular_dynamics_is_reproduced_to_the_noise_of_the_recording() {
             }
         }
     }
-}
-
-fn bits(results: &Results) -> Vec<u64> {
-    std::iter::once(&results.energy)
-        .chain(&results.atomic_energies)
-        .chain(results.forces.iter().flatten())
-        .chain(&results.virial)
-        .chain(results.atomic_virials.iter().flatten())
-        .map(|x| x.to_bits())
-        .collect()
 }
 
 /// `case` repeated twice in each direction.

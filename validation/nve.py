@@ -61,7 +61,7 @@ def warm(setting):
 def conserve(setting, model, folder, atoms):
     """Drift and fluctuation of one system, and (time, energy) of the long run."""
     lammps.write_data(folder / "start.data", atoms)
-    lammps.run(setting, folder, model, lammps.header(setting, model, atoms, "start.data") + f"""
+    lammps.run(setting.venv, folder, lammps.header(setting, model, atoms, "start.data") + f"""
 min_modify dmax 0.05
 minimize 0.0 0.1 500 2000
 reset_timestep 0
@@ -76,7 +76,7 @@ write_data warm.data nocoeff
     energies = {}
     for timestep, ps in ((TIMESTEP, setting.ps), (TIMESTEP / 2, setting.ps / 4)):
         every = round(SAMPLE / timestep)
-        output = lammps.run(setting, folder, model, lammps.header(setting, model, atoms, "warm.data") + f"""
+        output = lammps.run(setting.venv, folder, lammps.header(setting, model, atoms, "warm.data") + f"""
 velocity all zero linear
 timestep {timestep / 1000}
 fix motion all nve

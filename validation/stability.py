@@ -69,7 +69,7 @@ run {round(1000 * setting.ps / TIMESTEP)}
 """
     stopped = None
     try:
-        lammps.run(setting, folder, model, text)
+        lammps.run(setting.venv, folder, text)
     except lammps.LammpsError as error:
         stopped = str(error)
     path = folder / "frames.dump"

@@ -115,7 +115,13 @@ pub unsafe extern "C" fn mlff_calculator_compute(
     status_of(|| {
         // SAFETY: both are what is documented.
         let (mut calculator, out) = unsafe { (enter(calculator)?, read_results(results)?) };
-        let (owned, ghosts) = calculator.counts()?;
+        let Some((owned, ghosts)) = calculator.counts() else {
+            return Err(Error::new(
+                ErrorKind::State,
+                "no neighbor list is set: call mlff_calculator_set_topology first, and again after \
+                 computing a structure, which replaces the list",
+            ));
+        };
         out.check_arrays(owned)?;
         // SAFETY: as documented, there are three coordinates for each atom and ghost.
         let positions = unsafe { array(positions.cast(), owned + ghosts, "positions") }?;

@@ -9,34 +9,38 @@ use crate::memory::collected;
 use crate::model::Model;
 use crate::neighbors::neighborhood;
 
-/// Most atoms of structures that are computed together. As many as a block of atoms
-/// (`cpu::plan`) holds: then each structure's sums have the order, and its results the bits, that they
-/// have alone.
-const TOGETHER: usize = 512;
+/// Most atoms of structures that are computed together, those of a block: then each structure's sums
+/// have the order, and its results the bits, that they have alone.
+const TOGETHER: usize = super::cpu::BLOCK;
 
-/// Cuts a batch into runs of structures that are computed together.
-pub fn runs(structures: &[Structure<'_>]) -> Vec<Range<usize>> {
+/// Cuts items of these sizes into runs of at most `most` in all (at least one item each).
+pub fn runs(sizes: impl IntoIterator<Item = usize>, most: usize) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
-    let mut atoms = 0;
-    for (index, structure) in structures.iter().enumerate() {
-        let more = structure.positions.len();
+    let mut sum = 0;
+    for (index, size) in sizes.into_iter().enumerate() {
         match runs.last_mut() {
-            Some(run) if atoms + more <= TOGETHER => {
+            Some(run) if sum + size <= most => {
                 run.end = index + 1;
-                atoms += more;
+                sum += size;
             }
             _ => {
                 runs.push(index..index + 1);
-                atoms = more;
+                sum = size;
             }
         }
     }
     runs
 }
 
+/// Runs of structures that are computed together.
+pub fn together(structures: &[Structure<'_>]) -> Vec<Range<usize>> {
+    runs(structures.iter().map(|structure| structure.positions.len()), TOGETHER)
+}
+
 /// Whether all threads share the work of this run, or it is left to one of them.
 pub fn is_large(run: &[Structure<'_>]) -> bool {
-    run.iter().map(|structure| structure.positions.len()).sum::<usize>() > TOGETHER
+    // A longer run would have been cut.
+    run.iter().any(|structure| structure.positions.len() > TOGETHER)
 }
 
 /// Structures as one system, in which none reaches another: their atoms one behind the other, then

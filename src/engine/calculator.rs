@@ -59,9 +59,8 @@ pub struct Calculator {
     workspace: Workspace,
     /// One for each thread, for batches.
     workers: Vec<Mutex<Workspace>>,
-    owned: usize,
-    ghosts: usize,
-    has_topology: bool,
+    /// Owned atoms and ghosts of the caller's neighbor list.
+    counts: Option<(usize, usize)>,
 }
 
 impl Calculator {
@@ -78,9 +77,7 @@ impl Calculator {
             pool,
             workspace: Workspace::new(engine),
             workers: Vec::new(),
-            owned: 0,
-            ghosts: 0,
-            has_topology: false,
+            counts: None,
         })
     }
 
@@ -97,24 +94,18 @@ impl Calculator {
     /// Takes a neighbor list. On error the one before stays in use.
     pub fn set_topology(&mut self, input: &TopologyInput<'_>) -> Result<()> {
         let topology = Topology::new(&self.model, input)?;
-        let (owned, ghosts) = (topology.owned, topology.ghosts);
+        let counts = (topology.owned, topology.ghosts);
         // From here on the engine's own arrays change.
-        self.has_topology = false;
+        self.counts = None;
         self.workspace.engine.set_topology(topology)?;
-        (self.owned, self.ghosts, self.has_topology) = (owned, ghosts, true);
+        self.counts = Some(counts);
         Ok(())
     }
 
-    /// Owned atoms and ghosts of the neighbor list in use.
-    pub fn counts(&self) -> Result<(usize, usize)> {
-        if self.has_topology {
-            return Ok((self.owned, self.ghosts));
-        }
-        Err(Error::new(
-            ErrorKind::State,
-            "no neighbor list is set: call set_topology before compute, and again after computing \
-             structures, which replace the list",
-        ))
+    /// Owned atoms and ghosts of the neighbor list in use: none before [`Self::set_topology`], and none
+    /// after structures were computed, which replace the list.
+    pub fn counts(&self) -> Option<(usize, usize)> {
+        self.counts
     }
 
     /// Computes with the list of [`Self::set_topology`] at `positions`: owned atoms, then ghosts.
@@ -123,7 +114,13 @@ impl Calculator {
         positions: &[[f64; 3]],
         exchange: Option<&mut dyn Exchange>,
     ) -> Result<&Results> {
-        let (owned, ghosts) = self.counts()?;
+        let Some((owned, ghosts)) = self.counts else {
+            return Err(Error::new(
+                ErrorKind::State,
+                "no neighbor list is set: call set_topology before compute, and again after \
+                 computing structures, which replace the list",
+            ));
+        };
         if positions.len() != owned + ghosts {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
@@ -141,7 +138,7 @@ impl Calculator {
 
     /// Computes a structure from its positions and cell alone. No list is set afterwards.
     pub fn compute_structure(&mut self, structure: &Structure<'_>) -> Result<&Results> {
-        self.has_topology = false;
+        self.counts = None;
         self.workspace.compute(&self.model, std::slice::from_ref(structure))?;
         Ok(&self.workspace.results)
     }
@@ -149,8 +146,8 @@ impl Calculator {
     /// Computes many structures: small ones together, one run of them on each thread. Their results
     /// have the bits that [`Self::compute_structure`] gives. No list is set afterwards.
     pub fn compute_batch(&mut self, structures: &[Structure<'_>]) -> Result<Vec<Results>> {
-        self.has_topology = false;
-        let runs = batch::runs(structures);
+        self.counts = None;
+        let runs = batch::together(structures);
         let mut found: Vec<Option<Result<Vec<Results>>>> = Vec::new();
         found.resize_with(runs.len(), || None);
         let model = &self.model;

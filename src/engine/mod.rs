@@ -12,6 +12,7 @@ mod reference;
 mod table;
 mod topology;
 
+pub use batch::runs;
 pub use calculator::{Calculator, Options, Structure};
 pub use cpu::peak;
 pub use reference::Reference;

@@ -405,7 +405,7 @@ static void order(void) {
         return;
     }
     WRONG(mlff_calculator_compute(fresh, positions, NULL, NULL, &results), MLFF_ERROR_STATE,
-          "set_topology before compute");
+          "mlff_calculator_set_topology first");
     /* A structure's own list must not be taken for the caller's. */
     const mlff_structure water = structure();
     if (mlff_calculator_compute_structure(fresh, &water, &results) != MLFF_OK) {
@@ -414,7 +414,7 @@ static void order(void) {
     }
     reset();
     WRONG(mlff_calculator_compute(fresh, positions, NULL, NULL, &results), MLFF_ERROR_STATE,
-          "set_topology before compute");
+          "mlff_calculator_set_topology first");
     mlff_calculator_free(fresh);
     calculator = usual;
 }

@@ -1,7 +1,5 @@
 //! Labelled frames, prepared once and put together as tensors for every step.
 
-use std::ops::Range;
-
 use mlff_student::dataset::Frame;
 use mlff_student::model::{Envelope, Repulsion};
 use mlff_student::neighbors::neighborhood;
@@ -163,25 +161,6 @@ impl Sample {
     pub fn atoms(&self) -> usize {
         self.species.len()
     }
-}
-
-/// Cuts samples into runs of at most `most` pairs (at least one sample each).
-pub fn by_pairs(counts: impl IntoIterator<Item = usize>, most: usize) -> Vec<Range<usize>> {
-    let mut runs: Vec<Range<usize>> = Vec::new();
-    let mut pairs = 0;
-    for (index, count) in counts.into_iter().enumerate() {
-        match runs.last_mut() {
-            Some(run) if pairs + count <= most => {
-                run.end = index + 1;
-                pairs += count;
-            }
-            _ => {
-                runs.push(index..index + 1);
-                pairs = count;
-            }
-        }
-    }
-    runs
 }
 
 /// The pairs of a batch; those of one structure stand together, by receiving atom.

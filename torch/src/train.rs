@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use mlff_student::dataset::Frame;
+use mlff_student::engine;
 use mlff_student::model::Model;
 use mlff_student::{Error, ErrorKind, Result};
 use tch::{Device, Kind, Tensor};
 
-use crate::batch::{Batch, Radial, Sample, by_pairs};
+use crate::batch::{Batch, Radial, Sample};
 use crate::checkpoint::{Checkpoint, Place};
 use crate::config::Config;
 use crate::cuda;
@@ -293,7 +294,7 @@ impl<'a> Run<'a> {
             loop {
                 let mut order: Vec<usize> = (0..samples.len()).collect();
                 fastrand::Rng::with_seed(seed.wrapping_add(place.epoch << 32)).shuffle(&mut order);
-                let runs = by_pairs(order.iter().map(|&index| samples[index].pairs()), most);
+                let runs = engine::runs(order.iter().map(|&index| samples[index].pairs()), most);
                 for (number, run) in runs.into_iter().enumerate().skip(place.batch as usize) {
                     let batch =
                         Batch::new(order[run].iter().map(|&index| &samples[index]), &radial);
@@ -378,7 +379,7 @@ impl<'a> Run<'a> {
 }
 
 fn batches(samples: &[Sample], config: &Config, radial: &Radial) -> Vec<Batch> {
-    by_pairs(samples.iter().map(Sample::pairs), config.training.pairs_per_batch)
+    engine::runs(samples.iter().map(Sample::pairs), config.training.pairs_per_batch)
         .into_iter()
         .map(|run| Batch::new(&samples[run], radial))
         .collect()

@@ -19,6 +19,7 @@ mod simd;
 mod tables;
 
 pub use self::peak::peak;
+pub use self::plan::BLOCK;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -54,14 +55,14 @@ pub fn engine(
                 || options.instruction_set == set
         };
         if wants(InstructionSet::Avx512) && Avx512::available() {
-            return Ok(Box::new(Cpu::<Avx512>::new(Prepared::new(model, options.filter)?, pool)));
+            return Cpu::<Avx512>::boxed(model, options.filter, pool);
         }
         if wants(InstructionSet::Avx2) && Avx2::available() {
-            return Ok(Box::new(Cpu::<Avx2>::new(Prepared::new(model, options.filter)?, pool)));
+            return Cpu::<Avx2>::boxed(model, options.filter, pool);
         }
     }
     if matches!(options.instruction_set, InstructionSet::Best | InstructionSet::Portable) {
-        return Ok(Box::new(Cpu::<Portable>::new(Prepared::new(model, options.filter)?, pool)));
+        return Cpu::<Portable>::boxed(model, options.filter, pool);
     }
     Err(Error::new(
         ErrorKind::Unsupported,
@@ -116,7 +117,7 @@ struct Cpu<V> {
 }
 
 impl<V: Vector> Prepared<V> {
-    fn new(model: Arc<Model>, filter: FilterMode) -> Result<Arc<Self>> {
+    fn new(model: Arc<Model>, filter: FilterMode) -> Result<Self> {
         let (tables, intervals) = match filter {
             FilterMode::Table => tables::interpolated::<V>(&model)?,
             FilterMode::Exact => (Vec::new(), 1),
@@ -125,11 +126,19 @@ impl<V: Vector> Prepared<V> {
             .map(|number| model.knows(number).then(|| first_rows::<V>(&model, number)).transpose())
             .collect::<Result<_>>()?;
         let network = Network::new(&model)?;
-        Ok(Arc::new(Self { model, filter, network, tables, intervals, species }))
+        Ok(Self { model, filter, network, tables, intervals, species })
     }
 }
 
 impl<V: Vector> Cpu<V> {
+    fn boxed(
+        model: Arc<Model>,
+        filter: FilterMode,
+        pool: Option<Arc<rayon::ThreadPool>>,
+    ) -> Result<Box<dyn Engine>> {
+        Ok(Box::new(Self::new(Arc::new(Prepared::new(model, filter)?), pool)))
+    }
+
     fn new(student: Arc<Prepared<V>>, pool: Option<Arc<rayon::ThreadPool>>) -> Self {
         let buffers = || student.model.blocks.iter().map(|_| Buffer::default()).collect();
         Self {
@@ -502,13 +511,13 @@ impl<V: Vector> Cpu<V> {
 
     /// Sums what pairs give, in the caller's order of atoms.
     fn collect(&mut self, plan: &Plan) -> Result<Results> {
+        let count = self.channel_blocks();
         let Self { student, topology, positions, blocks, pool, .. } = self;
         // The kernels' slopes are per interval.
         let per_step = match student.filter {
             FilterMode::Table => student.intervals as f64 / student.model.cutoff,
             FilterMode::Exact => 1.0,
         };
-        let count = padded(&student.model) / V::LANES;
         let place = |first| Place {
             model: &student.model,
             topology,

@@ -8,7 +8,7 @@ use super::dense::ROWS;
 
 /// Most atoms in a block. A block's pairs inside are computed once for both directions; a larger
 /// block has more of them, a smaller one gives threads more to share (`docs/design.md`).
-const BLOCK: usize = 512;
+pub const BLOCK: usize = 512;
 
 /// Atoms in the engine's order. Positions have an index of their own: active owned atoms in row
 /// order, then ghosts that some atom lists.
