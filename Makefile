@@ -143,10 +143,10 @@ test-lammps-all: all $(OLD_RELEASES:%=plugin-old-%) ## the plugin in every LAMMP
 	@echo "== tests in four LAMMPS releases"
 	$(BIN)/python -m pytest tests/lammps/test_releases.py
 
-# Exploring needs the library.
+# Exploring needs the library, systems of the validation rdkit.
 test-teacher: library teacher-venv
 	@echo "== tests of the labelled data"
-	$(TEACHER)/bin/python -m pytest tests/teacher
+	$(TEACHER)/bin/python -m pytest tests/teacher tests/validation/test_systems.py
 
 # gfortran and pkg-config are installed where that is possible; tests say so where they are not.
 tools:

@@ -28,6 +28,9 @@ LIQUIDS = {
 }  # fmt: skip
 STEP = 0.75 * units.fs
 FRICTION = 0.02 / units.fs
+# Molecules pushed into each other are above their energy apart, but for new bonds. Where the teacher finds more than this
+# (eV; once it was 190), its self-consistency found another electronic state.
+BINDING = 10.0
 
 
 class Job:
@@ -188,13 +191,40 @@ def numbers(molecule):
 
 
 def contact(job, pair):
-    """Stretched and compressed bonds between two elements, and two molecules whose atoms of them come close."""
+    """Six lengths of a bond between two elements, from 0.7 to 1.8 times its own, and eight distances between atoms of
+    them in two molecules, from a collision to contact."""
     a, b = pair
-    bonded = bonds(job.split).get((a, b))
+    bonded = bonds(job.split).get(pair)
     if bonded:
-        molecule, i, j = job.pick(bonded)
-        yield from stretch(job, molecule, i, j)
-    yield from approach(job, a, b)
+        yield from stretch(job, "contact", *job.pick(bonded), np.exp(job.rng.uniform(np.log(0.7), np.log(1.8), 6)))
+    far = packing.RADII[a] + packing.RADII[b]
+    yield from approach(job, "contact", pair, 0.75 * (covalent_radii[a] + covalent_radii[b]), far, 8)
+
+
+def collision(job, pair):
+    """Four lengths of a bond between two elements, from 0.5 to 0.85 times its own, and four distances between atoms of
+    them in two molecules, below those of contacts: the way up to where repulsion alone rules. Students that knew
+    nothing of it fell into holes there, of thousands of eV."""
+    for result in compressed(job, pair):
+        lost = not isinstance(result, str) and result.energy < energy_apart(job, result.molecule) - BINDING
+        yield "another electronic state" if lost else result
+
+
+def compressed(job, pair):
+    bonded = bonds(job.split).get(pair)
+    if bonded:
+        yield from stretch(job, "collision", *job.pick(bonded), job.rng.uniform(0.5, 0.85, 4))
+    covalent = covalent_radii[list(pair)].sum()
+    yield from approach(job, "collision", pair, 0.5 * covalent, 0.8 * covalent, 4)
+
+
+def energy_apart(job, molecule):
+    """The energy (eV) of molecules, joined by `.`, far from each other and near their minima."""
+    energy = 0.0
+    for smiles in molecule.split("."):
+        atoms = geometry.to_atoms(geometry.embed(smiles, np.random.default_rng(0)))
+        energy += job.teacher.label(atoms).energy
+    return energy
 
 
 @functools.cache
@@ -210,23 +240,23 @@ def bonds(split):
     return found
 
 
-def stretch(job, molecule, i, j):
-    """Six lengths of a bond from 0.7 to 1.8 times its own, the rest as it is or shaken."""
+def stretch(job, kind, molecule, i, j, factors):
+    """A bond's length times each factor, the rest as it is or shaken."""
     mol = geometry.embed(molecule.smiles, job.rng)
     relaxed, _ = optimised(job, mol, 25)
     modes = geometry.modes(mol)
     mask = geometry.side_of(mol, i, j)
-    for factor in np.exp(job.rng.uniform(np.log(0.7), np.log(1.8), 6)):
+    for factor in factors:
         temperature = job.rng.uniform(0, 500)
         atoms = geometry.displaced(relaxed, modes, temperature, job.rng)
         bond = atoms.positions[j] - atoms.positions[i]
         atoms.positions[mask] += (factor - 1) * bond
-        yield job.label(atoms, "contact", [molecule], temperature)
+        yield job.label(atoms, kind, [molecule], temperature)
 
 
-def approach(job, a, b):
-    """Eight distances between atoms of two molecules, from a collision to contact."""
-    pools = [with_element(job.split, number) for number in (a, b)]
+def approach(job, kind, pair, near, far, count):
+    """Distances between atoms of two molecules, from `near` to `far`."""
+    pools = [with_element(job.split, number) for number in pair]
     if not all(pools):
         yield "no molecule with the element"
         return
@@ -234,16 +264,12 @@ def approach(job, a, b):
     mols = [geometry.embed(m.smiles, job.rng) for m in (first, second)]
     x, y = (geometry.to_atoms(m) for m in mols)
     mx, my = (geometry.modes(m) if m.GetNumAtoms() > 1 else None for m in mols)
-    for _ in range(8):
+    for _ in range(count):
         temperature = job.rng.uniform(50, 500)
         left, right = (geometry.displaced(s, m, temperature, job.rng) for s, m in ((x, mx), (y, my)))
-        i = int(job.pick(np.flatnonzero(left.numbers == a)))
-        j = int(job.pick(np.flatnonzero(right.numbers == b)))
-        near = 0.75 * (covalent_radii[a] + covalent_radii[b])
-        far = packing.RADII[a] + packing.RADII[b]
-        distance = job.rng.uniform(near, far)
-        placed = facing(left, right, i, j, distance, job.rng)
-        yield job.label(placed, "contact", [first, second], temperature)
+        i, j = (int(job.pick(np.flatnonzero(x.numbers == z))) for x, z in zip((left, right), pair, strict=True))
+        placed = facing(left, right, i, j, job.rng.uniform(near, far), job.rng)
+        yield job.label(placed, kind, [first, second], temperature)
 
 
 def facing(left, right, i, j, distance, rng):

@@ -29,7 +29,8 @@ from .molecules import molecules, order_key
 SHARES = {
     "trajectory": (0.45, 8),
     "torsion": (0.15, 12),
-    "contact": (0.10, 11),
+    "contact": (0.09, 11),
+    "collision": (0.01, 6),
     "cluster": (0.20, 8),
     "water": (0.05, 8),
 }
@@ -66,7 +67,7 @@ class Work:
         if self.kind == "torsion":
             turnable = turnable_molecules(split)
             return turnable[order_key("torsion", self.name) % len(turnable)], split
-        if self.kind == "contact":
+        if self.kind in ("contact", "collision"):
             return frames.PAIRS[self.index % len(frames.PAIRS)], split
         return None, split
 

@@ -8,7 +8,9 @@ import numpy as np
 from .dataset import Frame
 from .molecules import ELEMENTS
 
-MAX_FORCE = 20.0  # eV/Å; beyond it are collisions that no simulation should reach
+# eV/Å; beyond it are structures that no simulation should reach, but for those made to show the way up to them.
+MAX_FORCE = {"collision": 200.0}
+USUAL_MAX_FORCE = 20.0
 # Of positions (Å) and forces (eV/Å): files take half the space, and students err by a hundred times as much.
 DECIMALS = 4
 
@@ -29,7 +31,7 @@ class Teacher:
         self.name = name
         self.calculator = calculator
 
-    def label(self, atoms, **metadata):
+    def label(self, atoms, kind="", **metadata):
         """A labelled frame of this ASE structure (eV, Å), or `Dropped`."""
         # Rounding first makes labels exact for what the files hold.
         atoms = atoms.copy()
@@ -42,7 +44,7 @@ class Teacher:
             stress = atoms.get_stress(voigt=False) if atoms.pbc.all() else None
         except FAILURES as error:
             raise Dropped("unconverged") from error
-        check_label(atoms, energy, forces, stress)
+        check_label(atoms, energy, forces, stress, MAX_FORCE.get(kind, USUAL_MAX_FORCE))
         return Frame(
             numbers=atoms.numbers.astype(np.uint8),
             positions=atoms.positions,
@@ -51,6 +53,7 @@ class Teacher:
             energy=round(float(energy), 8),
             forces=np.asarray(forces, float).round(DECIMALS),
             stress=np.full((3, 3), np.nan) if stress is None else np.asarray(stress, float).round(10),
+            kind=kind,
             **metadata,
         )
 
@@ -66,14 +69,14 @@ def check_structure(atoms):
         raise Dropped("open shell")
 
 
-def check_label(atoms, energy, forces, stress):
+def check_label(atoms, energy, forces, stress, max_force):
     labels = [(energy, ()), (forces, (len(atoms), 3))] + ([] if stress is None else [(stress, (3, 3))])
     if any(np.shape(values) != shape for values, shape in labels):
         raise Dropped("label of wrong shape")
     if not all(np.isfinite(values).all() for values, _ in labels):
         raise Dropped("label not finite")
-    if np.linalg.norm(forces, axis=1).max() > MAX_FORCE:
-        raise Dropped(f"force above {MAX_FORCE:g} eV/Å")
+    if np.linalg.norm(forces, axis=1).max() > max_force:
+        raise Dropped(f"force above {max_force:g} eV/Å")
 
 
 def gfn2():

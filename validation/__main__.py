@@ -11,7 +11,7 @@ import traceback
 
 from . import lammps, setting
 
-PROPERTIES = ["invariance", "dimers", "frequencies", "torsions", "speed", "nve", "stability"]
+PROPERTIES = ["invariance", "collisions", "dimers", "frequencies", "torsions", "speed", "nve", "stability"]
 
 
 def extend(parser):

@@ -5,6 +5,7 @@ from itertools import combinations_with_replacement
 
 import matplotlib.pyplot as plt
 import numpy as np
+from ase import Atoms
 from ase.data import atomic_numbers, covalent_radii
 from mlff_student import Structure
 
@@ -36,7 +37,7 @@ def run(setting):
         "invariance",
         "Invariance, continuity, size consistency",
         f"Float64. Invariance: largest change of the energy per atom under random operations on molecules and a periodic box "
-        f"(required: {LIMITS['invariance']:g} eV). Second derivative: slope of the force of a pair, all element pairs, every {STEP} Å; "
+        f"(required: {LIMITS['invariance']:g} eV). Second derivative: slope of the force between two atoms (cutoff) or hydrides (switch) of all pairs of elements, every {STEP} Å; "
         f"largest step from one point to the next relative to its neighbours, about 1 where continuous, the worst pair named (required: below {LIMITS['jump']:g}; tables: or a step below "
         f"{LIMITS['interpolated_jump']:g} eV/Å², the interpolation's own error at its ends). "
         f"Energy: largest error of E(x+h) − E(x) against the integral of the force, as a jump that the force does "
@@ -93,18 +94,21 @@ def invariance(student, setting):
 
 
 def second_derivatives(exact, table, setting):
-    """Scans of every element pair across the cutoff and the switch, and of two water molecules through the cutoff."""
-    known = [z for z in map(atomic_numbers.get, analysis.ELEMENTS) if z in exact.info.species]
+    """Scans of every pair of elements across the cutoff (two atoms) and the switch (two hydrides, since students know
+    no radicals), and of two water molecules through the cutoff."""
+    known = [element for element in analysis.ELEMENTS if atomic_numbers[element] in exact.info.species]
     pairs = list(combinations_with_replacement(known, 2))
     pairs = setting.choose(pairs, pairs[:4])
     found = {}
     for filter, student in (("exact", exact), ("table", table)):
-        for place, center in (("cutoff", lambda a, b: student.info.cutoff), ("switch", lambda a, b: SWITCH * (covalent_radii[a] + covalent_radii[b]))):
+        for place, center, system in (("cutoff", lambda pair: student.info.cutoff, two_atoms), ("switch", switch, systems.hydrides)):
             worst, energy_error, fine = None, 0.0, True
-            for a, b in pairs:
-                distances = center(a, b) + np.arange(-REACH, REACH + STEP / 2, STEP)
-                scan = scan_of([Structure([a, b], [[0, 0, 0], [0, 0, d]]) for d in distances], student, [1])
-                scan |= {"pair": [int(a), int(b)], "distance": distances}
+            for pair in pairs:
+                distances = center(pair) + np.arange(-REACH, REACH + STEP / 2, STEP)
+                atoms = [system(*pair, distance) for distance in distances]
+                moving = np.flatnonzero(atoms[1].positions[:, 2] != atoms[0].positions[:, 2])
+                scan = scan_of(list(map(Structure.from_ase, atoms)), student, moving)
+                scan |= {"pair": pair, "distance": distances}
                 fine &= continuous(scan, filter)
                 energy_error = max(energy_error, scan["energy_error"])
                 if worst is None or scan["ratio"] > worst["ratio"]:
@@ -113,6 +117,14 @@ def second_derivatives(exact, table, setting):
         scan = water_dimer(student, setting)
         found[f"water dimer, {filter}"] = scan | {"continuous": continuous(scan, filter)}
     return found
+
+
+def two_atoms(first, second, distance):
+    return Atoms([first, second], [[0, 0, 0], [0, 0, distance]])
+
+
+def switch(pair):
+    return SWITCH * sum(covalent_radii[atomic_numbers[element]] for element in pair)
 
 
 def water_dimer(student, setting):
@@ -191,17 +203,13 @@ def figure(models):
         for axis, place in zip(grid[row], places):
             scan = found["second_derivative"][place]
             axis.plot(scan["distance"][:-1] + STEP / 2, scan["curvature"], color=report.color(row))
-            pair = ", {}–{}".format(*(symbol(z) for z in scan["pair"])) if "pair" in scan else ""
+            pair = ", {}–{}".format(*scan["pair"]) if "pair" in scan else ""
             axis.set_title(f"{place.split(',')[0]}{pair}\nlargest step {report.number(scan['ratio'])} × its neighbours")
             axis.ticklabel_format(useOffset=False)
         grid[row][0].set_ylabel(f"{name}\nd²E/dr² (eV/Å²)")
     for axis in grid[-1]:
         axis.set_xlabel("distance (Å)")
     return figure
-
-
-def symbol(z):
-    return next(name for name in analysis.ELEMENTS if atomic_numbers[name] == z)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 
 import numpy as np
 from ase import Atoms
+from ase.build import molecule
 from rdkit import Chem, RDLogger
 from rdkit.Chem import AllChem
 from scipy.spatial import cKDTree
@@ -66,6 +67,29 @@ def random_rotation(random, reflect=False):
     q, r = np.linalg.qr(random.normal(size=(3, 3)))
     q = q * np.sign(np.diag(r))
     return q if (np.linalg.det(q) > 0) != reflect else -q
+
+
+HYDRIDES = {"H": "H2", "C": "CH4", "N": "NH3", "O": "H2O", "F": "HF", "S": "SH2", "Cl": "HCl"}
+
+
+def hydrides(first, second, distance):
+    """Hydrides of two elements, these facing each other along z at a distance (Å), their hydrogen atoms behind."""
+    below, above = hydride(first), hydride(second)
+    # The hydrogen atoms of one are staggered to those of the other.
+    above.positions = -above.positions + [0, 0, distance]
+    return below + above
+
+
+def hydride(element):
+    """H2, CH4, NH3, …: the element first, in the origin, the hydrogen atoms below (CH4: one below, three around)."""
+    atoms = molecule(HYDRIDES[element])
+    center = atoms.get_chemical_symbols().index(element)
+    order = [center, *(k for k in range(len(atoms)) if k != center)]
+    atoms = atoms[order]
+    atoms.positions -= atoms.positions[0]
+    behind = atoms.positions[1] if element == "C" else atoms.positions[1:].sum(axis=0)
+    atoms.rotate(behind, [0, 0, -1])
+    return atoms
 
 
 MIXTURE = {"ethanol": ("CCO", 46.07), "water": ("O", 18.015)}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from ase import units
+from ase.data import covalent_radii
 from rdkit import Chem
 from teacher import frames, generate, geometry, packing, teachers
 
@@ -133,10 +134,42 @@ def test_triple_bonds_and_rings_are_not_turned():
 def test_close_contacts_cover_all_28_pairs_of_elements(teacher):
     assert len(frames.PAIRS) == 28
     for a, b in frames.PAIRS:
-        found = kept(frames.approach(job(f"pair-{a}-{b}", teacher), a, b))
         reach = packing.RADII[a] + packing.RADII[b]
+        found = kept(frames.approach(job(f"pair-{a}-{b}", teacher), "contact", (a, b), 0.75 * reach, reach, 8))
         close = [distances(f)[np.ix_(f.numbers == a, f.numbers == b)].min() < reach for f in found]
         assert any(close), (a, b)
+
+
+def test_collisions_lead_up_to_where_repulsion_begins_and_forces_beyond_the_usual_limit(teacher):
+    nearest, largest = [], []
+    for pair in ((1, 1), (1, 8), (6, 7)):
+        covalent = covalent_radii[list(pair)].sum()
+        for k in range(3):
+            for f in kept(frames.collision(job(f"collision-{k}", teacher), pair)):
+                assert f.kind == "collision"
+                near = distances(f)[np.ix_(f.numbers == pair[0], f.numbers == pair[1])].min() / covalent
+                assert near > 0.45
+                nearest.append(near)
+                largest.append(np.linalg.norm(f.forces, axis=1).max())
+    assert min(nearest) < 0.65
+    assert 100 < max(largest) < 200
+
+
+class Lost(teachers.Teacher):
+    """Finds another electronic state for some of the collisions."""
+
+    def label(self, atoms, **metadata):
+        frame = super().label(atoms, **metadata)
+        if metadata.get("kind") == "collision" and metadata["name"].endswith("2"):
+            frame.energy -= 150.0
+        return frame
+
+
+def test_collisions_in_another_electronic_state_are_dropped(teacher):
+    right = kept(frames.collision(job("lost", teacher), (6, 8)))
+    results = list(frames.collision(job("lost", Lost(teacher.name, teacher.calculator)), (6, 8)))
+    assert results.count("another electronic state") == 1
+    assert [f.name for f in kept(results)] == [f.name for f in right if not f.name.endswith("2")]
 
 
 def test_all_28_pairs_occur_as_bonds_that_are_stretched():
@@ -187,7 +220,7 @@ def test_a_molecule_in_the_wrong_split_gets_no_label(teacher):
 def test_the_plan_keeps_the_shares():
     works = generate.plan(100_000, 0.05)
     expected = {kind: sum(w.expected for w in works if w.kind == kind) for kind in {w.kind for w in works}}
-    wanted = {"trajectory": 45, "torsion": 15, "contact": 10, "cluster": 20, "water": 5, "periodic": 5}
+    wanted = {"trajectory": 45, "torsion": 15, "contact": 9, "collision": 1, "cluster": 20, "water": 5, "periodic": 5}
     assert {k: round(n / 1000) for k, n in expected.items()} == wanted
     assert len({w.name for w in works}) == len(works)
     # Any part is a fair sample of what training needs.

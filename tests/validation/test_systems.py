@@ -38,6 +38,30 @@ def test_mixtures_have_their_density_and_no_overlap(periodic):
         assert grams / (atoms.get_volume() * 1e-24) == pytest.approx(0.8, rel=1e-6)
 
 
+def test_hydrides_face_each_other_at_their_distance():
+    for first in analysis.ELEMENTS:
+        for second in analysis.ELEMENTS:
+            atoms = systems.hydrides(first, second, 3.0)
+            size = len(systems.hydride(first))
+            assert [atoms.get_chemical_symbols()[k] for k in (0, size)] == [first, second]
+            np.testing.assert_allclose(atoms.positions[size] - atoms.positions[0], [0, 0, 3.0], atol=1e-12)
+            # But for methane's three, all hydrogen atoms are behind.
+            assert (atoms.positions[1:size, 2] < 0.4).all() and (atoms.positions[size + 1 :, 2] > 2.6).all()
+            assert atoms.get_all_distances()[:size, size:].min() > 2.2
+
+
+def test_holes_behind_walls_are_found():
+    from validation import collisions
+
+    distance = collisions.fractions(collisions.STEP)
+    wall = 10 / distance
+    assert collisions.judge(wall) == {"hole_ev": 0.0, "wall_ev": pytest.approx(20.0)}
+    holed = np.where((0.55 < distance) & (distance < 0.6), wall - 12.0, wall)
+    assert collisions.judge(holed)["hole_ev"] > 11.0
+    # Beyond what is judged.
+    assert collisions.judge(np.where(distance < 0.48, -1000.0, wall))["hole_ev"] == 0.0
+
+
 def test_held_out_molecules_are_those_of_the_test_split(tmp_path):
     h5py = pytest.importorskip("h5py")
     entries = [

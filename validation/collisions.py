@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""How hard atoms of all 28 pairs of elements push back when two molecules run into each other, beside the teacher's."""
+
+from itertools import combinations_with_replacement
+
+import matplotlib.pyplot as plt
+import numpy as np
+from ase.calculators.calculator import CalculationFailed
+from ase.data import atomic_numbers, covalent_radii
+from mlff_student import Structure
+
+from . import analysis, report, setting, systems, teacher
+
+# Of the sum of the covalent radii; from DEEP on inward energies are drawn but not judged.
+CLOSEST, DEEP, FARTHEST, STEP = 0.35, 0.5, 1.0, 0.01
+TEACHER_STEP = 0.05
+ALONE = 20.0  # Å, where no two molecules know of each other
+
+
+def run(setting):
+    pairs = list(combinations_with_replacement(analysis.ELEMENTS, 2))
+    pairs = setting.choose(pairs, pairs[:3])
+    target = teacher.remembered(setting, f"collisions {len(pairs)}", lambda: {name(pair): energies_of_teacher(pair) for pair in pairs})
+    models = {model.name: {name(pair): energies(model.student(), pair) for pair in pairs} for model in setting.models}
+    judged = {model: {pair: judge(np.array(energy)) for pair, energy in found.items()} for model, found in models.items()}
+    return report.finish(
+        setting,
+        "collisions",
+        "Walls between colliding atoms",
+        f"Hydrides (H₂, CH₄, NH₃, H₂O, HF, H₂S, HCl) pushed into each other with the hydrogen atoms behind, to {DEEP} of the sum of "
+        f"the covalent radii. The teacher fails in some of them, or finds another electronic state. Hole: the largest fall of the energy on the way in (required: none). Wall: the highest energy on the way.",
+        [table(judged, target)],
+        {"teacher": teacher.NAME, "fractions": fractions(STEP), "energies_ev": models, "judged": judged, "teacher_ev": target},
+        figure(pairs, target, models),
+    )
+
+
+def name(pair):
+    return "–".join(pair)
+
+
+def reach_of(pair):
+    """The sum of the covalent radii (Å)."""
+    return sum(covalent_radii[atomic_numbers[element]] for element in pair)
+
+
+def fractions(step):
+    return np.arange(CLOSEST, FARTHEST + step / 2, step)
+
+
+def energies(student, pair):
+    """Energies (eV) above the molecules alone, every STEP."""
+    distances = [ALONE, *(reach_of(pair) * fractions(STEP))]
+    found = student.compute_batch([Structure.from_ase(systems.hydrides(*pair, distance)) for distance in distances])
+    return [result.energy - found[0].energy for result in found[1:]]
+
+
+def energies_of_teacher(pair):
+    """The same every TEACHER_STEP; NaN where the teacher does not converge."""
+
+    def energy(distance):
+        atoms = systems.hydrides(*pair, distance)
+        atoms.calc = teacher.calculator()
+        try:
+            return atoms.get_potential_energy()
+        except CalculationFailed:
+            return np.nan
+
+    return [energy(distance) - energy(ALONE) for distance in reach_of(pair) * fractions(TEACHER_STEP)]
+
+
+def judge(energy):
+    """The deepest hole behind a wall, and the highest wall (eV), on the way in to DEEP."""
+    way = energy[fractions(STEP) >= DEEP - STEP / 2][::-1]
+    return {"hole_ev": float((np.maximum.accumulate(way) - way).max()), "wall_ev": float(way.max())}
+
+
+def table(judged, target):
+    way = fractions(TEACHER_STEP) >= DEEP - STEP / 2
+    walls = {pair: np.nanmax(np.array(energy, float)[way]) for pair, energy in target.items()}
+    lowest = min(walls, key=walls.get)
+    rows = [["GFN2-xTB", None, "", lowest, walls[lowest], ""]]
+    for model, found in judged.items():
+        deepest = max(found, key=lambda pair: found[pair]["hole_ev"])
+        lowest = min(found, key=lambda pair: found[pair]["wall_ev"])
+        hole = found[deepest]["hole_ev"]
+        rows.append([model, hole, deepest if hole > 0 else "", lowest, found[lowest]["wall_ev"], "ok" if hole == 0 else "NOT MET"])
+    return report.table(["model", "deepest hole (eV)", "pair", "lowest wall", "(eV)", ""], rows)
+
+
+def figure(pairs, target, models):
+    figure, grid = plt.subplots(4, 7, figsize=(14, 7.5), sharex=True, sharey=True)
+    for axis in grid.flat[len(pairs) :]:
+        axis.set_visible(False)
+    for axis, pair in zip(grid.flat, map(name, pairs)):
+        axis.axhline(0, color="0.85", lw=0.8, zorder=0)
+        axis.axvline(DEEP, color="0.7", lw=0.8, ls=":", zorder=0)
+        axis.plot(fractions(TEACHER_STEP), np.array(target[pair], float), "o", ms=3, color=report.TEACHER_COLOR, label="GFN2-xTB")
+        for index, (model, found) in enumerate(models.items()):
+            axis.plot(fractions(STEP), found[pair], color=report.color(index), label=model)
+        axis.set_title(pair)
+        axis.set(yscale="symlog", ylim=(-1e3, 1e3))
+    for axis in grid[:, 0]:
+        axis.set_ylabel("energy (eV)")
+    for axis in grid[-1]:
+        axis.set_xlabel("distance / covalent sum")
+    grid[0, 0].legend(loc="lower right", fontsize=7)
+    return figure
+
+
+if __name__ == "__main__":
+    import sys
+
+    setting.main(sys.modules[__name__])
