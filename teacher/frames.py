@@ -144,11 +144,16 @@ def trajectory(job, molecule):
 
 
 def torsion(job, molecule):
-    """Twelve angles about one bond: relaxed with the angle held, or turned rigidly and shaken."""
+    """Twelve angles about one bond, of the molecule or, where it is None, of a kind of bond: relaxed with the angle
+    held, or turned rigidly and shaken."""
     from ase.constraints import FixInternals
 
+    bond = None
+    if molecule is None:
+        # Frequent kinds (C–C, amides) would else leave none for rare ones (S–S, N–N), which turn each in its own way.
+        molecule, bond = job.pick(job.pick(list(turnable_bonds(job.split).values())))
     mol = geometry.embed(molecule.smiles, job.rng)
-    bonds = geometry.rotatable_bonds(mol)
+    bonds = [bond] if bond else geometry.rotatable_bonds(mol)
     if not bonds:
         yield "no bond to turn"
         return
@@ -176,6 +181,19 @@ def torsion(job, molecule):
             shaken = geometry.displaced(relaxed, modes, temperature, job.rng)
             shaken.set_dihedral(a, b, c, d, angle, mask=mask)
             yield job.label(shaken, "torsion", [molecule], temperature)
+
+
+@functools.cache
+def turnable_bonds(split):
+    """Kind of bond (element and hybridisation at both ends) → (molecule, torsion) for each of that kind."""
+    found = {}
+    for molecule in pool(split, 16):
+        mol = Chem.AddHs(Chem.MolFromSmiles(molecule.smiles))
+        for torsion in geometry.rotatable_bonds(mol):
+            ends = (mol.GetAtomWithIdx(i) for i in torsion[1:3])
+            kind = sorted(f"{x.GetSymbol()} {x.GetHybridization()} {x.GetIsAromatic()}" for x in ends)
+            found.setdefault(tuple(kind), []).append((molecule, torsion))
+    return found
 
 
 @functools.cache

@@ -64,7 +64,7 @@ class Work:
             return molecule, molecule.split
         x = order_key("split", self.name) / 2**64
         split = "test" if x < TEST else "valid" if x < TEST + VALID else "train"
-        if self.kind == "torsion":
+        if self.kind == "torsion" and self.index % 2 == 0:
             turnable = turnable_molecules(split)
             return turnable[order_key("torsion", self.name) % len(turnable)], split
         if self.kind in ("contact", "collision"):

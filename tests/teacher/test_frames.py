@@ -126,6 +126,17 @@ def test_torsion_scans_turn_one_bond_through_the_circle(teacher):
     assert max(spread) > 0.3
 
 
+def test_rare_kinds_of_bonds_are_turned_as_often_as_frequent_ones(teacher):
+    kinds = frames.turnable_bonds("test")
+    counts = [len(bonds) for bonds in kinds.values()]
+    assert len(kinds) > 10 and max(counts) > 20 * min(counts)
+    rare = {molecule.smiles for bonds in kinds.values() if len(bonds) < 5 for molecule, _ in bonds}
+    scans = [kept(frames.torsion(job(f"kind-{k}", teacher, "test"), None)) for k in range(6)]
+    assert all(len({f.molecule for f in scan}) == 1 for scan in scans if scan)
+    assert any(scan[0].molecule in rare for scan in scans if scan)
+    assert generate.Work("torsion", 1).subject()[0] is None and generate.Work("torsion", 2).subject()[0] is not None
+
+
 def test_triple_bonds_and_rings_are_not_turned():
     for smiles in ("C#C", "c1ccccc1", "CC#N", "N#N"):
         assert not geometry.rotatable_bonds(Chem.AddHs(Chem.MolFromSmiles(smiles)))
