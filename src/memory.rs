@@ -26,3 +26,13 @@ pub(crate) fn collected<T>(items: impl ExactSizeIterator<Item = T>) -> Result<Ve
     vec.extend(items);
     Ok(vec)
 }
+
+/// Empties an array that is filled anew for each neighbor list, with room for `len` items. Where it must
+/// grow it grows by an eighth more, not to twice its size, as the next list is hardly longer.
+pub(crate) fn emptied<T>(array: &mut Vec<T>, len: usize) -> Result<()> {
+    array.clear();
+    if array.capacity() < len {
+        array.try_reserve_exact(len + len / 8)?;
+    }
+    Ok(())
+}

@@ -38,7 +38,7 @@ use super::{
     Engine, Exchange, FilterMode, InstructionSet, Options, Results, Seconds, Topology, pair,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::filled;
+use crate::memory::{emptied, filled};
 use crate::model::{Model, Repulsion};
 
 /// An engine for `model` on the instruction set that `options` ask for, with the threads of `pool`.
@@ -571,8 +571,7 @@ impl<V: Vector> Engine for Cpu<V> {
         let Some(plan) = self.plan.take() else {
             return Err(Error::new(ErrorKind::Internal, "no plan was made"));
         };
-        self.positions.clear();
-        self.positions.try_reserve(plan.atoms.len())?;
+        emptied(&mut self.positions, plan.atoms.len())?;
         self.positions.extend(plan.atoms.iter().map(|&atom| positions[atom as usize]));
         self.seconds.topology += started.elapsed().as_secs_f64();
 

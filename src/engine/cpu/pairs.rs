@@ -4,6 +4,7 @@ use super::buffer::Buffer;
 use super::plan::{BlockPlan, Plan};
 use crate::engine::pair;
 use crate::error::Result;
+use crate::memory::emptied;
 
 /// A pair, as the kernels read it.
 #[derive(Clone, Copy, Default)]
@@ -67,13 +68,10 @@ impl BlockPairs {
         positions: &[[f64; 3]],
         reach: Reach,
     ) -> Result<()> {
-        self.spans.clear();
-        self.list.clear();
-        self.neighbors.clear();
+        emptied(&mut self.spans, block.starts.len())?;
+        emptied(&mut self.list, block.entries.len())?;
+        emptied(&mut self.neighbors, block.entries.len())?;
         self.close.clear();
-        self.spans.try_reserve(block.starts.len())?;
-        self.list.try_reserve(block.entries.len())?;
-        self.neighbors.try_reserve(block.entries.len())?;
         let per_length = reach.intervals as f64 / reach.cutoff;
         for (k, range) in block.starts.windows(2).enumerate() {
             let [[start, alone], [end, _]] = [range[0], range[1]];

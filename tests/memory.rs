@@ -1,0 +1,98 @@
+//! How much memory a calculator takes: the bound of `docs/design.md`, and that it is what the process holds.
+#![cfg(target_os = "linux")]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mlff_student::engine::{Calculator, Options, TopologyInput};
+use mlff_student::model::{Model, Update};
+use mlff_student::neighbors::neighborhood;
+
+const SIDE: usize = 28;
+const SPACING: f64 = 2.154;
+/// List cutoff (Å): the students' 5 Å and LAMMPS' usual skin.
+const LIST: f64 = 7.0;
+
+/// Atoms at the density of water, off a lattice by up to a quarter of its spacing.
+fn positions(seed: u64) -> Vec<[f64; 3]> {
+    let mut state = seed;
+    let mut random = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 11) as f64 / (1_u64 << 53) as f64 - 0.5
+    };
+    let index = |n: usize| [n % SIDE, n / SIDE % SIDE, n / SIDE / SIDE];
+    (0..SIDE.pow(3)).map(|n| index(n).map(|k| SPACING * (k as f64 + 0.5 * random()))).collect()
+}
+
+/// Bytes of memory that this process holds.
+fn resident() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+/// Sets a neighbor list of atoms at random places and computes; the numbers of ghosts and list entries.
+fn compute(calculator: &mut Calculator, seed: u64) -> (usize, usize) {
+    let mut positions = positions(seed);
+    let edge = SPACING * SIDE as f64;
+    let cell = [[edge, 0.0, 0.0], [0.0, edge, 0.0], [0.0, 0.0, edge]];
+    let around = neighborhood(&positions, Some(cell), [true; 3], LIST).unwrap();
+    let owned = positions.len();
+    positions.extend(&around.ghosts);
+    let element = |atom: usize| if atom.is_multiple_of(3) { 8 } else { 1 };
+    let owner: Vec<i32> = around.owner.iter().map(|&owner| owner as i32).collect();
+    let owners = around.owner.iter().map(|&owner| owner as usize);
+    let species: Vec<i32> = (0..owned).chain(owners).map(element).collect();
+    let neighbors: Vec<&[i32]> =
+        around.offsets.windows(2).map(|w| &around.neighbors[w[0]..w[1]]).collect();
+    let centers: Vec<i32> = (0..owned as i32).collect();
+    let input = TopologyInput {
+        owned,
+        ghosts: owner.len(),
+        species: &species,
+        centers: &centers,
+        neighbors: &neighbors,
+        mask: i32::MAX,
+        owner: Some(&owner),
+        list_cutoff: LIST,
+    };
+    calculator.set_topology(&input).unwrap();
+    calculator.compute(&positions, None).unwrap();
+    (owner.len(), around.neighbors.len())
+}
+
+/// The bound of `docs/design.md` (bytes).
+fn bound(model: &Model, atoms: usize, ghosts: usize, entries: usize) -> usize {
+    let channels = model.hidden.next_multiple_of(16);
+    let blocks = model.blocks.len();
+    let floats = match model.blocks[0].update {
+        Update::Published { .. } => 11 * blocks + 8,
+        Update::Painn { .. } => 20 * blocks + 9,
+    };
+    atoms * (4 * channels * floats * 105 / 100 + 200) + 80 * ghosts + 40 * entries
+}
+
+#[test]
+fn a_calculator_holds_what_it_says_within_its_bound_and_takes_no_more_for_later_lists() {
+    let students = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models");
+    let model = Arc::new(Model::load(&students.join("organics-medium.safetensors")).unwrap());
+    // Before it counts: what the tool's own test needs, and the allocator keeps.
+    positions(0);
+    let options = Options::default();
+    let mut calculator = Calculator::new(Arc::clone(&model), options).unwrap();
+    let (fixed, before) = (calculator.memory(), resident());
+    let (ghosts, entries) = compute(&mut calculator, 1);
+    let (taken, held) = (calculator.memory() - fixed, resident() - before);
+    let most = bound(&model, SIDE.pow(3), ghosts, entries);
+    assert!(taken <= most, "{taken} bytes, at most {most} expected");
+    assert!(taken as f64 > 0.6 * most as f64, "a loose bound: {taken} bytes of {most}");
+    // Room for pairs that are in the list but not within the cutoff is counted and never touched.
+    assert!(held as f64 > 0.8 * taken as f64, "{held} bytes resident, {taken} counted");
+    assert!((held as f64) < 1.1 * taken as f64, "{held} bytes resident, {taken} counted");
+    for seed in 2..5 {
+        compute(&mut calculator, seed);
+        let (later, held) = (calculator.memory() - fixed, resident() - before);
+        assert!((later as f64) < 1.05 * taken as f64, "{later} bytes after {taken}");
+        // What lists and the test itself need for a while goes back to the allocator, not always to the system.
+        assert!((held as f64) < 1.1 * later as f64, "{held} bytes resident, {later} counted");
+    }
+}
