@@ -121,6 +121,67 @@ fn two_molecules_beyond_the_cutoff_do_not_know_of_each_other() {
     }
 }
 
+/// A hydride of an element: the element first, in the origin, its hydrogen atoms at 110° to +z.
+fn hydride(element: i32) -> Vec<(i32, [f64; 3])> {
+    let (bond, count) = match element {
+        1 => (0.74, 1),
+        6 => (1.09, 3),
+        7 => (1.01, 3),
+        8 => (0.96, 2),
+        9 => (0.92, 1),
+        16 => (1.34, 2),
+        _ => (1.27, 1),
+    };
+    let polar = 110.0_f64.to_radians();
+    let hydrogen = |k: usize| match count {
+        1 => [0.0, 0.0, -bond],
+        _ => {
+            let around = k as f64 * std::f64::consts::TAU / count as f64;
+            let radius = bond * polar.sin();
+            [radius * around.cos(), radius * around.sin(), bond * polar.cos()]
+        }
+    };
+    let mut atoms = vec![(element, [0.0; 3])];
+    atoms.extend((0..count).map(|k| (1, hydrogen(k))));
+    // The fourth of methane.
+    if element == 6 {
+        atoms.push((1, [0.0, 0.0, bond]));
+        atoms.iter_mut().for_each(|(_, [_, _, z])| *z = -*z);
+    }
+    atoms
+}
+
+#[test]
+fn molecules_that_run_into_each_other_meet_a_wall_of_more_than_15_electronvolts() {
+    // Covalent radii (Å; Cordero et al., Dalton Transactions 2008, 2832).
+    const RADII: [(i32, f64); 7] =
+        [(1, 0.31), (6, 0.76), (7, 0.71), (8, 0.66), (9, 0.57), (16, 1.05), (17, 1.02)];
+    for (name, (_, model)) in students() {
+        let mut calculator = calculator(&model, Precision::Double, FilterMode::Table);
+        for (k, &(a, ra)) in RADII.iter().enumerate() {
+            for &(b, rb) in &RADII[k..] {
+                let mut energy = |fraction: f64| {
+                    let distance = fraction * (ra + rb);
+                    let mut atoms = hydride(a);
+                    let other = hydride(b).into_iter();
+                    atoms.extend(other.map(|(z, [x, y, w])| (z, [-x, -y, distance - w])));
+                    evaluate(&mut calculator, &atoms).0
+                };
+                let far = energy(30.0);
+                let way: Vec<f64> =
+                    (0..=15).map(|step| energy(0.8 - 0.02 * f64::from(step)) - far).collect();
+                // No simulation gets beyond 30 eV.
+                let reached = way.iter().position(|&energy| energy > 30.0);
+                let way = &way[..reached.map_or(way.len(), |last| last + 1)];
+                let rises = way.windows(2).all(|pair| pair[0] < pair[1]);
+                assert!(rises, "{name}: {a} and {b} fall into a hole: {way:.1?} eV");
+                let highest = way.iter().copied().fold(0.0, f64::max);
+                assert!(highest > 15.0, "{name}: {a} and {b}, a wall of {highest} eV only");
+            }
+        }
+    }
+}
+
 #[test]
 fn float32_kernels_and_tables_are_close_to_float64() {
     for (name, (_, model)) in students() {
