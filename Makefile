@@ -147,7 +147,8 @@ test-lammps-all: all $(OLD_RELEASES:%=plugin-old-%) ## the plugin in every LAMMP
 # Exploring needs the library, systems of the validation rdkit.
 test-teacher: library teacher-venv
 	@echo "== tests of the labelled data"
-	$(TEACHER)/bin/python -m pytest tests/teacher tests/validation/test_systems.py
+	$(TEACHER)/bin/python -m pytest tests/teacher
+	$(TEACHER)/bin/python -m pytest tests/validation/test_systems.py
 
 # gfortran and pkg-config are installed where that is possible; tests say so where they are not.
 tools:
