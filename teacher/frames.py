@@ -211,37 +211,33 @@ def numbers(molecule):
 def contact(job, pair):
     """Six lengths of a bond between two elements, from 0.7 to 1.8 times its own, and eight distances between atoms of
     them in two molecules, from a collision to contact."""
-    a, b = pair
-    bonded = bonds(job.split).get(pair)
-    if bonded:
-        yield from stretch(job, "contact", *job.pick(bonded), np.exp(job.rng.uniform(np.log(0.7), np.log(1.8), 6)))
-    far = packing.RADII[a] + packing.RADII[b]
-    yield from approach(job, "contact", pair, 0.75 * (covalent_radii[a] + covalent_radii[b]), far, 8)
+    yield from stretch(job, "contact", pair, lambda: np.exp(job.rng.uniform(np.log(0.7), np.log(1.8), 6)))
+    far = sum(packing.RADII[number] for number in pair)
+    yield from approach(job, "contact", pair, 0.75 * covalent_radii[list(pair)].sum(), far, 8)
 
 
 def collision(job, pair):
     """Four lengths of a bond between two elements, from 0.5 to 0.85 times its own, and four distances between atoms of
     them in two molecules, below those of contacts: the way up to where repulsion alone rules. Students that knew
     nothing of it fell into holes there, of thousands of eV."""
+    apart = functools.cache(lambda molecule: energy_apart(job.teacher, molecule))
     for result in compressed(job, pair):
-        lost = not isinstance(result, str) and result.energy < energy_apart(job, result.molecule) - BINDING
+        lost = not isinstance(result, str) and result.energy < apart(result.molecule) - BINDING
         yield "another electronic state" if lost else result
 
 
 def compressed(job, pair):
-    bonded = bonds(job.split).get(pair)
-    if bonded:
-        yield from stretch(job, "collision", *job.pick(bonded), job.rng.uniform(0.5, 0.85, 4))
+    yield from stretch(job, "collision", pair, lambda: job.rng.uniform(0.5, 0.85, 4))
     covalent = covalent_radii[list(pair)].sum()
     yield from approach(job, "collision", pair, 0.5 * covalent, 0.8 * covalent, 4)
 
 
-def energy_apart(job, molecule):
+def energy_apart(teacher, molecule):
     """The energy (eV) of molecules, joined by `.`, far from each other and near their minima."""
     energy = 0.0
     for smiles in molecule.split("."):
         atoms = geometry.to_atoms(geometry.embed(smiles, np.random.default_rng(0)))
-        energy += job.teacher.label(atoms).energy
+        energy += teacher.label(atoms).energy
     return energy
 
 
@@ -258,8 +254,14 @@ def bonds(split):
     return found
 
 
-def stretch(job, kind, molecule, i, j, factors):
-    """A bond's length times each factor, the rest as it is or shaken."""
+def stretch(job, kind, pair, draw):
+    """A bond between two elements, where there is one: its length times each factor that `draw` gives, the rest as it
+    is or shaken."""
+    bonded = bonds(job.split).get(pair)
+    if not bonded:
+        return
+    molecule, i, j = job.pick(bonded)
+    factors = draw()
     mol = geometry.embed(molecule.smiles, job.rng)
     relaxed, _ = optimised(job, mol, 25)
     modes = geometry.modes(mol)
@@ -285,7 +287,7 @@ def approach(job, kind, pair, near, far, count):
     for _ in range(count):
         temperature = job.rng.uniform(50, 500)
         left, right = (geometry.displaced(s, m, temperature, job.rng) for s, m in ((x, mx), (y, my)))
-        i, j = (int(job.pick(np.flatnonzero(x.numbers == z))) for x, z in zip((left, right), pair, strict=True))
+        i, j = (int(job.pick(np.flatnonzero(m.numbers == z))) for m, z in zip((left, right), pair, strict=True))
         placed = facing(left, right, i, j, job.rng.uniform(near, far), job.rng)
         yield job.label(placed, kind, [first, second], temperature)
 

@@ -64,6 +64,7 @@ class Work:
             return molecule, molecule.split
         x = order_key("split", self.name) / 2**64
         split = "test" if x < TEST else "valid" if x < TEST + VALID else "train"
+        # Every second one is about a kind of bond, which the job draws.
         if self.kind == "torsion" and self.index % 2 == 0:
             turnable = turnable_molecules(split)
             return turnable[order_key("torsion", self.name) % len(turnable)], split

@@ -3,7 +3,7 @@
 
 import numpy as np
 from ase import units
-from ase.data import covalent_radii
+from ase.data import atomic_numbers, covalent_radii
 
 #: What students trained here know.
 ELEMENTS = ["H", "C", "N", "O", "F", "S", "Cl"]
@@ -12,6 +12,11 @@ ELEMENTS = ["H", "C", "N", "O", "F", "S", "Cl"]
 KCAL = 1 / (units.kcal / units.mol)
 # cm-1 of sqrt(eV/Angstrom^2/amu).
 WAVENUMBER = units._hbar * 1e10 / np.sqrt(units._e * units._amu) / units.invcm
+
+
+def covalent_sum(pair):
+    """The sum of the covalent radii of two elements (Å)."""
+    return sum(covalent_radii[atomic_numbers[element]] for element in pair)
 
 
 # --- energy over time

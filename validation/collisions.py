@@ -3,10 +3,8 @@
 
 from itertools import combinations_with_replacement
 
-import matplotlib.pyplot as plt
 import numpy as np
 from ase.calculators.calculator import CalculationFailed
-from ase.data import atomic_numbers, covalent_radii
 from mlff_student import Structure
 
 from . import analysis, report, setting, systems, teacher
@@ -21,7 +19,7 @@ def run(setting):
     pairs = list(combinations_with_replacement(analysis.ELEMENTS, 2))
     pairs = setting.choose(pairs, pairs[:3])
     target = teacher.remembered(setting, f"collisions {len(pairs)}", lambda: {name(pair): energies_of_teacher(pair) for pair in pairs})
-    models = {model.name: {name(pair): energies(model.student(), pair) for pair in pairs} for model in setting.models}
+    models = {model.name: energies(model.student(), pairs) for model in setting.models}
     judged = {model: {pair: judge(np.array(energy)) for pair, energy in found.items()} for model, found in models.items()}
     return report.finish(
         setting,
@@ -39,20 +37,23 @@ def name(pair):
     return "–".join(pair)
 
 
-def reach_of(pair):
-    """The sum of the covalent radii (Å)."""
-    return sum(covalent_radii[atomic_numbers[element]] for element in pair)
-
-
 def fractions(step):
     return np.arange(CLOSEST, FARTHEST + step / 2, step)
 
 
-def energies(student, pair):
-    """Energies (eV) above the molecules alone, every STEP."""
-    distances = [ALONE, *(reach_of(pair) * fractions(STEP))]
-    found = student.compute_batch([Structure.from_ase(systems.hydrides(*pair, distance)) for distance in distances])
-    return [result.energy - found[0].energy for result in found[1:]]
+def distances(pair, step):
+    """Where the molecules are alone, then the way out (Å)."""
+    return [ALONE, *(analysis.covalent_sum(pair) * fractions(step))]
+
+
+def energies(student, pairs):
+    """For each pair energies (eV) above the molecules alone, every STEP."""
+    found = {}
+    for pair in pairs:
+        structures = [Structure.from_ase(systems.hydrides(*pair, distance)) for distance in distances(pair, STEP)]
+        results = student.compute_batch(structures)
+        found[name(pair)] = [result.energy - results[0].energy for result in results[1:]]
+    return found
 
 
 def energies_of_teacher(pair):
@@ -66,18 +67,23 @@ def energies_of_teacher(pair):
         except CalculationFailed:
             return np.nan
 
-    return [energy(distance) - energy(ALONE) for distance in reach_of(pair) * fractions(TEACHER_STEP)]
+    alone, *others = map(energy, distances(pair, TEACHER_STEP))
+    return [other - alone for other in others]
+
+
+def judged_part(step):
+    """Which fractions are judged."""
+    return fractions(step) >= DEEP - STEP / 2
 
 
 def judge(energy):
     """The deepest hole behind a wall, and the highest wall (eV), on the way in to DEEP."""
-    way = energy[fractions(STEP) >= DEEP - STEP / 2][::-1]
+    way = energy[judged_part(STEP)][::-1]
     return {"hole_ev": float((np.maximum.accumulate(way) - way).max()), "wall_ev": float(way.max())}
 
 
 def table(judged, target):
-    way = fractions(TEACHER_STEP) >= DEEP - STEP / 2
-    walls = {pair: np.nanmax(np.array(energy, float)[way]) for pair, energy in target.items()}
+    walls = {pair: np.nanmax(np.array(energy, float)[judged_part(TEACHER_STEP)]) for pair, energy in target.items()}
     lowest = min(walls, key=walls.get)
     rows = [["GFN2-xTB", None, "", lowest, walls[lowest], ""]]
     for model, found in judged.items():
@@ -89,10 +95,8 @@ def table(judged, target):
 
 
 def figure(pairs, target, models):
-    figure, grid = plt.subplots(4, 7, figsize=(14, 7.5), sharex=True, sharey=True)
-    for axis in grid.flat[len(pairs) :]:
-        axis.set_visible(False)
-    for axis, pair in zip(grid.flat, map(name, pairs)):
+    figure, panels = report.panels(4, 7, len(pairs), "distance / covalent sum", "energy (eV)", figsize=(14, 7.5), sharey=True)
+    for axis, pair in zip(panels, map(name, pairs)):
         axis.axhline(0, color="0.85", lw=0.8, zorder=0)
         axis.axvline(DEEP, color="0.7", lw=0.8, ls=":", zorder=0)
         axis.plot(fractions(TEACHER_STEP), np.array(target[pair], float), "o", ms=3, color=report.TEACHER_COLOR, label="GFN2-xTB")
@@ -100,11 +104,7 @@ def figure(pairs, target, models):
             axis.plot(fractions(STEP), found[pair], color=report.color(index), label=model)
         axis.set_title(pair)
         axis.set(yscale="symlog", ylim=(-1e3, 1e3))
-    for axis in grid[:, 0]:
-        axis.set_ylabel("energy (eV)")
-    for axis in grid[-1]:
-        axis.set_xlabel("distance / covalent sum")
-    grid[0, 0].legend(loc="lower right", fontsize=7)
+    panels[0].legend(loc="lower right", fontsize=7)
     return figure
 
 

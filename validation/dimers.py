@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Interaction energies of ten dimers from contact to beyond the cutoff, beside the teacher's."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 from mlff_student import Structure
 
@@ -139,10 +138,8 @@ def table(found):
 
 
 def figure(found, cutoff):
-    figure, grid = plt.subplots(2, 5, figsize=(14, 5.2), sharex=True)
-    for axis in grid.flat[len(found) :]:
-        axis.set_visible(False)
-    for axis, (name, dimer) in zip(grid.flat, found.items()):
+    figure, panels = report.panels(2, 5, len(found), "nearest atoms (Å)", "interaction (kcal/mol)", figsize=(14, 5.2))
+    for axis, (name, dimer) in zip(panels, found.items()):
         target = np.array(dimer["teacher"]) * analysis.KCAL
         axis.axhline(0, color="0.85", lw=0.8, zorder=0)
         axis.axvline(cutoff, color="0.7", lw=0.8, ls=":", zorder=0)
@@ -153,11 +150,7 @@ def figure(found, cutoff):
         # The wall does not decide the scale.
         depth = max(-target.min(), 0.5)
         axis.set_ylim(-1.5 * depth, 1.2 * depth)
-    for axis in grid[:, 0]:
-        axis.set_ylabel("interaction (kcal/mol)")
-    for axis in grid[-1]:
-        axis.set_xlabel("nearest atoms (Å)")
-    grid[0, 0].legend(loc="lower right", fontsize=8)
+    panels[0].legend(loc="lower right", fontsize=8)
     return figure
 
 

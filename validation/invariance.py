@@ -6,7 +6,7 @@ from itertools import combinations_with_replacement
 import matplotlib.pyplot as plt
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_numbers, covalent_radii
+from ase.data import atomic_numbers
 from mlff_student import Structure
 
 from . import analysis, report, setting, systems
@@ -101,7 +101,11 @@ def second_derivatives(exact, table, setting):
     pairs = setting.choose(pairs, pairs[:4])
     found = {}
     for filter, student in (("exact", exact), ("table", table)):
-        for place, center, system in (("cutoff", lambda pair: student.info.cutoff, two_atoms), ("switch", switch, systems.hydrides)):
+        scans = (
+            ("cutoff", lambda pair: student.info.cutoff, two_atoms),
+            ("switch", lambda pair: SWITCH * analysis.covalent_sum(pair), systems.hydrides),
+        )
+        for place, center, system in scans:
             worst, energy_error, fine = None, 0.0, True
             for pair in pairs:
                 distances = center(pair) + np.arange(-REACH, REACH + STEP / 2, STEP)
@@ -121,10 +125,6 @@ def second_derivatives(exact, table, setting):
 
 def two_atoms(first, second, distance):
     return Atoms([first, second], [[0, 0, 0], [0, 0, distance]])
-
-
-def switch(pair):
-    return SWITCH * sum(covalent_radii[atomic_numbers[element]] for element in pair)
 
 
 def water_dimer(student, setting):

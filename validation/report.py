@@ -32,6 +32,18 @@ def color(index):
     return COLORS[index % len(COLORS)]
 
 
+def panels(rows, columns, count, xlabel, ylabel, **options):
+    """A figure with `count` panels in a grid, their axes named at the left and below; the figure and the panels."""
+    figure, grid = plt.subplots(rows, columns, sharex=True, **options)
+    for axis in grid.flat[count:]:
+        axis.set_visible(False)
+    for axis in grid[:, 0]:
+        axis.set_ylabel(ylabel)
+    for axis in grid[-1]:
+        axis.set_xlabel(xlabel)
+    return figure, grid.flat[:count]
+
+
 def table(header, rows):
     """Rows as aligned text, numbers to the right."""
     rows = [[cell if isinstance(cell, str) else number(cell) for cell in row] for row in rows]

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Torsion profiles of ten bonds beside the teacher's."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 from ase.constraints import FixInternals
 from ase.optimize import BFGS
@@ -137,10 +136,8 @@ def table(found):
 
 
 def figure(found):
-    figure, grid = plt.subplots(2, 5, figsize=(14, 5.2), sharex=True)
-    for axis in grid.flat[len(found) :]:
-        axis.set_visible(False)
-    for axis, (name, scan) in zip(grid.flat, found.items()):
+    figure, panels = report.panels(2, 5, len(found), "dihedral angle (°)", "energy (kcal/mol)", figsize=(14, 5.2))
+    for axis, (name, scan) in zip(panels, found.items()):
         lowest = int(np.argmin(scan["teacher"]))
         target = relative(scan["teacher"], lowest)
         axis.plot(scan["angle"], target, "o", ms=3, color=report.TEACHER_COLOR, label="GFN2-xTB", zorder=3)
@@ -150,11 +147,7 @@ def figure(found):
         high = max(target.max(), 0.5)
         axis.set_ylim(-0.35 * high, 1.5 * high)
         axis.set_xticks([-180, -90, 0, 90, 180])
-    for axis in grid[:, 0]:
-        axis.set_ylabel("energy (kcal/mol)")
-    for axis in grid[-1]:
-        axis.set_xlabel("dihedral angle (°)")
-    grid[0, 0].legend(fontsize=8, loc="upper right")
+    panels[0].legend(fontsize=8, loc="upper right")
     return figure
 
 
