@@ -17,7 +17,7 @@ TORCH := torch==2.11.0 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85
 # Older releases that the plugin is tested with; their wheels bring MPI, but not its header.
 OLD_RELEASES := 2022.6.23.4.0 2023.8.2.3.1 2024.8.29.3.0
 
-.PHONY: all library plugin venv trainer teacher-venv data demo test test-rust test-trainer test-teacher test-python test-lammps test-lammps-all tools bench bench-peers fmt lint clean help
+.PHONY: all library plugin venv trainer teacher-venv data demo ptx test test-rust test-ptx test-trainer test-teacher test-python test-lammps test-lammps-all tools bench bench-peers fmt lint clean help
 .DELETE_ON_ERROR:
 # Environments made by pattern rules are kept.
 .SECONDARY:
@@ -113,6 +113,18 @@ plugin-old-%: library venv $(VENV)-%/.ready
 	@mkdir -p target/cmake
 	$(call build_plugin,$(VENV)-$*,target/cmake/$*)
 
+# --- kernels for GPUs
+
+# The oldest compiler whose PTX has all that the kernels need: every driver from R525 on reads it.
+NVRTC := nvidia-cuda-nvrtc-cu12==12.0.140 nvidia-cuda-nvcc-cu12==12.0.140
+CUDA := src/engine/cuda
+
+ptx: $(VENV)-nvrtc/.ready ## src/engine/cuda/ptx: the CUDA kernels, compiled as the library embeds them
+	$(PYTHON) $(CUDA)/make_ptx.py $(VENV)-nvrtc $(CUDA)/ptx
+
+$(VENV)-nvrtc/.ready:
+	$(call make_venv,$(VENV)-nvrtc,$(NVRTC))
+
 # --- running things
 
 $(MODEL):
@@ -121,12 +133,17 @@ $(MODEL):
 demo: $(MODEL) all ## molecular dynamics of a droplet of ethanol and water in LAMMPS; MODEL=... chooses the student
 	$(BIN)/python examples/lammps/demo.py --model $(MODEL) --venv $(VENV) --plugin $(PLUGIN)
 
-test: test-rust test-python test-lammps test-lammps-all test-teacher test-trainer ## all tests
+test: test-rust test-ptx test-python test-lammps test-lammps-all test-teacher test-trainer ## all tests
 
 # In the release profile: the tests load the library that users load, and it is built once.
 test-rust: library venv tools
 	@echo "== tests of the library and the tool"
 	PATH="$(BIN):$$PATH" $(CARGO) test --release
+
+test-ptx: $(VENV)-nvrtc/.ready
+	@echo "== the CUDA kernels' PTX is that of their source, and spills no registers"
+	$(PYTHON) $(CUDA)/make_ptx.py $(VENV)-nvrtc $(TARGET)/ptx
+	diff -rq $(TARGET)/ptx $(CUDA)/ptx || { echo "ERROR: run make ptx and commit what it makes"; exit 1; }
 
 test-trainer: $(VENV)-torch/.ready
 	@echo "== tests of the trainer"
@@ -136,7 +153,8 @@ test-python: library venv
 	@echo "== tests in Python and ASE"
 	$(BIN)/python -m pytest tests/python tests/validation
 
-test-lammps: all
+# The CUDA kernels in LAMMPS run in the shim that the library's tests compile.
+test-lammps: all test-rust
 	@echo "== tests in LAMMPS"
 	$(BIN)/python -m pytest tests/lammps --ignore=tests/lammps/test_releases.py
 

@@ -333,37 +333,33 @@ contains
     end do
   end function
 
+  ! gfortran loses the length of an optional string of deferred length that is passed on as optional, so errmsg is
+  ! set by whoever got it.
+
   !> Hands a status to the caller, or ends the program if the caller does not take it.
-  subroutine finish(status, message, stat, errmsg)
+  subroutine finish(status, stat)
     integer(c_int32_t), intent(in) :: status
-    character(*), intent(in) :: message
     integer, intent(out), optional :: stat
-    character(:), allocatable, intent(inout), optional :: errmsg
 
     if (present(stat)) stat = int(status)
-    if (status == MLFF_OK) return
-    if (present(errmsg)) errmsg = message
-    if (.not. present(stat)) error stop 'mlff_student: ' // message
+    if (status /= MLFF_OK .and. .not. present(stat)) error stop 'mlff_student: ' // mlff_message()
   end subroutine
 
-  subroutine finish_call(status, stat, errmsg)
+  !> The message of a call that failed.
+  subroutine tell(status, errmsg)
     integer(c_int32_t), intent(in) :: status
-    integer, intent(out), optional :: stat
-    character(:), allocatable, intent(inout), optional :: errmsg
+    character(:), allocatable, intent(inout) :: errmsg
 
-    if (status == MLFF_OK) then
-      call finish(status, '', stat, errmsg)
-    else
-      call finish(status, mlff_message(), stat, errmsg)
-    end if
+    if (status /= MLFF_OK) errmsg = mlff_message()
   end subroutine
 
-  subroutine finish_invalid(message, stat, errmsg)
+  !> As `finish`, for what this module itself refuses.
+  subroutine refuse(message, stat)
     character(*), intent(in) :: message
     integer, intent(out), optional :: stat
-    character(:), allocatable, intent(inout), optional :: errmsg
 
-    call finish(MLFF_ERROR_INVALID_ARGUMENT, message, stat, errmsg)
+    if (.not. present(stat)) error stop 'mlff_student: ' // message
+    stat = MLFF_ERROR_INVALID_ARGUMENT
   end subroutine
 
   ! ---- Models -------------------------------------------------------------------------------------
@@ -383,7 +379,8 @@ contains
       call self%destroy()
       self%handle = handle
     end if
-    call finish_call(status, stat, errmsg)
+    if (present(errmsg)) call tell(status, errmsg)
+    call finish(status, stat)
   end subroutine
 
   subroutine model_get_info(self, info, stat, errmsg)
@@ -391,9 +388,12 @@ contains
     type(mlff_model_info), intent(inout) :: info
     integer, intent(out), optional :: stat
     character(:), allocatable, intent(inout), optional :: errmsg
+    integer(c_int32_t) :: status
 
     info%struct_size = int(c_sizeof(info), c_int32_t)
-    call finish_call(mlff_model_get_info(self%handle, info), stat, errmsg)
+    status = mlff_model_get_info(self%handle, info)
+    if (present(errmsg)) call tell(status, errmsg)
+    call finish(status, stat)
   end subroutine
 
   !> Atomic numbers that the model knows, ascending.
@@ -411,7 +411,8 @@ contains
       allocate (species(count))
       status = mlff_model_get_species(self%handle, count, species, count)
     end if
-    call finish_call(status, stat, errmsg)
+    if (present(errmsg)) call tell(status, errmsg)
+    call finish(status, stat)
   end subroutine
 
   !> The atomic number of a chemical symbol, if the model knows it.
@@ -421,9 +422,11 @@ contains
     integer(c_int32_t), intent(inout) :: atomic_number
     integer, intent(out), optional :: stat
     character(:), allocatable, intent(inout), optional :: errmsg
+    integer(c_int32_t) :: status
 
-    call finish_call(mlff_model_find_species(self%handle, trim(symbol) // c_null_char, atomic_number), &
-      stat, errmsg)
+    status = mlff_model_find_species(self%handle, trim(symbol) // c_null_char, atomic_number)
+    if (present(errmsg)) call tell(status, errmsg)
+    call finish(status, stat)
   end subroutine
 
   subroutine model_destroy(self)
@@ -469,7 +472,8 @@ contains
       call self%destroy()
       self%handle = handle
     end if
-    call finish_call(status, stat, errmsg)
+    if (present(errmsg)) call tell(status, errmsg)
+    call finish(status, stat)
   end subroutine
 
   subroutine calculator_get_info(self, info, stat, errmsg)
@@ -477,9 +481,12 @@ contains
     type(mlff_calculator_info), intent(inout) :: info
     integer, intent(out), optional :: stat
     character(:), allocatable, intent(inout), optional :: errmsg
+    integer(c_int32_t) :: status
 
     info%struct_size = int(c_sizeof(info), c_int32_t)
-    call finish_call(mlff_calculator_get_info(self%handle, info), stat, errmsg)
+    status = mlff_calculator_get_info(self%handle, info)
+    if (present(errmsg)) call tell(status, errmsg)
+    call finish(status, stat)
   end subroutine
 
   !> Takes a full neighbor list of the first size(first) - 1 atoms, the owned ones; the atoms after
@@ -495,8 +502,12 @@ contains
     integer(c_int32_t), intent(in), optional :: owner(:)
     integer, intent(out), optional :: stat
     character(:), allocatable, intent(inout), optional :: errmsg
+    character(*), parameter :: SIZES = 'first needs one entry for each owned atom and one more, and species one for &
+      &each owned atom and ghost'
+    character(*), parameter :: ASCENDING = 'first must ascend from 1 to at most size(neighbors) + 1'
+    character(*), parameter :: OWNERS = 'owner needs one entry for each ghost'
     type(mlff_topology) :: topology
-    integer(c_int32_t), allocatable, target :: from_zero(:), lengths(:), owners(:)
+    integer(c_int32_t), allocatable, target :: from_zero(:), lengths(:), owner_of(:)
     type(c_ptr), allocatable, target :: lists(:)
     integer(c_int32_t) :: status
     integer :: i, owned, ghosts
@@ -504,28 +515,30 @@ contains
     owned = size(first) - 1
     ghosts = size(species) - owned
     if (owned < 0 .or. ghosts < 0) then
-      call finish_invalid('first needs one entry for each owned atom and one more, and species one for &
-        &each owned atom and ghost', stat, errmsg)
+      if (present(errmsg)) errmsg = SIZES
+      call refuse(SIZES, stat)
       return
     end if
     if (any(first(:owned) > first(2:)) .or. first(1) < 1 .or. first(owned + 1) - 1 > size(neighbors)) then
-      call finish_invalid('first must ascend from 1 to at most size(neighbors) + 1', stat, errmsg)
+      if (present(errmsg)) errmsg = ASCENDING
+      call refuse(ASCENDING, stat)
       return
     end if
-    allocate (from_zero(size(neighbors)), lengths(owned), lists(owned), owners(ghosts))
+    allocate (from_zero(size(neighbors)), lengths(owned), lists(owned), owner_of(ghosts))
     from_zero(:) = neighbors - 1
     do i = 1, owned
       lengths(i) = int(first(i + 1) - first(i), c_int32_t)
       lists(i) = c_null_ptr
       if (lengths(i) > 0) lists(i) = c_loc(from_zero(first(i)))
     end do
-    owners(:) = -1
+    owner_of(:) = -1
     if (present(owner)) then
       if (size(owner) /= ghosts) then
-        call finish_invalid('owner needs one entry for each ghost', stat, errmsg)
+        if (present(errmsg)) errmsg = OWNERS
+        call refuse(OWNERS, stat)
         return
       end if
-      owners(:) = owner - 1
+      owner_of(:) = owner - 1
     end if
 
     topology%struct_size = int(c_sizeof(topology), c_int32_t)
@@ -537,7 +550,7 @@ contains
       topology%numneigh = c_loc(lengths)
       topology%firstneigh = c_loc(lists)
     end if
-    if (ghosts > 0) topology%owner = c_loc(owners)
+    if (ghosts > 0) topology%owner = c_loc(owner_of)
     topology%list_cutoff = list_cutoff
     status = mlff_calculator_set_topology(self%handle, topology)
     if (status == MLFF_OK) then
@@ -545,7 +558,8 @@ contains
       self%has_topology = .true.
       self%ghosts = ghosts
     end if
-    call finish_call(status, stat, errmsg)
+    if (present(errmsg)) call tell(status, errmsg)
+    call finish(status, stat)
   end subroutine
 
   !> Computes with the neighbor list at positions(3, owned + ghosts).
@@ -556,6 +570,7 @@ contains
     class(mlff_exchange_t), intent(inout), optional, target :: exchange
     integer, intent(out), optional :: stat
     character(:), allocatable, intent(inout), optional :: errmsg
+    character(*), parameter :: SHAPE_OF_POSITIONS = 'positions must be (3, owned + ghosts) of the topology'
     type(mlff_results_t), target :: found
     type(mlff_results) :: raw
     type(exchange_box), target :: box
@@ -565,7 +580,8 @@ contains
     ! Without a topology the library says so.
     if (self%has_topology .and. &
         (size(positions, 1) /= 3 .or. size(positions, 2) /= self%owned + self%ghosts)) then
-      call finish_invalid('positions must be (3, owned + ghosts) of the topology', stat, errmsg)
+      if (present(errmsg)) errmsg = SHAPE_OF_POSITIONS
+      call refuse(SHAPE_OF_POSITIONS, stat)
       return
     end if
     callback = c_null_funptr
@@ -577,7 +593,8 @@ contains
     call prepare(found, self%owned, raw)
     status = mlff_calculator_compute(self%handle, positions, callback, c_loc(box), raw)
     if (status == MLFF_OK) call take(found, raw, results)
-    call finish_call(status, stat, errmsg)
+    if (present(errmsg)) call tell(status, errmsg)
+    call finish(status, stat)
   end subroutine
 
   !> Computes a structure without a neighbor list; replaces the topology. periodic is true in all
@@ -591,6 +608,7 @@ contains
     logical, intent(in), optional :: periodic(3)
     integer, intent(out), optional :: stat
     character(:), allocatable, intent(inout), optional :: errmsg
+    character(*), parameter :: SHAPE_OF_POSITIONS = 'positions must be (3, size(species))'
     type(mlff_results_t), target :: found
     type(mlff_results) :: raw
     type(mlff_structure) :: structure
@@ -598,7 +616,8 @@ contains
     integer(c_int32_t) :: status
 
     if (size(positions, 1) /= 3 .or. size(positions, 2) /= size(species)) then
-      call finish_invalid('positions must be (3, size(species))', stat, errmsg)
+      if (present(errmsg)) errmsg = SHAPE_OF_POSITIONS
+      call refuse(SHAPE_OF_POSITIONS, stat)
       return
     end if
     structure%struct_size = int(c_sizeof(structure), c_int32_t)
@@ -616,7 +635,8 @@ contains
     call prepare(found, size(species), raw)
     status = mlff_calculator_compute_structure(self%handle, structure, raw)
     if (status == MLFF_OK) call take(found, raw, results)
-    call finish_call(status, stat, errmsg)
+    if (present(errmsg)) call tell(status, errmsg)
+    call finish(status, stat)
   end subroutine
 
   subroutine calculator_destroy(self)

@@ -139,7 +139,7 @@
 #define MLFF_DEVICE_CPU 0
 
 /**
- * An NVIDIA GPU. @since 0.1.0
+ * An NVIDIA GPU, Turing or newer; its driver is all that is needed (R525 or newer). @since 0.1.0
  */
 #define MLFF_DEVICE_CUDA 1
 
@@ -640,8 +640,9 @@ mlff_status mlff_model_find_species(const struct mlff_model *model,
  * @param options borrowed for the call; NULL means the defaults
  * @param calculator out: the new calculator; the caller owns it and frees it with
  *     mlff_calculator_free(). Untouched on error
- * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, MLFF_ERROR_UNSUPPORTED (MLFF_DEVICE_CUDA in this
- *     version; instructions that the processor lacks), MLFF_ERROR_MEMORY
+ * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, MLFF_ERROR_UNSUPPORTED (instructions that the
+ *     processor lacks; MLFF_PRECISION_DOUBLE or MLFF_FILTER_EXACT on a GPU), MLFF_ERROR_MEMORY,
+ *     MLFF_ERROR_NO_DEVICE (no driver, or no GPU of that number), MLFF_ERROR_DEVICE_LOST
  *
  * @since 0.1.0
  */

@@ -294,12 +294,14 @@ void PairMLFFStudent::load(const char *name)
 void PairMLFFStudent::describe() const
 {
   const bool published = info.architecture == MLFF_ARCHITECTURE_PUBLISHED;
+  const std::string device = options.device == MLFF_DEVICE_CUDA
+      ? "GPU " + std::to_string(options.device_index)
+      : std::to_string(std::max(1u, options.threads)) + " thread(s)";
   utils::logmesg(lmp, std::string("mlff_student: ") + (published ? "published" : "painn") +
                      " architecture, " + std::to_string(info.parameters) + " parameters, " +
                      std::to_string(info.blocks) + " blocks, cutoff " + plain(info.cutoff) +
                      " Angstrom; precision " + name_of(PRECISIONS, options.precision) + ", filter " +
-                     name_of(FILTERS, options.filter) + ", " +
-                     std::to_string(std::max(1u, options.threads)) + " thread(s)\n");
+                     name_of(FILTERS, options.filter) + ", " + device + "\n");
   if (!info.rotation_invariant)
     error->warning(FLERR, std::string("mlff_student: this model is not rotation-invariant: its energy and "
                                       "forces depend on how the system is turned"));

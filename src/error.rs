@@ -26,6 +26,10 @@ pub enum ErrorKind {
     State,
     /// A bug in this library.
     Internal,
+    /// There is no such device.
+    NoDevice,
+    /// A device stopped working.
+    DeviceLost,
 }
 
 /// The library's error: a kind and a sentence for people.

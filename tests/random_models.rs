@@ -1,11 +1,12 @@
 //! The fast engine against plain float64 on models of sizes that no reference file has.
 
+mod shim;
 mod students;
 
 use std::sync::Arc;
 
 use mlff_student::engine::{
-    Calculator, FilterMode, InstructionSet, Options, Precision, Results, Structure,
+    Calculator, Device, FilterMode, InstructionSet, Options, Precision, Results, Structure,
 };
 use mlff_student::model::{Architecture, Model, Repulsion};
 
@@ -47,35 +48,51 @@ fn compute(model: &Arc<Model>, options: Options, along: i32) -> Option<Results> 
     Some(calculator.compute_structure(&structure).expect("finite results").clone())
 }
 
-/// Compares every instruction set with plain float64, and thread counts with each other.
+/// Compares every instruction set, and the CUDA kernels, with plain float64; thread counts, and two runs on
+/// a GPU, with each other.
 fn check(model: &Arc<Model>, filter: FilterMode, along: i32) {
     let double = Options { precision: Precision::Double, filter, ..Options::default() };
     let exact = compute(model, double, along).expect("always available");
+    for set in [InstructionSet::Portable, InstructionSet::Avx2, InstructionSet::Avx512] {
+        let options = Options { filter, instruction_set: set, ..Options::default() };
+        let runs = [1, 2, 4].map(|threads| compute(model, Options { threads, ..options }, along));
+        compare(
+            &format!("{:?} {} {filter:?} {set:?}", model.architecture, model.hidden),
+            runs,
+            &exact,
+        );
+    }
+    if filter == FilterMode::Table {
+        shim::instead_of_a_gpu();
+        let options = Options { device: Device::Cuda(0), ..Options::default() };
+        let runs = [(); 2].map(|()| compute(model, options, along));
+        compare(&format!("{:?} {} cuda", model.architecture, model.hidden), runs, &exact);
+    }
+}
+
+fn compare<const N: usize>(what: &str, runs: [Option<Results>; N], exact: &Results) {
     let largest = exact.forces.iter().flatten().fold(1.0_f64, |a, b| a.max(b.abs()));
     let scale = exact.energy.abs().max(exact.forces.len() as f64);
-    for set in [InstructionSet::Portable, InstructionSet::Avx2, InstructionSet::Avx512] {
-        let what = format!("{:?} {} {filter:?} {set:?}", model.architecture, model.hidden);
-        let mut first: Option<Results> = None;
-        for threads in [1, 2, 4] {
-            let options = Options { filter, instruction_set: set, threads, ..Options::default() };
-            let Some(found) = compute(model, options, along) else {
-                eprintln!("SKIPPED: this processor has no {set:?}");
-                continue;
-            };
-            approx::assert_abs_diff_eq!(found.energy, exact.energy, epsilon = 3e-6 * scale);
-            for (found, exact) in found.forces.iter().zip(&exact.forces) {
-                for (found, exact) in found.iter().zip(exact) {
-                    assert!((found - exact).abs() <= 3e-5 * largest, "{what}");
-                }
+    let mut first: Option<Results> = None;
+    for found in runs {
+        let Some(found) = found else {
+            eprintln!("SKIPPED: this processor has no {what}");
+            continue;
+        };
+        approx::assert_abs_diff_eq!(found.energy, exact.energy, epsilon = 3e-6 * scale);
+        for (found, exact) in found.forces.iter().zip(&exact.forces) {
+            for (found, exact) in found.iter().zip(exact) {
+                let difference = (found - exact).abs();
+                assert!(difference <= 3e-5 * largest, "{what}: {difference:e} of {largest}");
             }
-            for (found, exact) in found.virial.iter().zip(exact.virial) {
-                assert!((found - exact).abs() <= 1e-3 * largest, "{what}");
-            }
-            if let Some(first) = &first {
-                assert_eq!(first, &found, "{what}: bits depend on the number of threads");
-            }
-            first = Some(found);
         }
+        for (found, exact) in found.virial.iter().zip(exact.virial) {
+            assert!((found - exact).abs() <= 1e-3 * largest, "{what}");
+        }
+        if let Some(first) = &first {
+            assert_eq!(first, &found, "{what}: bits differ from run to run");
+        }
+        first = Some(found);
     }
 }
 

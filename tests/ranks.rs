@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 mod c_calls;
+mod shim;
 mod students;
 mod toolchain;
 
@@ -58,12 +59,24 @@ fn water() -> System {
     system
 }
 
-fn calculator(file: &str, precision: i32) -> *mut mlff_calculator {
-    new_calculator(&model(file), mlff_options { precision, ..sized_options() })
+/// Where and with which arithmetic.
+#[derive(Clone, Copy)]
+struct How {
+    device: i32,
+    precision: i32,
 }
 
-fn alone(system: &System, file: &str, precision: i32) -> Found {
-    let calculator = calculator(file, precision);
+const DOUBLE: How = How { device: MLFF_DEVICE_CPU, precision: MLFF_PRECISION_DOUBLE };
+const MIXED: How = How { device: MLFF_DEVICE_CPU, precision: MLFF_PRECISION_MIXED };
+const CUDA: How = How { device: MLFF_DEVICE_CUDA, precision: MLFF_PRECISION_MIXED };
+
+fn calculator(file: &str, how: How) -> *mut mlff_calculator {
+    let How { device, precision } = how;
+    new_calculator(&model(file), mlff_options { device, precision, ..sized_options() })
+}
+
+fn alone(system: &System, file: &str, how: How) -> Found {
+    let calculator = calculator(file, how);
     let structure = c_calls::Structure {
         species: &system.species,
         positions: &system.positions,
@@ -169,7 +182,7 @@ fn compute(
     part: &Part,
     board: &Board,
     file: &str,
-    precision: i32,
+    how: How,
     with_owners: bool,
 ) -> (Found, usize) {
     let _end_run = EndRun;
@@ -195,7 +208,7 @@ fn compute(
         neighbor_mask: 0,
         reserved: 0,
     };
-    let calculator = calculator(file, precision);
+    let calculator = calculator(file, how);
     let mut found = Found::zeros(part.owned);
     let mut results = found.results();
     let mut rank = Rank { board, part, calls: 0 };
@@ -222,7 +235,7 @@ fn divided(
     ranks: usize,
     rank_of: impl Fn(usize) -> usize,
     file: &str,
-    precision: i32,
+    how: How,
     with_owners: bool,
 ) -> Found {
     let parts: Vec<Part> =
@@ -235,9 +248,7 @@ fn divided(
         let board = &board;
         let threads: Vec<_> = parts
             .iter()
-            .map(|part| {
-                scope.spawn(move || compute(system, part, board, file, precision, with_owners))
-            })
+            .map(|part| scope.spawn(move || compute(system, part, board, file, how, with_owners)))
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
@@ -256,10 +267,10 @@ fn divided(
 }
 
 /// In x-halves, in slabs beside a rank without atoms, and in a way that no MD code would.
-fn check(file: &str, precision: i32, energy: f64, force: f64) {
+fn check(file: &str, how: How, energy: f64, force: f64) {
     let system = water();
     let middle = system.cell[0][0] / 2.0;
-    let whole = alone(&system, file, precision);
+    let whole = alone(&system, file, how);
     assert!(whole.forces.iter().flatten().any(|f| f.abs() > 0.1), "nothing to compare");
     let halves = |atom: usize| usize::from(system.positions[atom][0] > middle);
     let with_empty = |atom: usize| 2 * halves(atom);
@@ -267,7 +278,7 @@ fn check(file: &str, precision: i32, energy: f64, force: f64) {
     let rank_of: [(usize, &dyn Fn(usize) -> usize); 3] =
         [(2, &halves), (3, &with_empty), (3, &scattered)];
     for ((ranks, rank_of), with_owners) in rank_of.into_iter().zip([false, true, true]) {
-        let found = divided(&system, ranks, rank_of, file, precision, with_owners);
+        let found = divided(&system, ranks, rank_of, file, how, with_owners);
         let atoms = system.species.len() as f64;
         assert!((found.energy - whole.energy).abs() <= energy * atoms, "{file} {ranks}");
         let close = |a: &[f64], b: &[f64], tolerance: f64, what: &str| {
@@ -288,7 +299,7 @@ fn check(file: &str, precision: i32, energy: f64, force: f64) {
 #[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn ranks_agree_with_one_calculator_in_double_precision() {
     for file in ["student-21k-wrapped.pt", "painn-32-bessel.pt"] {
-        check(file, MLFF_PRECISION_DOUBLE, 1e-10, 1e-9);
+        check(file, DOUBLE, 1e-10, 1e-9);
     }
 }
 
@@ -296,7 +307,16 @@ fn ranks_agree_with_one_calculator_in_double_precision() {
 #[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn ranks_agree_with_one_calculator_in_mixed_precision() {
     for file in ["student-427k.pt", "student-21k-wrapped.pt", "painn-64-gaussian.pt"] {
-        check(file, MLFF_PRECISION_MIXED, 1e-6, 5e-5);
+        check(file, MIXED, 1e-6, 5e-5);
+    }
+}
+
+#[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
+fn ranks_agree_with_one_calculator_on_gpus() {
+    shim::instead_of_a_gpu();
+    for file in ["student-427k.pt", "student-21k-wrapped.pt", "painn-64-gaussian.pt"] {
+        check(file, CUDA, 1e-6, 5e-5);
     }
 }
 
@@ -311,6 +331,8 @@ fn ranks_agree_with_one_calculator_where_atoms_of_different_ranks_collide() {
     model.save(&path).unwrap();
     // An absolute path replaces the folder of the reference models.
     let file = path.to_str().unwrap();
-    check(file, MLFF_PRECISION_DOUBLE, 1e-10, 1e-9);
-    check(file, MLFF_PRECISION_MIXED, 1e-6, 1e-4);
+    check(file, DOUBLE, 1e-10, 1e-9);
+    check(file, MIXED, 1e-6, 1e-4);
+    shim::instead_of_a_gpu();
+    check(file, CUDA, 1e-6, 1e-4);
 }

@@ -156,6 +156,17 @@ fn default_precision_is_within_its_tolerance_on_every_instruction_set() {
 
 #[test]
 #[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
+fn cuda_kernels_are_within_the_tolerance_of_the_default_precision() {
+    for (model, file) in MODELS {
+        let mut calculator = reference::cuda(&reference::model(model));
+        for case in reference::cases(file) {
+            check(&mut calculator, model, &case, &MIXED);
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn recorded_molecular_dynamics_is_reproduced_to_the_noise_of_the_recording() {
     let model = reference::model("student-77k.onnx");
     let mixed = Calculator::new(Arc::clone(&model), Options::default()).unwrap();

@@ -58,11 +58,13 @@ def jumps(values):
 
     Where the function is continuous, a step is as large as its neighbours, and the ratio is about 1; a discontinuity
     stands out by as much as the grid is fine. Differences smear it over two steps, so the next two on either side
-    do not count as neighbours.
+    do not count as neighbours. At the ends of the grid, where steps have neighbours on one side alone, none is judged:
+    a slope that changes from one side of a step to the other is no jump.
     """
     steps = np.abs(np.diff(values))
+    smeared, reach = 2, 12
     beside = np.full(len(steps), 0.0)
-    for offset in [*range(-12, -2), *range(3, 13)]:
+    for offset in [*range(-reach, -smeared), *range(smeared + 1, reach + 1)]:
         shifted = np.full(len(steps), 0.0)
         if offset > 0:
             shifted[:-offset] = steps[offset:]
@@ -71,7 +73,7 @@ def jumps(values):
         beside = np.maximum(beside, shifted)
     # Rounding alone is no jump.
     floor = 1e-9 * max(np.abs(values).max(), 1.0)
-    return float(steps.max()), float((steps / np.maximum(beside, floor)).max())
+    return float(steps.max()), float((steps / np.maximum(beside, floor))[reach:-reach].max())
 
 
 def hessian(atoms, step):

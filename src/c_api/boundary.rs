@@ -59,6 +59,8 @@ fn code(kind: ErrorKind) -> mlff_status {
         ErrorKind::Callback => MLFF_ERROR_CALLBACK,
         ErrorKind::State => MLFF_ERROR_STATE,
         ErrorKind::Internal => MLFF_ERROR_INTERNAL,
+        ErrorKind::NoDevice => MLFF_ERROR_NO_DEVICE,
+        ErrorKind::DeviceLost => MLFF_ERROR_DEVICE_LOST,
     }
 }
 
@@ -183,6 +185,8 @@ mod tests {
             Callback,
             State,
             Internal,
+            NoDevice,
+            DeviceLost,
         ];
         let names: std::collections::BTreeSet<_> =
             kinds.iter().map(|kind| status_name(code(*kind))).collect();

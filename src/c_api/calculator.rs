@@ -8,12 +8,12 @@ use super::handle::{self, Handle};
 use super::model::mlff_model;
 use super::status::mlff_status;
 use super::versioned::{self, versioned};
-use crate::engine::{Calculator, FilterMode, InstructionSet, Options, Precision};
+use crate::engine::{Calculator, Device, FilterMode, InstructionSet, Options, Precision};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The processor. @since 0.1.0
 pub const MLFF_DEVICE_CPU: i32 = 0;
-/// An NVIDIA GPU. @since 0.1.0
+/// An NVIDIA GPU, Turing or newer; its driver is all that is needed (R525 or newer). @since 0.1.0
 pub const MLFF_DEVICE_CUDA: i32 = 1;
 
 /// Features and filters in float32; positions, distances, energies and virial sums in float64.
@@ -142,8 +142,9 @@ versioned!(mlff_calculator_info, published [72], fields
 /// @param options borrowed for the call; NULL means the defaults
 /// @param calculator out: the new calculator; the caller owns it and frees it with
 ///     mlff_calculator_free(). Untouched on error
-/// @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, MLFF_ERROR_UNSUPPORTED (MLFF_DEVICE_CUDA in this
-///     version; instructions that the processor lacks), MLFF_ERROR_MEMORY
+/// @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, MLFF_ERROR_UNSUPPORTED (instructions that the
+///     processor lacks; MLFF_PRECISION_DOUBLE or MLFF_FILTER_EXACT on a GPU), MLFF_ERROR_MEMORY,
+///     MLFF_ERROR_NO_DEVICE (no driver, or no GPU of that number), MLFF_ERROR_DEVICE_LOST
 ///
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -271,23 +272,18 @@ fn options_of(options: &mlff_options) -> Result<Options> {
             options.threads
         ));
     }
-    if device == MLFF_DEVICE_CUDA {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            format!(
-                "mlff_options.device is MLFF_DEVICE_CUDA, but libmlff_student {} has no CUDA \
-                 kernels: use MLFF_DEVICE_CPU, or load a version that has them",
-                env!("CARGO_PKG_VERSION")
-            ),
-        ));
-    }
-    if options.device_index != 0 {
-        return invalid(format!(
-            "mlff_options.device_index is {}: expected 0 with MLFF_DEVICE_CPU",
-            options.device_index
-        ));
-    }
-    Ok(Options { precision, filter, threads: options.threads as usize, instruction_set })
+    let device = match (device, usize::try_from(options.device_index)) {
+        (MLFF_DEVICE_CUDA, Ok(index)) => Device::Cuda(index),
+        (MLFF_DEVICE_CPU, Ok(0)) => Device::Cpu,
+        _ => {
+            return invalid(format!(
+                "mlff_options.device_index is {}: expected 0 with MLFF_DEVICE_CPU, and the number of \
+                 a GPU, from 0, with MLFF_DEVICE_CUDA",
+                options.device_index
+            ));
+        }
+    };
+    Ok(Options { device, precision, filter, threads: options.threads as usize, instruction_set })
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use super::progress::Progress;
 use super::{Failure, load, print, to_json};
 use crate::dataset::extxyz::{Frame, Reader};
 use crate::engine::{
-    Calculator, FilterMode, InstructionSet, Options, Precision, Results, Structure,
+    Calculator, Device, FilterMode, InstructionSet, Options, Precision, Results, Structure,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 /// Energies, forces and stresses of structures, one JSON object for each, line by line
 #[derive(clap::Args)]
@@ -98,13 +98,6 @@ struct Line<'a> {
 }
 
 pub(super) fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
-    if arguments.device == DeviceName::Cuda {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            "this build computes on the CPU only, found device cuda: use --device cpu",
-        )
-        .into());
-    }
     let mut reader = Reader::open(&arguments.structures)?;
     let model = Arc::new(load(&arguments.model)?);
     let mut calculator = Calculator::new(model, options(arguments))?;
@@ -120,6 +113,10 @@ pub(super) fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
 
 fn options(arguments: &Arguments) -> Options {
     Options {
+        device: match arguments.device {
+            DeviceName::Cpu => Device::Cpu,
+            DeviceName::Cuda => Device::Cuda(0),
+        },
         precision: arguments.precision.into(),
         filter: match arguments.filter {
             FilterName::Table => FilterMode::Table,

@@ -13,9 +13,21 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
 use crate::vector::volume;
 
+/// Where to evaluate a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Device {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// The NVIDIA GPU of this number, counted from 0.
+    Cuda(usize),
+}
+
 /// How to evaluate a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
+    /// The processor or a GPU.
+    pub device: Device,
     /// Arithmetic of the features.
     pub precision: Precision,
     /// Evaluation of the filters.
@@ -67,9 +79,11 @@ impl Calculator {
     /// A calculator for `model`; tables are made here.
     pub fn new(model: Arc<Model>, options: Options) -> Result<Self> {
         let pool = pool(options.threads)?;
-        let engine: Box<dyn Engine> = match options.precision {
-            Precision::Mixed => super::cpu::engine(Arc::clone(&model), options, pool.clone())?,
-            Precision::Double => Box::new(Reference::new(Arc::clone(&model), options.filter)?),
+        let shared = Arc::clone(&model);
+        let engine: Box<dyn Engine> = match (options.device, options.precision) {
+            (Device::Cuda(index), _) => super::cuda::engine(shared, options, index)?,
+            (Device::Cpu, Precision::Mixed) => super::cpu::engine(shared, options, pool.clone())?,
+            (Device::Cpu, Precision::Double) => Box::new(Reference::new(shared, options.filter)?),
         };
         Ok(Self {
             model,

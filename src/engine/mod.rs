@@ -7,13 +7,16 @@
 mod batch;
 mod calculator;
 mod cpu;
+mod cuda;
+mod layers;
+mod order;
 mod pair;
 mod reference;
 mod table;
 mod topology;
 
 pub use batch::runs;
-pub use calculator::{Calculator, Options, Structure};
+pub use calculator::{Calculator, Device, Options, Structure};
 pub use cpu::peak;
 pub use reference::Reference;
 pub use topology::{Topology, TopologyInput};

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::memory::filled;
 use crate::model::{Block, Model};
 
-/// Fewest and most intervals that [`FilterTable::new`] tries.
+/// Fewest intervals of [`FilterTable::new`], and most of all.
 const INTERVALS: std::ops::RangeInclusive<usize> = 1024..=8192;
 
 /// Largest error of the interpolated slope at a quarter of an interval, relative to the largest
@@ -33,18 +33,42 @@ pub struct FilterTable {
 impl FilterTable {
     /// Tabulates the filter of `block`, with as many intervals as its curvature needs.
     pub fn new(model: &Model, block: &Block) -> Result<Self> {
-        let mut intervals = *INTERVALS.start();
-        loop {
-            let table = Self::with_intervals(model, block, intervals)?;
-            if intervals >= *INTERVALS.end() || table.slope_error(model, block) <= TOLERANCE {
-                return Ok(table);
-            }
+        Self::with_intervals(model, block, Self::intervals(model, block, *INTERVALS.start())?)
+    }
+
+    /// How many intervals the filter of `block` needs: `fewest`, doubled while its curvature asks for more.
+    pub fn intervals(model: &Model, block: &Block, fewest: usize) -> Result<usize> {
+        let mut intervals = fewest;
+        while intervals < *INTERVALS.end()
+            && Self::with_intervals(model, block, intervals)?.slope_error(model, block) > TOLERANCE
+        {
             intervals *= 2;
         }
+        Ok(intervals)
     }
 
     /// Tabulates the filter of `block` with a given number of intervals.
     pub fn with_intervals(model: &Model, block: &Block, intervals: usize) -> Result<Self> {
+        let mut table = Self::sampled(model, block, intervals)?;
+        if model.is_smooth() {
+            spline(&mut table.values, &mut table.slopes, table.width)?;
+        }
+        Ok(table)
+    }
+
+    /// As [`Self::with_intervals`], but with continuous second derivatives between the nodes in any case: where
+    /// the filter does not end smoothly, the spline has its slopes at both ends.
+    pub fn splined(model: &Model, block: &Block, intervals: usize) -> Result<Self> {
+        let mut table = Self::sampled(model, block, intervals)?;
+        if model.is_smooth() {
+            spline(&mut table.values, &mut table.slopes, table.width)?;
+        } else {
+            clamped_spline(&table.values, &mut table.slopes, table.width)?;
+        }
+        Ok(table)
+    }
+
+    fn sampled(model: &Model, block: &Block, intervals: usize) -> Result<Self> {
         let width = block.filter.outputs();
         let step = model.cutoff / intervals as f64;
         let mut values = filled((intervals + 1) * width, 0.0)?;
@@ -54,9 +78,6 @@ impl FilterTable {
         {
             block.filter.evaluate(model, node as f64 * step, value, slope);
             slope.iter_mut().for_each(|slope| *slope *= step);
-        }
-        if model.is_smooth() {
-            spline(&mut values, &mut slopes, width)?;
         }
         Ok(Self { intervals, step, width, values, slopes })
     }
@@ -84,6 +105,25 @@ impl FilterTable {
         let rise = self.values[next] - self.values[here];
         let (m0, m1) = (self.slopes[here], self.slopes[next]);
         [self.values[here], m0, 3.0 * rise - 2.0 * m0 - m1, m0 + m1 - 2.0 * rise]
+    }
+
+    /// The control points of filter value `channel` as a cubic B-spline, at nodes −1 to `intervals` + 1. The
+    /// table's second derivative is to be continuous ([`Self::splined`]).
+    ///
+    /// With control points P at a distance of 1, φ_k = (P_{k−1} + 4 P_k + P_{k+1}) / 6,
+    /// m_k = (P_{k+1} − P_{k−1}) / 2 and φ″_k = P_{k−1} − 2 P_k + P_{k+1}.
+    pub fn control_points(&self, channel: usize) -> Vec<f64> {
+        let last = self.intervals;
+        let slope = |node: usize| self.slopes[node * self.width + channel];
+        let mut points = vec![0.0; last + 3];
+        for node in 0..=last {
+            let [_, _, c2, c3] = self.coefficients(node.min(last - 1), channel);
+            let bend = if node < last { 2.0 * c2 } else { 2.0 * c2 + 6.0 * c3 };
+            points[node + 1] = self.values[node * self.width + channel] - bend / 6.0;
+        }
+        points[0] = points[2] - 2.0 * slope(0);
+        points[last + 2] = points[last] + 2.0 * slope(last);
+        points
     }
 
     /// Writes the interpolated φ(d) and dφ/dd, `width` values each.
@@ -128,6 +168,26 @@ fn spline(values: &mut [f64], slopes: &mut [f64], width: usize) -> Result<()> {
         (values[at + 2 * width], slopes[at + 2 * width]) = (0.0, 0.0);
     }
     for k in (1..before).rev() {
+        for at in k * width..(k + 1) * width {
+            slopes[at] -= factors[k] * slopes[at + width];
+        }
+    }
+    Ok(())
+}
+
+/// The slopes of the spline through `values` that has the given slopes at both ends, by the equations of
+/// [`spline`].
+fn clamped_spline(values: &[f64], slopes: &mut [f64], width: usize) -> Result<()> {
+    let last = values.len() / width - 1;
+    let mut factors = filled(last, 0.0)?;
+    for k in 1..last {
+        factors[k] = 1.0 / (4.0 - factors[k - 1]);
+        for at in k * width..(k + 1) * width {
+            let rise = 3.0 * (values[at + width] - values[at - width]);
+            slopes[at] = (rise - slopes[at - width]) * factors[k];
+        }
+    }
+    for k in (1..last).rev() {
         for at in k * width..(k + 1) * width {
             slopes[at] -= factors[k] * slopes[at + width];
         }
@@ -188,5 +248,51 @@ mod tests {
         }
         assert_eq!(table.slopes[..2], exact.slopes[..2]);
         assert_eq!((&table.values[128..], &table.slopes[128..]), (&[0.0; 2][..], &[0.0; 2][..]));
+    }
+
+    #[test]
+    fn a_clamped_spline_keeps_values_and_end_slopes_and_leaves_no_jump_inside() {
+        let exact = known(64);
+        let mut table = exact.clone();
+        clamped_spline(&table.values, &mut table.slopes, 2).unwrap();
+        let inside = FilterTable { intervals: 63, ..table.clone() };
+        assert!(jump(&exact) > 1e-4, "nothing to remove: {:e}", jump(&exact));
+        // Beyond what counts as the last node `jump` expects 0, so its own is left out.
+        let second = |interval, channel, t: f64| {
+            let [_, _, c2, c3] = inside.coefficients(interval, channel);
+            (2.0 * c2 + 6.0 * t * c3) / (table.step * table.step)
+        };
+        for (node, channel) in (1..64).flat_map(|node| [(node, 0), (node, 1)]) {
+            let jump = second(node - 1, channel, 1.0) - second(node, channel, 0.0);
+            assert!(jump.abs() < 1e-10, "{jump:e} at node {node}");
+        }
+        assert_eq!(table.values, exact.values);
+        assert_eq!(table.slopes[..2], exact.slopes[..2]);
+        assert_eq!(table.slopes[128..], exact.slopes[128..]);
+    }
+
+    #[test]
+    fn control_points_give_the_same_cubics() {
+        let mut table = known(64);
+        clamped_spline(&table.values, &mut table.slopes, 2).unwrap();
+        for channel in [0, 1] {
+            let points = table.control_points(channel);
+            for interval in 0..64 {
+                let [c0, c1, c2, c3] = table.coefficients(interval, channel);
+                for t in [0.0, 0.3, 1.0_f64] {
+                    let r = 1.0 - t;
+                    let weights = [
+                        r * r * r,
+                        4.0 + t * t * (3.0 * t - 6.0),
+                        1.0 + 3.0 * t * (1.0 + t * r),
+                        t * t * t,
+                    ];
+                    let sum: f64 =
+                        weights.iter().zip(&points[interval..]).map(|(w, p)| w * p).sum();
+                    let expected = c0 + t * (c1 + t * (c2 + t * c3));
+                    assert!((sum / 6.0 - expected).abs() < 1e-14, "{} and {expected}", sum / 6.0);
+                }
+            }
+        }
     }
 }

@@ -17,7 +17,7 @@ mod arrays;
 pub mod filter;
 pub mod format;
 mod norm;
-mod repulsion;
+pub mod repulsion;
 mod validate;
 
 use std::collections::BTreeMap;

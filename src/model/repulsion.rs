@@ -11,7 +11,8 @@ const COULOMB: f64 = 14.399645;
 
 /// Screening length of two charges Z, Z′: this / (Z^0.23 + Z′^0.23) (Å).
 const LENGTH: f64 = 0.46850;
-const EXPONENT: f64 = 0.23;
+/// That power of Z.
+pub const EXPONENT: f64 = 0.23;
 
 /// Φ(x) = Σ c exp(−b x), as (c, b).
 const SCREENING: [(f64, f64); 4] =

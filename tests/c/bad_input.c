@@ -203,7 +203,10 @@ static void calculators(void) {
     new_calculator(bad, MLFF_ERROR_INVALID_ARGUMENT, "sizeof(mlff_options)");
     bad = good;
     bad.device = MLFF_DEVICE_CUDA;
-    new_calculator(bad, MLFF_ERROR_UNSUPPORTED, "use MLFF_DEVICE_CPU");
+    new_calculator(bad, MLFF_ERROR_NO_DEVICE, "use device cpu");
+    bad.precision = MLFF_PRECISION_DOUBLE;
+    new_calculator(bad, MLFF_ERROR_UNSUPPORTED, "precision mixed only");
+    bad = good;
     bad.device = 2;
     new_calculator(bad, MLFF_ERROR_INVALID_ARGUMENT, "MLFF_DEVICE_CUDA (1)");
     bad = good;

@@ -55,9 +55,9 @@ int main(int argc, char **argv) {
 
     auto options = mlff::zeroed<mlff_options>();
     options.device = MLFF_DEVICE_CUDA;
-    throws(MLFF_ERROR_UNSUPPORTED, "MLFF_DEVICE_CPU", [&] { mlff::Calculator(model, options); });
-    options.device = MLFF_DEVICE_CPU;
     options.precision = MLFF_PRECISION_DOUBLE;
+    throws(MLFF_ERROR_UNSUPPORTED, "device cpu", [&] { mlff::Calculator(model, options); });
+    options.device = MLFF_DEVICE_CPU;
     mlff::Calculator calculator(model, options);
     require(calculator.info().threads == 1, "threads");
 

@@ -8,9 +8,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mlff_student::ErrorKind;
-use mlff_student::engine::{Calculator, FilterMode, InstructionSet, Options, Precision, Structure};
+use mlff_student::engine::{
+    Calculator, Device, FilterMode, InstructionSet, Options, Precision, Structure,
+};
 use mlff_student::model::Model;
 use serde::Deserialize;
+
+#[path = "../shim/mod.rs"]
+mod shim;
 
 /// One structure of `reference/cases`, with what the model gives for it.
 #[derive(Clone, Debug, Deserialize)]
@@ -106,4 +111,11 @@ pub fn fast(model: &Arc<Model>, threads: usize) -> Vec<Calculator> {
             }
         })
         .collect()
+}
+
+/// A calculator that runs the CUDA kernels, on this machine's processor.
+pub fn cuda(model: &Arc<Model>) -> Calculator {
+    shim::instead_of_a_gpu();
+    let options = Options { device: Device::Cuda(0), ..Options::default() };
+    Calculator::new(Arc::clone(model), options).unwrap()
 }

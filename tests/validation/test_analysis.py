@@ -81,6 +81,10 @@ def test_a_kink_of_the_second_derivative_does_not():
     curvature = (-28 * 30 * x**4 + 48 * 42 * x**5 - 21 * 56 * x**6) / 25
     assert analysis.jumps(curvature)[1] < 2
     assert analysis.jumps(np.sin(d))[1] < 2
+    # At either end of the grid, too: a spline's second derivative is a line from node to node.
+    for node in (4.9802, 5.0197):
+        assert analysis.jumps(np.where(d < node, 5.0, 1.0) * (d - node))[1] < 2
+        assert analysis.jumps(np.where(d < node, 1.0, 5.0) * (d - node))[1] < 2
 
 
 class Springs(Calculator):

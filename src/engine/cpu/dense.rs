@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use super::buffer::Buffer;
 use super::simd::Vector;
+use crate::engine::layers::Padding;
 use crate::error::Result;
 use crate::model::Linear;
 
@@ -63,35 +64,6 @@ pub struct Packed<V> {
     weights: Buffer,
     bias: Buffer,
     lanes: PhantomData<V>,
-}
-
-/// Where the values of a padded array of channels come from: `segments` runs of `used` values,
-/// each padded with zeros to `padded`.
-#[derive(Clone, Copy)]
-pub struct Padding {
-    /// How many runs.
-    pub segments: usize,
-    /// Values in a run.
-    pub used: usize,
-    /// Values in a run, with padding: a multiple of 16.
-    pub padded: usize,
-}
-
-/// A number of channels in whole vectors of every instruction set.
-pub fn padded(channels: usize) -> usize {
-    channels.next_multiple_of(16)
-}
-
-impl Padding {
-    /// `segments` runs of `used` values.
-    pub fn new(segments: usize, used: usize) -> Self {
-        Self { segments, used, padded: padded(used) }
-    }
-
-    fn source(self, index: usize) -> Option<usize> {
-        let (segment, channel) = (index / self.padded, index % self.padded);
-        (channel < self.used).then_some(segment * self.used + channel)
-    }
 }
 
 impl<V: Vector> Packed<V> {

@@ -35,7 +35,7 @@ use self::pairs::{BlockPairs, Reach};
 use self::plan::Plan;
 use self::simd::{Portable, Vector};
 use super::{
-    Engine, Exchange, FilterMode, InstructionSet, Options, Results, Seconds, Topology, pair,
+    Engine, Exchange, FilterMode, InstructionSet, Options, Results, Seconds, Topology, layers, pair,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{emptied, filled};
@@ -212,17 +212,14 @@ impl<V: Vector> Cpu<V> {
 
 /// Channels in whole vectors of every instruction set.
 fn padded(model: &Model) -> usize {
-    dense::padded(model.hidden)
+    layers::padded(model.hidden)
 }
 
 /// s of an element, and the feature record of the first message.
 fn first_rows<V: Vector>(model: &Model, number: u8) -> Result<[Buffer; 2]> {
     let h = model.hidden;
     let s = model.embedding_row(number);
-    let sent = match &model.blocks[0].sender {
-        None => s.to_vec(),
-        Some(sender) => sender.apply(s),
-    };
+    let sent = layers::sent(&model.blocks[0], s);
     let width = Span::width(model.blocks[0].sender.is_some());
     let mut state = Buffer::zeros(padded(model))?;
     let mut record = Buffer::zeros(padded(model) * width)?;

@@ -1,9 +1,10 @@
 //! A model's dense layers, packed for the kernels.
 
-use super::dense::{Packed, Padding};
+use super::dense::Packed;
 use super::simd::Vector;
+use crate::engine::layers::{Padding, second_layer, update_segments};
 use crate::error::Result;
-use crate::model::{Linear, Mlp, Model, Norm, Update};
+use crate::model::{Mlp, Model, Norm, Update};
 
 /// Two dense layers with silu between, and their reverse.
 pub(super) struct PackedMlp<V> {
@@ -45,19 +46,7 @@ impl<V: Vector> PackedMlp<V> {
     /// `segments` input segments; `outputs` output segments of `hidden` values, in file order.
     fn new(mlp: &Mlp, hidden: usize, segments: usize, outputs: &[usize]) -> Result<Self> {
         let run = |segments| Padding::new(segments, hidden);
-        // Layers keep only those output segments that are used, in the order that is asked for.
-        let picked: Vec<usize> =
-            outputs.iter().flat_map(|o| o * hidden..(o + 1) * hidden).collect();
-        let second = Linear {
-            inputs: mlp.second.inputs,
-            outputs: picked.len(),
-            weight: picked
-                .iter()
-                .flat_map(|o| &mlp.second.weight[o * hidden..(o + 1) * hidden])
-                .copied()
-                .collect(),
-            bias: picked.iter().map(|&o| mlp.second.bias[o]).collect(),
-        };
+        let second = second_layer(mlp, hidden, outputs);
         Ok(Self {
             first: Packed::new(&mlp.first, run(segments), run(1))?,
             second: Packed::new(&second, run(1), run(outputs.len()))?,
@@ -87,27 +76,16 @@ impl<V: Vector> Network<V> {
                 .as_ref()
                 .map(|mlp| PackedMlp::new(mlp, h, 1, &[0, 1, 2]))
                 .transpose()?;
-            // The last block's v reaches no output, so its gates are left out.
+            let gates = update_segments(&block.update, index == last_block);
             let update = match &block.update {
                 Update::Published { mlp, mixing } => PackedUpdate::Published {
-                    mlp: PackedMlp::new(
-                        mlp,
-                        h,
-                        2,
-                        if index == last_block { &[0] } else { &[0, 1, 2] },
-                    )?,
+                    mlp: PackedMlp::new(mlp, h, 2, gates)?,
                     mixing: mixing.map(|x| x as f32),
                 },
-                // (a, c, b), so that the last block's b can be left out.
                 Update::Painn { channel_mix, mlp, norm } => PackedUpdate::Painn {
                     mix: Packed::new(channel_mix, run(1), run(2))?,
                     mix_reverse: Packed::transposed(channel_mix, run(2), run(1))?,
-                    mlp: PackedMlp::new(
-                        mlp,
-                        h,
-                        2,
-                        if index == last_block { &[0, 2] } else { &[0, 2, 1] },
-                    )?,
+                    mlp: PackedMlp::new(mlp, h, 2, gates)?,
                     norm: *norm,
                 },
             };

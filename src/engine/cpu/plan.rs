@@ -2,6 +2,7 @@
 //! atoms, and which pairs a block computes once for both directions.
 
 use crate::engine::Topology;
+use crate::engine::order::in_space;
 use crate::error::Result;
 
 use super::dense::ROWS;
@@ -46,14 +47,7 @@ impl Plan {
     /// Orders the atoms of `topology` in space and splits them into blocks, for features of
     /// `channel_blocks` channel blocks.
     pub fn new(topology: &Topology, positions: &[[f64; 3]], channel_blocks: usize) -> Result<Self> {
-        let mut order: Vec<(u64, u32)> = Vec::new();
-        order.try_reserve_exact(topology.owned)?;
-        order.extend(
-            (0..topology.owned)
-                .filter(|&i| topology.species[i] > 0)
-                .map(|i| (morton(&positions[i]), i as u32)),
-        );
-        order.sort_unstable();
+        let order = in_space(topology, positions)?;
         let active = order.len();
         let even = active.div_ceil(active.div_ceil(BLOCK).max(1));
         let block_rows = even.next_multiple_of(ROWS).max(ROWS);
@@ -70,7 +64,7 @@ impl Plan {
         plan.blocks.try_reserve_exact(block_count)?;
         let mut row_of: Vec<u32> = Vec::new();
         row_of.try_reserve(active + topology.ghosts)?;
-        for (row, &(_, atom)) in order.iter().enumerate() {
+        for (row, &atom) in order.iter().enumerate() {
             position_of[atom as usize] = row as u32;
             plan.atoms.push(atom);
             row_of.push(row as u32);
@@ -136,23 +130,4 @@ impl Plan {
             + 4 * (self.atoms.capacity() + self.records.capacity())
             + 8 * self.remote.capacity()
     }
-}
-
-/// The place of a position along a Morton curve with steps of 1 Å.
-fn morton(position: &[f64; 3]) -> u64 {
-    // 21 bits for each axis, zero in the middle.
-    let spread = |x: f64| {
-        let mut x = (x + f64::from(1 << 20)).clamp(0.0, f64::from((1 << 21) - 1)) as u64;
-        for (shift, mask) in [
-            (32, 0x001f_0000_0000_ffff),
-            (16, 0x001f_0000_ff00_00ff),
-            (8, 0x100f_00f0_0f00_f00f),
-            (4, 0x10c3_0c30_c30c_30c3),
-            (2, 0x1249_2492_4924_9249),
-        ] {
-            x = (x | x << shift) & mask;
-        }
-        x
-    };
-    spread(position[0]) | spread(position[1]) << 1 | spread(position[2]) << 2
 }

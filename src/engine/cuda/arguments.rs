@@ -1,0 +1,93 @@
+//! The structs that kernels take, field by field as in `kernels/*.cuh`.
+
+use super::device::Address;
+
+/// A pair within the cutoff: bytes, and what they must start on.
+pub const PAIR_BYTES: usize = 32;
+
+/// Vectors in a record of scalars and vectors (s, v_x, v_y, v_z).
+pub const STATE: usize = 4;
+
+/// Channels of a slice.
+pub const SLICE: usize = 16;
+
+/// Lanes of an atom in the messages.
+pub const GROUP: usize = SLICE / 2;
+
+/// Most layers of a readout before the last one.
+pub const HEAD: usize = 4;
+
+/// A struct that a kernel takes.
+///
+/// # Safety
+/// It is `repr(C)` and has the fields of the struct of the same name in the kernels' source.
+#[allow(unsafe_code)]
+pub unsafe trait Arguments: Copy {}
+
+macro_rules! arguments {
+    ($($(#[$meta:meta])* $name:ident { $($field:ident: $kind:ty),* $(,)? })*) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Copy, Default)]
+        #[repr(C)]
+        pub struct $name { $(pub $field: $kind),* }
+
+        // SAFETY: written beside the kernels' source; `tests/cuda.rs` compares sizes and results.
+        #[allow(unsafe_code)]
+        unsafe impl Arguments for $name {}
+    )*};
+}
+
+arguments! {
+    /// `pairs.cuh`
+    FindPairs {
+        positions: Address, starts: Address, entries: Address, rows: Address, kinds: Address,
+        pairs: Address, counts: Address, same_place: Address,
+        cutoff: f64, softening: f64, intervals_per_length: f64,
+        intervals: u32, active: u32,
+    }
+
+    /// `message.cuh`
+    Message {
+        pairs: Address, starts: Address, counts: Address, kinds: Address, table: Address,
+        features: Address, embedding: Address, state: Address, bar: Address, received: Address,
+        gradients: Address, capacity: u64,
+        active: u32, rows: u32, feature_rows: u32, slices: u32, nodes: u32, resident: u32, first: u32,
+    }
+
+    /// `atoms.cuh`
+    Linear { weight: Address, bias: Address, inputs: i32, outputs: i32 }
+
+    /// `atoms.cuh`
+    Mlp { first: Linear, second: Linear, second_reverse: Linear, first_reverse: Linear }
+
+    /// `atoms.cuh`
+    Head {
+        forward: [Linear; HEAD], reverse: [Linear; HEAD],
+        weights: Address, bias: f64, layers: i32, inputs: i32,
+    }
+
+    /// `atoms.cuh`
+    Atoms {
+        update: Mlp, sender: Mlp, mix: Linear, mix_reverse: Linear, head: Head,
+        mixing: [f32; 9], under_root: f32, epsilon: f32,
+        shifted: i32, channels: i32, room: i32, active: u32, rows: u32,
+        state: Address, kept: Address, next_kept: Address, next_state: Address,
+        features: Address, received: Address, bar: Address, energies: Address,
+    }
+
+    /// `sums.cuh`
+    Sums {
+        positions: Address, pairs: Address, starts: Address, counts: Address, kinds: Address,
+        gradients: Address, capacity: u64,
+        parts: u32, active: u32,
+        per_step: f64, softening: f64,
+        references: Address, charges: Address, charge_powers: Address, radii: Address,
+        energies: Address, forces: Address, virials: Address,
+    }
+
+    /// `halo.cuh`
+    Halo {
+        records: Address, outbox: Address, atoms: Address,
+        count: u32, rows: u32, width: i32, channels: i32,
+    }
+}

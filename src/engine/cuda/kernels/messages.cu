@@ -1,0 +1,5 @@
+// Everything that does not depend on the number of channels.
+#include "halo.cuh"
+#include "message.cuh"
+#include "pairs.cuh"
+#include "sums.cuh"

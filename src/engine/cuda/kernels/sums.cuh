@@ -1,0 +1,103 @@
+// From pairs' gradients to energies, forces and virials, in float64: one warp for each atom.
+#pragma once
+#include "common.cuh"
+
+struct Sums {
+  /// Å, three for each position.
+  const double *positions;
+  const Pair *pairs;
+  const uint32_t *starts, *counts;
+  /// Kind of each row.
+  const uint32_t *kinds;
+  /// ∂E/∂d · step and ∂E/∂u of each pair, in as many parts as messages had.
+  const float *gradients;
+  size_t capacity;
+  uint32_t parts, active;
+  /// Of the steps of the filter tables (1/Å), and what is added to d where u is formed (Å).
+  double per_step, softening;
+  /// Of each kind: what is added to its energy (eV), Z, Z to the power 0.23, and the radius of its repulsion (Å),
+  /// as in model::repulsion; 0: it does not repel.
+  const double *references, *charges, *charge_powers, *radii;
+  /// In: the network's (eV). Out: with references and repulsion.
+  double *energies;
+  /// Three for each row (eV/Å), nine for each row (eV).
+  double *forces, *virials;
+};
+
+struct Repulsion {
+  double energy, slope;
+};
+
+/// The potential of Ziegler, Biersack and Littmark, ended by the polynomial envelope of power 6: the formulas of
+/// model::repulsion.
+__device__ inline Repulsion repulsion(double charges, double powers, double reach, double d) {
+  const double factors[4] = {0.18175, 0.50986, 0.28022, 0.02817};
+  const double decays[4] = {3.19980, 0.94229, 0.40290, 0.20162};
+  const double length = 0.46850 / powers;
+  double screening = 0, screening_slope = 0;
+  for (int k = 0; k < 4; ++k) {
+    const double term = factors[k] * exp(-decays[k] * d / length);
+    screening += term;
+    screening_slope -= decays[k] / length * term;
+  }
+  const double x = d / reach, x5 = x * x * x * x * x;
+  const double envelope = 1 - x5 * x * (28 - 48 * x + 21 * x * x);
+  const double envelope_slope = -168 * x5 * (1 - x) * (1 - x) / reach;
+  const double coulomb = 14.399645 * charges / d;
+  return {coulomb * screening * envelope,
+          coulomb * ((screening_slope - screening / d) * envelope + screening * envelope_slope)};
+}
+
+__device__ inline double over_warp(double value) {
+  for (int step = 16; step > 0; step /= 2)
+    value += __shfl_xor_sync(WARP, value, step);
+  return value;
+}
+
+KERNEL(sums, Sums) {
+  const uint32_t lane = threadIdx.x % 32;
+  const uint32_t row = (blockIdx.x * blockDim.x + threadIdx.x) / 32;
+  if (row >= p.active)
+    return;
+  const double *here = p.positions + 3 * (size_t)row;
+  const uint32_t kind = p.kinds[row], start = p.starts[row], count = p.counts[row];
+  double energy = 0, force[3] = {}, virial[9] = {};
+  for (uint32_t k = lane; k < count; k += 32) {
+    const Pair &pair = p.pairs[start + k];
+    const double *there = p.positions + 3 * (size_t)pair.position;
+    const double r[3] = {there[0] - here[0], there[1] - here[1], there[2] - here[2]};
+    const double d = sqrt(r[0] * r[0] + r[1] * r[1] + r[2] * r[2]);
+    double bar[4] = {};
+    for (uint32_t part = 0; part < p.parts; ++part)
+      for (int q = 0; q < 4; ++q)
+        bar[q] += p.gradients[(part * p.capacity + start + k) * 4 + q];
+    // ∂E/∂r of the pair, both directions together: as pair::gradient.
+    const double soft = d + p.softening;
+    const double along = r[0] * bar[1] + r[1] * bar[2] + r[2] * bar[3];
+    double radial = (bar[0] * p.per_step - along / (soft * soft)) / d;
+    const double reach = p.radii[kind] + p.radii[pair.kind];
+    if (d < reach && p.radii[kind] > 0 && p.radii[pair.kind] > 0) {
+      const Repulsion found = repulsion(p.charges[kind] * p.charges[pair.kind],
+                                        p.charge_powers[kind] + p.charge_powers[pair.kind], reach, d);
+      energy += 0.5 * found.energy;
+      radial += found.slope / d;
+    }
+    for (int a = 0; a < 3; ++a)
+      force[a] += radial * r[a] + bar[1 + a] / soft;
+    for (int a = 0; a < 3; ++a)
+      for (int b = 0; b < 3; ++b)
+        virial[3 * a + b] -= 0.5 * r[a] * (radial * r[b] + bar[1 + b] / soft);
+  }
+  energy = over_warp(energy);
+  for (int a = 0; a < 3; ++a)
+    force[a] = over_warp(force[a]);
+  for (int q = 0; q < 9; ++q)
+    virial[q] = over_warp(virial[q]);
+  if (lane == 0) {
+    p.energies[row] += p.references[kind] + energy;
+    for (int a = 0; a < 3; ++a)
+      p.forces[3 * (size_t)row + a] = force[a];
+    for (int q = 0; q < 9; ++q)
+      p.virials[9 * (size_t)row + q] = virial[q];
+  }
+}

@@ -1,0 +1,65 @@
+//! Threads of the CUDA kernels that forget to wait for each other are found: the kernels' source as C++, each
+//! thread of a block a real one, under ThreadSanitizer.
+
+mod shim;
+mod students;
+mod toolchain;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use mlff_student::model::{Architecture, Model};
+use toolchain::Language;
+
+/// Threads of the processor instead of fibers, watched.
+const WATCHED: [&str; 4] = ["-O1", "-g", "-DMLFF_SHIM_THREADS", "-fsanitize=thread"];
+
+/// Evaluates a chain of so many atoms with the kernels in `library`.
+fn evaluate(library: &Path, model: &Model, atoms: usize) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.safetensors");
+    model.save(&file).unwrap();
+    let mut structure = format!("{atoms}\nProperties=species:S:1:pos:R:3\n");
+    for k in 0..atoms {
+        let [x, y] = [k as f64, 0.4 * (k % 3) as f64];
+        structure += &format!("{} {x} {y} 0.0\n", ["O", "H", "C"][k % 3]);
+    }
+    let positions = folder.path().join("chain.xyz");
+    std::fs::write(&positions, structure).unwrap();
+    let sanitizer =
+        toolchain::stdout(Language::Cpp17.compiler().arg("-print-file-name=libtsan.so"));
+    Command::new(env!("CARGO_BIN_EXE_mlff-student"))
+        .args(["eval", "--device", "cuda"])
+        .args([&file, &positions])
+        .env("LD_PRELOAD", sanitizer.trim())
+        .env("TSAN_OPTIONS", "exitcode=66")
+        .env("MLFF_STUDENT_CUDA_SHIM", library)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn no_thread_reads_what_another_one_has_not_written_yet() {
+    let library = shim::library("libshim-watched.so", &WATCHED);
+    // Few atoms and many go through kernels of their own.
+    for (architecture, hidden, atoms) in [
+        (Architecture::Published, 32, 5),
+        (Architecture::Published, 32, 40),
+        (Architecture::Painn, 32, 5),
+        (Architecture::Painn, 16, 260),
+    ] {
+        let model = students::random(architecture, hidden, 2, &[16]);
+        let found = evaluate(&library, &model, atoms);
+        let said = String::from_utf8_lossy(&found.stderr);
+        assert!(found.status.success(), "{architecture:?}, {atoms} atoms: {said}");
+    }
+}
+
+#[test]
+fn threads_that_do_not_wait_for_each_other_are_found() {
+    let options = [&WATCHED[..], &["-DMLFF_SHIM_WITHOUT_BARRIERS"]].concat();
+    let library = shim::library("libshim-forgetful.so", &options);
+    let found = evaluate(&library, &students::random(Architecture::Painn, 32, 2, &[16]), 5);
+    let said = String::from_utf8_lossy(&found.stderr);
+    assert!(said.contains("data race") && found.status.code() == Some(66), "{said}");
+}

@@ -1,0 +1,55 @@
+"""`device cuda` in LAMMPS, with the CUDA kernels run by the shim that the tests of the library compiled."""
+
+import os
+
+import numpy as np
+import pytest
+
+from harness import ROOT, TARGET, assert_same, cases, deck, run, single_point
+
+#: eV per atom and eV/A, as between either and the float64 reference.
+BETWEEN_DEVICES = (5e-6, 2e-4)
+BETWEEN_RANKS = (1e-6, 5e-5)
+
+
+@pytest.fixture(scope="module")
+def shim():
+    path = TARGET / "tmp" / "shim" / "libshim.so"
+    if not path.exists():
+        message = f"{path} is missing: cargo test --release --test reference_cases makes it"
+        if os.environ.get("CI"):
+            raise FileNotFoundError(message)
+        pytest.skip(message)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFF_STUDENT_CUDA_SHIM", str(path.absolute()))
+        yield
+
+
+@pytest.mark.parametrize("name", ["student-427k", "student-77k", "painn-64-gaussian"])
+def test_the_first_step_is_that_of_the_processor_on_one_rank_and_on_two(tmp_path, shim, water, name):
+    structure = water.repeated(2, 1, 1)
+    processor = single_point(tmp_path / "cpu", structure, style="", model_name=name)
+    one = single_point(tmp_path / "1", structure, style="device cuda", model_name=name)
+    two = single_point(tmp_path / "2", structure, style="device cuda", model_name=name, ranks=2)
+    assert_same(one, processor, *BETWEEN_DEVICES)
+    assert_same(two, one, *BETWEEN_RANKS)
+    np.testing.assert_allclose(two.atomic_stresses, one.atomic_stresses, rtol=0, atol=2e6 * BETWEEN_RANKS[1])
+
+
+def test_dynamics_goes_on_through_new_neighbor_lists(tmp_path, shim, water):
+    text = deck(water, style="STYLE", model_name=ROOT / "models/organics-small.safetensors") + (
+        "velocity all create 900.0 5 mom yes\ntimestep 0.0005\nfix nve all nve\nneighbor 0.5 bin\nneigh_modify delay 0 every 1 check yes\n"
+        "thermo 60\nthermo_style custom step pe etotal\nthermo_modify format float %.10g\nrun 60\n"
+    )
+    energies = []
+    for device in ("cpu", "cuda"):
+        found = run(tmp_path / device, text.replace("STYLE", f"device {device}"), water)
+        rows = [line.split() for line in found.output.splitlines() if line.split()[:1] == ["60"]]
+        assert "Neighbor list builds = 0" not in found.output
+        energies.append([float(x) for x in rows[0][1:]])
+    np.testing.assert_allclose(energies[1], energies[0], rtol=0, atol=2e-3)
+
+
+def test_the_log_names_the_device(tmp_path, shim, water):
+    found = run(tmp_path, deck(water, style="device cuda", model_name="student-21k") + "run 0\n", water)
+    assert "filter table, GPU 0\n" in found.output
