@@ -1,11 +1,12 @@
 //! Batches give what single calls give, and say which structure is to blame.
 
 mod bits;
+mod shim;
 
 use std::sync::Arc;
 
 use bits::bits;
-use mlff_student::engine::{Calculator, Options, Precision, Results, Structure};
+use mlff_student::engine::{Calculator, Device, Options, Precision, Results, Structure};
 use mlff_student::error::ErrorKind;
 use mlff_student::model::Model;
 
@@ -92,6 +93,31 @@ fn a_batch_in_double_precision_is_that_of_single_calls() {
         for (f, g) in found.forces.iter().flatten().zip(expected.forces.iter().flatten()) {
             assert!((f - g).abs() < 1e-10 * (1.0 + g.abs()), "{f} {g}");
         }
+    }
+}
+
+#[test]
+fn a_batch_on_a_gpu_is_that_of_single_calls_and_the_same_twice() {
+    shim::instead_of_a_gpu();
+    let atoms = atoms();
+    let structures: Vec<Structure<'_>> = atoms.iter().map(Atoms::structure).collect();
+    let model = Arc::clone(calculator(1, Precision::Mixed).model());
+    let options = Options { device: Device::Cuda(0), threads: 2, ..Options::default() };
+    let mut calculator = Calculator::new(model, options).unwrap();
+    let batch = calculator.compute_batch(&structures).unwrap();
+    for (index, (found, structure)) in batch.iter().zip(&structures).enumerate() {
+        let single = calculator.compute_structure(structure).unwrap();
+        let largest = single.forces.iter().flatten().fold(1.0_f64, |a, b| a.max(b.abs()));
+        // Some cells are far too dense, with energies to match.
+        let scale = single.energy.abs() + structure.positions.len() as f64;
+        let difference = (found.energy - single.energy).abs();
+        assert!(difference <= 1e-6 * scale, "structure {index}: {difference:e} of {scale}");
+        for (f, g) in found.forces.iter().flatten().zip(single.forces.iter().flatten()) {
+            assert!((f - g).abs() <= 1e-5 * largest, "structure {index}: {f} {g}");
+        }
+    }
+    for (first, second) in batch.iter().zip(&calculator.compute_batch(&structures).unwrap()) {
+        assert_eq!(bits(first), bits(second));
     }
 }
 

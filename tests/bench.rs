@@ -102,6 +102,19 @@ fn every_instruction_set_has_its_own_peak() {
 
 #[test]
 #[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
+fn a_gpu_is_timed_without_the_processors_peak() {
+    reference::shim::instead_of_a_gpu();
+    let found = measured(bench("student-21k.onnx").args(["--device", "cuda"]));
+    assert_eq!(found["instruction_set"], "cuda");
+    assert_ordered(&found["microseconds_per_atom_step"]);
+    assert!(found["peak_gflops"].is_null() && found["peak_share"].is_null(), "{found}");
+    assert!(number(&found["gflops"]) > 0.0, "{found}");
+    let text = stdout(bench("student-21k.onnx").args(["--device", "cuda"]));
+    assert!(text.contains("cuda") && !text.contains("peak"), "{text}");
+}
+
+#[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn people_get_the_same_figures_as_text() {
     let text = stdout(&mut bench("student-21k.onnx"));
     for name in ["library", "µs/atom/step", "GFLOP/s", "memory", "new neighbor list"] {

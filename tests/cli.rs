@@ -241,6 +241,7 @@ fn wrong_command_lines_end_with_status_2() {
     failure(eval(&water).args(["--precision", "half"]), 2);
     failure(eval(&water).args(["--threads", "0"]), 2);
     failure(eval(&water).args(["--device", "tpu"]), 2);
+    failure(eval(&water).args(["--device", "cuda:one"]), 2);
     failure(eval(&water).arg("--unknown"), 2);
     failure(tool().arg("eval").arg(&water), 2);
     assert_eq!(run(&mut tool()).status.code(), Some(2));

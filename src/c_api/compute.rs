@@ -169,8 +169,8 @@ pub unsafe extern "C" fn mlff_calculator_compute_structure(
 /// Computes several structures, for all of them or, on error, for none. Replaces the calculator's
 /// topology.
 ///
-/// Small structures (up to 512 atoms in all) are computed together, one such group on each thread, so
-/// this takes less time than single calls; the results are the same, bit by bit.
+/// Small structures (up to 512 atoms in all, 65,536 on a GPU) are computed together, one such group on each
+/// thread, so this takes less time than single calls; the results are the same, on a processor bit by bit.
 ///
 /// One call at a time for each calculator.
 ///

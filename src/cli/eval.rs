@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::progress::Progress;
-use super::{Failure, load, print, to_json};
+use super::{Failure, device, load, print, to_json};
 use crate::dataset::extxyz::{Frame, Reader};
 use crate::engine::{
     Calculator, Device, FilterMode, InstructionSet, Options, Precision, Results, Structure,
@@ -30,9 +30,9 @@ pub(super) struct Arguments {
     /// Threads; the results do not depend on them
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     threads: u16,
-    /// Device
-    #[arg(long, value_enum, default_value = "cpu")]
-    device: DeviceName,
+    /// cpu, or an NVIDIA GPU: cuda, cuda:1
+    #[arg(long, default_value = "cpu", value_parser = device)]
+    device: Device,
     /// Instructions of the kernels
     #[arg(long, value_enum, default_value = "best")]
     isa: InstructionSetName,
@@ -57,12 +57,6 @@ impl From<PrecisionName> for Precision {
 enum FilterName {
     Table,
     Exact,
-}
-
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum DeviceName {
-    Cpu,
-    Cuda,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -113,10 +107,7 @@ pub(super) fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
 
 fn options(arguments: &Arguments) -> Options {
     Options {
-        device: match arguments.device {
-            DeviceName::Cpu => Device::Cpu,
-            DeviceName::Cuda => Device::Cuda(0),
-        },
+        device: arguments.device,
         precision: arguments.precision.into(),
         filter: match arguments.filter {
             FilterName::Table => FilterMode::Table,

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::engine::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Architecture, Model};
 
@@ -87,6 +88,19 @@ fn to_json(value: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|error| {
         Error::new(ErrorKind::Internal, format!("the result cannot be written as JSON: {error}"))
     })
+}
+
+/// What `--device` takes.
+fn device(text: &str) -> std::result::Result<Device, String> {
+    match text {
+        "cpu" => Ok(Device::Cpu),
+        "cuda" => Ok(Device::Cuda(0)),
+        _ => text
+            .strip_prefix("cuda:")
+            .and_then(|number| number.parse().ok())
+            .map(Device::Cuda)
+            .ok_or_else(|| "expected cpu, cuda, or cuda: and the number of a GPU".into()),
+    }
 }
 
 /// Loads a model and says plainly what to expect from it.

@@ -9,10 +9,6 @@ use crate::memory::collected;
 use crate::model::Model;
 use crate::neighbors::neighborhood;
 
-/// Most atoms of structures that are computed together, those of a block: then each structure's sums
-/// have the order, and its results the bits, that they have alone.
-const TOGETHER: usize = super::cpu::BLOCK;
-
 /// Cuts items of these sizes into runs of at most `most` in all (at least one item each).
 pub fn runs(sizes: impl IntoIterator<Item = usize>, most: usize) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
@@ -32,15 +28,15 @@ pub fn runs(sizes: impl IntoIterator<Item = usize>, most: usize) -> Vec<Range<us
     runs
 }
 
-/// Runs of structures that are computed together.
-pub fn together(structures: &[Structure<'_>]) -> Vec<Range<usize>> {
-    runs(structures.iter().map(|structure| structure.positions.len()), TOGETHER)
+/// Runs of structures of at most `most` atoms, which are computed together.
+pub fn together(structures: &[Structure<'_>], most: usize) -> Vec<Range<usize>> {
+    runs(structures.iter().map(|structure| structure.positions.len()), most)
 }
 
 /// Whether all threads share the work of this run, or it is left to one of them.
-pub fn is_large(run: &[Structure<'_>]) -> bool {
+pub fn is_large(run: &[Structure<'_>], most: usize) -> bool {
     // A longer run would have been cut.
-    run.iter().any(|structure| structure.positions.len() > TOGETHER)
+    run.iter().any(|structure| structure.positions.len() > most)
 }
 
 /// Structures as one system, in which none reaches another: their atoms one behind the other, then

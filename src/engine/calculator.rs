@@ -78,7 +78,9 @@ pub struct Calculator {
 impl Calculator {
     /// A calculator for `model`; tables are made here.
     pub fn new(model: Arc<Model>, options: Options) -> Result<Self> {
-        let pool = pool(options.threads)?;
+        // Threads do nothing for a GPU.
+        let threads = if options.device == Device::Cpu { options.threads } else { 1 };
+        let pool = pool(threads)?;
         let shared = Arc::clone(&model);
         let engine: Box<dyn Engine> = match (options.device, options.precision) {
             (Device::Cuda(index), _) => super::cuda::engine(shared, options, index)?,
@@ -157,11 +159,13 @@ impl Calculator {
         Ok(&self.workspace.results)
     }
 
-    /// Computes many structures: small ones together, one run of them on each thread. Their results
-    /// have the bits that [`Self::compute_structure`] gives. No list is set afterwards.
+    /// Computes many structures: small ones together, one run of them on each thread. On a processor their
+    /// results have the bits that [`Self::compute_structure`] gives; on a GPU kernels are chosen by the number
+    /// of atoms, which changes the order of sums. No list is set afterwards.
     pub fn compute_batch(&mut self, structures: &[Structure<'_>]) -> Result<Vec<Results>> {
         self.counts = None;
-        let runs = batch::together(structures);
+        let most = self.workspace.engine.together();
+        let runs = batch::together(structures, most);
         let mut found: Vec<Option<Result<Vec<Results>>>> = Vec::new();
         found.resize_with(runs.len(), || None);
         let model = &self.model;
@@ -174,7 +178,7 @@ impl Calculator {
             pool.install(|| {
                 found.par_iter_mut().zip(&runs).with_max_len(1).for_each(|(found, run)| {
                     let together = &structures[run.clone()];
-                    if !batch::is_large(together) {
+                    if !batch::is_large(together, most) {
                         let worker = &workers[rayon::current_thread_index().unwrap_or(0)];
                         let mut worker = worker.lock().unwrap_or_else(PoisonError::into_inner);
                         *found = Some(worker.run(model, together, run.start));

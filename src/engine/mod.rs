@@ -123,6 +123,9 @@ pub trait Engine: Send {
         results: &mut Results,
     ) -> Result<()>;
 
+    /// Most atoms of small structures that are best computed together.
+    fn together(&self) -> usize;
+
     /// A new engine of one thread for the same student; what never changes is shared.
     fn twin(&self) -> Result<Box<dyn Engine>>;
 

@@ -545,6 +545,10 @@ impl Engine for Reference {
         [self.memory + self.topology.memory(), 0]
     }
 
+    fn together(&self) -> usize {
+        super::cpu::BLOCK
+    }
+
     fn twin(&self) -> Result<Box<dyn Engine>> {
         let (model, tables) = (Arc::clone(&self.model), self.tables.clone());
         Ok(Box::new(Self::with_tables(model, tables)))

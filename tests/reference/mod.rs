@@ -15,7 +15,7 @@ use mlff_student::model::Model;
 use serde::Deserialize;
 
 #[path = "../shim/mod.rs"]
-mod shim;
+pub mod shim;
 
 /// One structure of `reference/cases`, with what the model gives for it.
 #[derive(Clone, Debug, Deserialize)]

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use super::water::Water;
 use crate::c_api::{
-    MLFF_ABI_VERSION, MLFF_ISA_AVX2, MLFF_ISA_AVX512, MLFF_ISA_BEST, MLFF_ISA_PORTABLE,
-    mlff_calculator, mlff_calculator_info, mlff_exchange_fn, mlff_model, mlff_options,
-    mlff_results, mlff_status, mlff_topology,
+    MLFF_ABI_VERSION, MLFF_DEVICE_CPU, MLFF_DEVICE_CUDA, MLFF_ISA_AVX2, MLFF_ISA_AVX512,
+    MLFF_ISA_BEST, MLFF_ISA_PORTABLE, mlff_calculator, mlff_calculator_info, mlff_exchange_fn,
+    mlff_model, mlff_options, mlff_results, mlff_status, mlff_topology,
 };
-use crate::engine::InstructionSet;
+use crate::engine::{Device, InstructionSet, Options};
 use crate::error::{Error, ErrorKind, Result};
 
 const FILE: &str = "libmlff_student.so";
@@ -108,18 +108,21 @@ impl Library {
         &'a self,
         model: &Path,
         water: &'a Water,
-        threads: u32,
-        set: InstructionSet,
+        options: Options,
     ) -> Result<Calculator<'a>> {
         let file = c_string(model)?;
+        let (device, index) = match options.device {
+            Device::Cpu => (MLFF_DEVICE_CPU, 0),
+            Device::Cuda(index) => (MLFF_DEVICE_CUDA, index as i32),
+        };
         let options = mlff_options {
             struct_size: size_of::<mlff_options>() as u32,
-            device: 0,
-            device_index: 0,
+            device,
+            device_index: index,
             precision: 0,
             filter: 0,
-            threads,
-            instruction_set: match set {
+            threads: options.threads as u32,
+            instruction_set: match options.instruction_set {
                 InstructionSet::Best => MLFF_ISA_BEST,
                 InstructionSet::Portable => MLFF_ISA_PORTABLE,
                 InstructionSet::Avx2 => MLFF_ISA_AVX2,
@@ -220,7 +223,7 @@ pub(super) struct Calculator<'a> {
 /// What a calculator says of itself.
 #[derive(Clone, Copy)]
 pub(super) struct Info {
-    /// The instructions in use.
+    /// The instructions in use; `Best` on a GPU.
     pub(super) set: InstructionSet,
     /// Bytes.
     pub(super) memory: u64,
@@ -296,7 +299,8 @@ impl Calculator<'_> {
         let set = match info.instruction_set {
             MLFF_ISA_AVX512 => InstructionSet::Avx512,
             MLFF_ISA_AVX2 => InstructionSet::Avx2,
-            _ => InstructionSet::Portable,
+            MLFF_ISA_PORTABLE => InstructionSet::Portable,
+            _ => InstructionSet::Best,
         };
         Ok(Info { set, memory: info.memory, seconds: info.seconds })
     }

@@ -18,8 +18,8 @@ use self::summary::Summary;
 use self::water::Water;
 use super::eval::InstructionSetName;
 use super::inspect::Form;
-use super::{Failure, load, print, to_json};
-use crate::engine::{InstructionSet, peak};
+use super::{Failure, device, load, print, to_json};
+use crate::engine::{Device, InstructionSet, Options, peak};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Where `make bench` puts PyTorch.
@@ -44,6 +44,9 @@ pub(super) struct Arguments {
     /// Threads, of the library and of PyTorch
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     threads: u16,
+    /// cpu, or an NVIDIA GPU: cuda, cuda:1
+    #[arg(long, default_value = "cpu", value_parser = device)]
+    device: Device,
     /// Instructions of the kernels
     #[arg(long, value_enum, default_value = "best")]
     isa: InstructionSetName,
@@ -83,12 +86,14 @@ fn measure(arguments: &Arguments) -> Result<Report> {
     }
     let water = Water::new(arguments.atoms as usize, model.cutoff)?;
     let threads = u32::from(arguments.threads);
-    let mut engine = Engine::new(library.calculator(
-        &arguments.model,
-        &water,
-        threads,
-        arguments.isa.into(),
-    )?)?;
+    let on_processor = arguments.device == Device::Cpu;
+    let options = Options {
+        device: arguments.device,
+        threads: usize::from(arguments.threads),
+        instruction_set: arguments.isa.into(),
+        ..Options::default()
+    };
+    let mut engine = Engine::new(library.calculator(&arguments.model, &water, options)?)?;
     let mut pytorch = python(arguments)
         .map(|python| PyTorch::start(&python, &model, &water, threads))
         .transpose()?;
@@ -100,7 +105,9 @@ fn measure(arguments: &Arguments) -> Result<Report> {
     let before = engine.calculator.info()?;
     for round in 0..rounds {
         progress(round, rounds);
-        times.peak.push(peak_of(threads, before.set)?);
+        if on_processor {
+            times.peak.push(peak_of(threads, before.set)?);
+        }
         times.engine.push(repeat(|| engine.step())?);
         if let Some(pytorch) = &mut pytorch {
             times.pytorch.push(repeat(|| pytorch.run())?);
@@ -114,7 +121,8 @@ fn measure(arguments: &Arguments) -> Result<Report> {
     let pairs = water.pairs().count() as f64 / water.atoms as f64;
     let operations = operations::per_atom(&model, pairs);
     let rate = operations * water.atoms as f64 / step.median;
-    let peak = Summary::new(&times.peak).max;
+    // The peak of a GPU is not measured.
+    let peak = on_processor.then(|| Summary::new(&times.peak).max);
     Ok(Report {
         library: library.path().display().to_string(),
         version: library.version(),
@@ -128,7 +136,8 @@ fn measure(arguments: &Arguments) -> Result<Report> {
         instruction_set: match after.set {
             InstructionSet::Avx512 => "avx512",
             InstructionSet::Avx2 => "avx2",
-            InstructionSet::Portable | InstructionSet::Best => "portable",
+            InstructionSet::Portable => "portable",
+            InstructionSet::Best => "cuda",
         },
         rounds,
         microseconds_per_atom_step: step.times(per_atom),
@@ -136,8 +145,8 @@ fn measure(arguments: &Arguments) -> Result<Report> {
         share_of_time: shares(&before, &after),
         operations_per_atom_step: operations,
         gflops: 1e-9 * rate,
-        peak_gflops: 1e-9 * peak,
-        peak_share: rate / peak,
+        peak_gflops: peak.map(|peak| 1e-9 * peak),
+        peak_share: peak.map(|peak| rate / peak),
         memory: Memory {
             fixed: engine.fixed_memory,
             per_atom: after.memory.saturating_sub(engine.fixed_memory) as f64 / water.atoms as f64,

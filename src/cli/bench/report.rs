@@ -30,9 +30,9 @@ pub(super) struct Report {
     pub(super) operations_per_atom_step: f64,
     /// 10⁹ operations per second at the median step.
     pub(super) gflops: f64,
-    /// The same of multiply-adds on registers, on as many threads.
-    pub(super) peak_gflops: f64,
-    pub(super) peak_share: f64,
+    /// The same of multiply-adds on registers, on as many threads of the processor.
+    pub(super) peak_gflops: Option<f64>,
+    pub(super) peak_share: Option<f64>,
     pub(super) memory: Memory,
     /// Of the last minute, at the end: how busy the machine was.
     pub(super) load_average: Option<f64>,
@@ -99,7 +99,11 @@ impl Report {
             ),
         );
         let plural = if self.threads == 1 { "" } else { "s" };
-        line("engine", format!("{} thread{plural}, {}", self.threads, self.instruction_set));
+        let threads = format!("{} thread{plural}, {}", self.threads, self.instruction_set);
+        line(
+            "engine",
+            if self.peak_share.is_some() { threads } else { self.instruction_set.into() },
+        );
         line(
             "µs/atom/step",
             format!(
@@ -124,15 +128,11 @@ impl Report {
             "operations",
             format!("{:.2} million per atom and step", self.operations_per_atom_step * 1e-6),
         );
-        line(
-            "GFLOP/s",
-            format!(
-                "{:.1}, {:.0} % of the float32 peak of {:.1} measured here",
-                self.gflops,
-                100.0 * self.peak_share,
-                self.peak_gflops
-            ),
-        );
+        let of_peak =
+            self.peak_share.zip(self.peak_gflops).map_or(String::new(), |(share, peak)| {
+                format!(", {:.0} % of the float32 peak of {peak:.1} measured here", 100.0 * share)
+            });
+        line("GFLOP/s", format!("{:.1}{of_peak}", self.gflops));
         line(
             "memory",
             format!(

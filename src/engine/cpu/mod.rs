@@ -610,6 +610,12 @@ impl<V: Vector> Engine for Cpu<V> {
         [own, sum(&self.student.tables) + self.student.network.memory()]
     }
 
+    fn together(&self) -> usize {
+        // A block: then each structure's sums have the order, and its results the bits, that they have
+        // alone.
+        BLOCK
+    }
+
     fn twin(&self) -> Result<Box<dyn Engine>> {
         Ok(Box::new(Self::new(Arc::clone(&self.student), None)))
     }

@@ -699,6 +699,10 @@ impl Engine for Cuda {
         [own, shared]
     }
 
+    fn together(&self) -> usize {
+        1 << 16
+    }
+
     fn twin(&self) -> Result<Box<dyn Engine>> {
         Ok(Box::new(Self::new(Arc::clone(&self.student))))
     }
