@@ -132,3 +132,23 @@ fn many_blocks_of_atoms_give_the_same_numbers_and_bits() {
     }
     check(&repelling(32, 2), FilterMode::Table, 40);
 }
+
+#[test]
+fn atoms_at_one_place_are_named_on_gpus_too() {
+    shim::instead_of_a_gpu();
+    for architecture in [Architecture::Published, Architecture::Painn] {
+        let options = Options { device: Device::Cuda(0), ..Options::default() };
+        let mut calculator = Calculator::new(model(architecture, 16, 2, &[8]), options).unwrap();
+        let apart = [[0.0; 3], [1.0, 0.0, 0.0], [0.0, 1.1, 0.0]];
+        let mut structure = Structure {
+            species: &[8, 1, 1],
+            positions: &[[0.0; 3], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]],
+            cell: None,
+            periodic: [false; 3],
+        };
+        let error = calculator.compute_structure(&structure).unwrap_err();
+        assert!(error.message().contains("atoms 1 and 2 are at the same place"), "{error}");
+        structure.positions = &apart;
+        calculator.compute_structure(&structure).unwrap();
+    }
+}

@@ -41,7 +41,7 @@ arguments! {
     /// `pairs.cuh`
     FindPairs {
         positions: Address, starts: Address, entries: Address, rows: Address, kinds: Address,
-        pairs: Address, counts: Address, same_place: Address,
+        pairs: Address, counts: Address,
         cutoff: f64, softening: f64, intervals_per_length: f64,
         intervals: u32, active: u32,
     }

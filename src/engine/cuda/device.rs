@@ -154,9 +154,8 @@ impl<T: Plain> Array<T> {
         if values.is_empty() {
             return Ok(());
         }
-        let to = self.address + (at * size_of::<T>()) as Address;
         // SAFETY: within the array.
-        unsafe { self.device.upload(to, bytes(values)) }
+        unsafe { self.device.upload(self.at(at), bytes(values)) }
     }
 
     /// Copies the first of the array's values to `to`.
@@ -172,6 +171,11 @@ impl<T: Plain> Array<T> {
     /// Where it is.
     pub fn address(&self) -> Address {
         self.address
+    }
+
+    /// Where the value of an index is.
+    pub fn at(&self, index: usize) -> Address {
+        self.address + (index * size_of::<T>()) as Address
     }
 
     /// Bytes allocated.

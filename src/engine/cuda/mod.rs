@@ -210,6 +210,9 @@ impl Prepared {
     }
 }
 
+/// Numbers that a step gives for each atom: energy, force and virial.
+const RESULTS: usize = 1 + 3 + 9;
+
 /// Threads of a block in the messages: beside a table in shared memory, and without one.
 const MESSAGE_THREADS: [u32; 2] = [512, 128];
 
@@ -286,7 +289,6 @@ struct Cuda {
     positions: Array<[f64; 3]>,
     pairs: Array<[u32; PAIR_BYTES / 4]>,
     counts: Array<u32>,
-    same_place: Array<u32>,
     gradients: Array<[f32; 4]>,
     /// For each message but the first: what is sent, of all rows.
     features: Vec<Array<f32>>,
@@ -297,9 +299,10 @@ struct Cuda {
     bar: Array<f32>,
     /// What a reverse message gives, of active rows.
     received: Array<f32>,
-    energies: Array<f64>,
-    forces: Array<[f64; 3]>,
-    virials: Array<[f64; 9]>,
+    /// Energies, forces (3) and virials (9) of active rows, one array behind the other.
+    results: Array<f64>,
+    /// A copy of them.
+    found: Vec<f64>,
     /// Rows on their way to other ranks, in the caller's order, here and on the device.
     outbox: Array<f32>,
     outside: Vec<f32>,
@@ -323,16 +326,14 @@ impl Cuda {
             positions: Array::new(device),
             pairs: Array::new(device),
             counts: Array::new(device),
-            same_place: Array::new(device),
             gradients: Array::new(device),
             features: each(),
             states: each(),
             kept: each(),
             bar: Array::new(device),
             received: Array::new(device),
-            energies: Array::new(device),
-            forces: Array::new(device),
-            virials: Array::new(device),
+            results: Array::new(device),
+            found: Vec::new(),
             outbox: Array::new(device),
             outside: Vec::new(),
             ordered: Vec::new(),
@@ -373,16 +374,14 @@ impl Cuda {
         self.bar.resize(plan.rows * STATE * channels)?;
         let received = if self.student.has_sender() { 5 } else { 4 };
         self.received.resize(plan.active * received * channels)?;
-        self.energies.resize(plan.active)?;
-        self.forces.resize(plan.active)?;
-        self.virials.resize(plan.active)?;
+        self.results.resize(RESULTS * plan.active)?;
+        self.found = filled(RESULTS * plan.active, 0.0)?;
         Ok(plan)
     }
 
     /// The pairs of this step.
     fn find_pairs(&mut self, plan: &Plan) -> Result<()> {
         let model = &self.student.model;
-        self.same_place.set(&[u32::MAX])?;
         self.student.launch_warps(
             "find_pairs",
             plan.active,
@@ -394,7 +393,6 @@ impl Cuda {
                 kinds: self.kinds.address(),
                 pairs: self.pairs.address(),
                 counts: self.counts.address(),
-                same_place: self.same_place.address(),
                 cutoff: model.cutoff,
                 softening: model.softening,
                 intervals_per_length: self.student.intervals as f64 / model.cutoff,
@@ -473,7 +471,7 @@ impl Cuda {
             features: next(&self.features),
             received: self.received.address(),
             bar: self.bar.address(),
-            energies: self.energies.address(),
+            energies: self.results.address(),
             ..student.network.blocks[b]
         };
         let family = student.model.architecture.name();
@@ -594,40 +592,38 @@ impl Cuda {
                 charges: kinds.charges.address(),
                 charge_powers: kinds.charge_powers.address(),
                 radii: kinds.radii.address(),
-                energies: self.energies.address(),
-                forces: self.forces.address(),
-                virials: self.virials.address(),
+                energies: self.results.address(),
+                forces: self.results.at(plan.active),
+                virials: self.results.at(4 * plan.active),
             };
             student.launch_warps("sums", plan.active, &sums)?;
-            self.check_places(plan)?;
-            let mut by_row = (
-                filled(plan.active, 0.0)?,
-                filled(plan.active, [0.0; 3])?,
-                filled(plan.active, [0.0; 9])?,
-            );
-            self.energies.read(&mut by_row.0)?;
-            self.forces.read(&mut by_row.1)?;
-            self.virials.read(&mut by_row.2)?;
+            self.results.read(&mut self.found)?;
+            let (energies, rest) = self.found.split_at(plan.active);
+            let (by_row, virials) = rest.split_at(3 * plan.active);
+            let (by_row, virials) = (by_row.as_chunks().0, virials.as_chunks().0);
             for (row, &atom) in plan.atoms[..plan.active].iter().enumerate() {
                 let atom = atom as usize;
-                atomic_energies[atom] = by_row.0[row];
-                forces[atom] = by_row.1[row];
-                atomic_virials[atom] = by_row.2[row];
+                atomic_energies[atom] = energies[row];
+                forces[atom] = by_row[row];
+                atomic_virials[atom] = virials[row];
             }
         }
         Ok(pair::total(atomic_energies, forces, atomic_virials))
     }
 
-    /// Refuses atoms at one place.
+    /// Refuses atoms at one place, where something went wrong.
     fn check_places(&self, plan: &Plan) -> Result<()> {
-        let mut lowest = [u32::MAX];
-        self.same_place.read(&mut lowest)?;
-        if lowest[0] == u32::MAX {
-            return Ok(());
+        for row in 0..plan.active {
+            let [start, end] = [plan.starts[row], plan.starts[row + 1]].map(|at| at as usize);
+            let there = |&position: &u32| self.ordered[position as usize];
+            if let Some(at) =
+                plan.entries[start..end].iter().position(|p| there(p) == self.ordered[row])
+            {
+                let other = plan.entries[start + at] as usize;
+                return Err(pair::same_place(plan.atoms[row] as usize, plan.atoms[other] as usize));
+            }
         }
-        let row = plan.starts.partition_point(|&start| start <= lowest[0]) - 1;
-        let other = plan.entries[lowest[0] as usize] as usize;
-        Err(pair::same_place(plan.atoms[row] as usize, plan.atoms[other] as usize))
+        Ok(())
     }
 }
 
@@ -686,9 +682,8 @@ impl Engine for Cuda {
             + self.positions.memory()
             + self.pairs.memory()
             + self.gradients.memory()
-            + self.energies.memory()
-            + self.forces.memory()
-            + self.virials.memory()
+            + self.results.memory()
+            + self.found.capacity() * size_of::<f64>()
             + self.topology.memory()
             + self.plan.as_ref().map_or(0, Plan::memory)
             + self.outside.capacity() * size_of::<f32>()
@@ -729,7 +724,9 @@ impl Cuda {
         self.forward(plan, exchange)?;
         self.reverse(plan, exchange)?;
         let found = self.collect(plan)?;
-        pair::check_results(&found)?;
+        if let Err(error) = pair::check_results(&found) {
+            return self.check_places(plan).and(Err(error));
+        }
         Ok(found)
     }
 }

@@ -13,8 +13,6 @@ struct FindPairs {
   Pair *pairs;
   /// Pairs found of each atom.
   uint32_t *counts;
-  /// The lowest entry whose atoms are at the same place, if there is one.
-  uint32_t *same_place;
   /// Å, Å, 1/Å.
   double cutoff, softening, intervals_per_length;
   uint32_t intervals, active;
@@ -41,9 +39,8 @@ KERNEL(find_pairs, FindPairs) {
       y = there[1] - here[1];
       z = there[2] - here[2];
       d = sqrt(x * x + y * y + z * z);
+      // Atoms at the same place have no direction: what comes of them is not a number.
       within = d <= p.cutoff;
-      if (d == 0)
-        atomicMin(p.same_place, entry);
     }
     const uint32_t mask = __ballot_sync(WARP, within);
     if (within) {

@@ -93,11 +93,5 @@ inline unsigned __ballot_sync(unsigned mask, bool vote) {
 
 inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 
-inline void atomicMin(uint32_t *to, uint32_t value) {
-  uint32_t found = __atomic_load_n(to, __ATOMIC_RELAXED);
-  while (value < found && !__atomic_compare_exchange_n(to, &found, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-  }
-}
-
 template <class T> T min(T a, T b) { return b < a ? b : a; }
 template <class T> T max(T a, T b) { return a < b ? b : a; }
