@@ -466,24 +466,24 @@ template <bool PAINN, class T> __device__ void retreat(const T &tile) {
   update_reverse<PAINN, false>(tile);
 }
 
-#define ATOMS(size, rows, bunch)                                                                                     \
-  ATOMS_OF(published_##size, false, rows, bunch)                                                                     \
-  ATOMS_OF(painn_##size, true, rows, bunch)
+#define ATOMS(size, rows, bunch, threads)                                                                            \
+  ATOMS_OF(published_##size, false, rows, bunch, threads)                                                            \
+  ATOMS_OF(painn_##size, true, rows, bunch, threads)
 
-#define ATOMS_OF(name, painn, rows, bunch)                                                                           \
-  KERNEL(advance_##name, Atoms) {                                                                                   \
+#define ATOMS_OF(name, painn, rows, bunch, threads)                                                                  \
+  KERNEL(advance_##name, Atoms, threads) {                                                                           \
     SHARED_MEMORY(shared);                                                                                           \
     advance<painn>(Tile<rows, bunch>(p, reinterpret_cast<float *>(shared)));                                         \
   }                                                                                                                  \
-  KERNEL(turn_##name, Atoms) {                                                                                      \
+  KERNEL(turn_##name, Atoms, threads) {                                                                              \
     SHARED_MEMORY(shared);                                                                                           \
     turn<painn>(Tile<rows, bunch>(p, reinterpret_cast<float *>(shared)));                                            \
   }                                                                                                                  \
-  KERNEL(retreat_##name, Atoms) {                                                                                   \
+  KERNEL(retreat_##name, Atoms, threads) {                                                                           \
     SHARED_MEMORY(shared);                                                                                           \
     retreat<painn>(Tile<rows, bunch>(p, reinterpret_cast<float *>(shared)));                                         \
   }
 
 // Many atoms: weights are read once for 32 of them. Few: one block of threads for four, or most of the GPU is idle.
-ATOMS(many, 32, 8)
-ATOMS(few, 4, 4)
+ATOMS(many, 32, 8, 128)
+ATOMS(few, 4, 4, 256)

@@ -11,7 +11,10 @@
 typedef unsigned int uint32_t;
 typedef unsigned char uint8_t;
 #define SHARED_MEMORY(name) extern __shared__ __align__(16) unsigned char name[]
-#define KERNEL(name, Arguments) extern "C" __global__ void name(Arguments p)
+/// A kernel that takes one struct, and is run with blocks of at most so many threads.
+#define KERNEL(name, Arguments, THREADS) extern "C" __global__ void name(Arguments p)
+/// One whose blocks are so large that the compiler must share out the registers.
+#define LARGE_KERNEL(name, Arguments, THREADS) extern "C" __global__ void __launch_bounds__(THREADS) name(Arguments p)
 #endif
 
 /// Channels of a record's vectors.

@@ -278,10 +278,10 @@ template <bool SENDER, bool INITIAL, bool SHARED> __device__ inline void reverse
 }
 
 #define MESSAGES(name, sender, initial)                                                                              \
-  KERNEL(forward_##name, Message) { forward<sender, initial, false>(p); }                                           \
-  KERNEL(forward_##name##_shared, Message) { forward<sender, initial, true>(p); }                                   \
-  KERNEL(reverse_##name, Message) { reverse<sender, initial, false>(p); }                                           \
-  KERNEL(reverse_##name##_shared, Message) { reverse<sender, initial, true>(p); }
+  KERNEL(forward_##name, Message, 128) { forward<sender, initial, false>(p); }                                       \
+  LARGE_KERNEL(forward_##name##_shared, Message, 512) { forward<sender, initial, true>(p); }                         \
+  KERNEL(reverse_##name, Message, 128) { reverse<sender, initial, false>(p); }                                       \
+  LARGE_KERNEL(reverse_##name##_shared, Message, 512) { reverse<sender, initial, true>(p); }
 
 MESSAGES(published_first, false, true)
 MESSAGES(published, false, false)

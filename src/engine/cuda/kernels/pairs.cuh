@@ -19,7 +19,7 @@ struct FindPairs {
 };
 
 /// One warp for each atom.
-KERNEL(find_pairs, FindPairs) {
+KERNEL(find_pairs, FindPairs, 128) {
   const uint32_t lane = threadIdx.x % 32;
   const uint32_t row = (blockIdx.x * blockDim.x + threadIdx.x) / 32;
   if (row >= p.active)

@@ -54,7 +54,7 @@ __device__ inline double over_warp(double value) {
   return value;
 }
 
-KERNEL(sums, Sums) {
+KERNEL(sums, Sums, 128) {
   const uint32_t lane = threadIdx.x % 32;
   const uint32_t row = (blockIdx.x * blockDim.x + threadIdx.x) / 32;
   if (row >= p.active)

@@ -24,6 +24,7 @@ constexpr size_t SHARED = 227 * 1024;
 constexpr unsigned LANES = 32;
 
 struct Kernel {
+  unsigned threads;
   size_t size;
   void (*run)(const void *);
 };
@@ -205,8 +206,8 @@ void run_block(const Kernel &kernel, const void *arguments, const Self &first) {
 
 } // namespace
 
-Entry::Entry(const char *module, const char *name, size_t size, void (*run)(const void *)) {
-  kernels()[{module, name}] = {size, run};
+Entry::Entry(const char *module, const char *name, unsigned threads, size_t size, void (*run)(const void *)) {
+  kernels()[{module, name}] = {threads, size, run};
 }
 
 #ifdef MLFF_SHIM_THREADS
@@ -256,8 +257,10 @@ extern "C" const char *mlff_shim_launch(const char *module, const char *name, co
     return "there is no such kernel";
   if (found->second.size != size)
     return "the arguments have another size";
-  if (shared > SHARED || threads > 1024 || threads == 0)
-    return "a block has at most 1,024 threads and 227 KiB of shared memory";
+  if (shared > SHARED)
+    return "a block has at most 227 KiB of shared memory";
+  if (threads > found->second.threads || threads == 0)
+    return "it was compiled for blocks of fewer threads";
   const Kernel kernel = found->second;
   const unsigned count = grid[0] * grid[1];
   std::atomic<unsigned> next{0};

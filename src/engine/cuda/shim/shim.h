@@ -20,11 +20,14 @@
 #define SHARED_MEMORY(name) unsigned char *const name = shim::self().shared
 
 /// Defines a kernel, and notes it under its name in MODULE.
-#define KERNEL(name, Arguments)                                                                                      \
+#define KERNEL(name, Arguments, THREADS)                                                                             \
   static void name(Arguments p);                                                                                     \
-  static const shim::Entry entry_of_##name(                                                                          \
-      MODULE, #name, sizeof(Arguments), [](const void *p) { name(*static_cast<const Arguments *>(p)); });            \
+  static const shim::Entry entry_of_##name(MODULE, #name, THREADS, sizeof(Arguments), [](const void *p) {            \
+    name(*static_cast<const Arguments *>(p));                                                                        \
+  });                                                                                                                \
   static void name(Arguments p)
+
+#define LARGE_KERNEL KERNEL
 
 struct alignas(8) float2 {
   float x, y;
@@ -54,7 +57,7 @@ void wait_for_block();
 const uint64_t *of_warp(unsigned mask, uint64_t value);
 
 struct Entry {
-  Entry(const char *module, const char *name, size_t size, void (*run)(const void *));
+  Entry(const char *module, const char *name, unsigned threads, size_t size, void (*run)(const void *));
 };
 
 template <class T> T exchanged(unsigned mask, T value, unsigned lane) {
