@@ -150,15 +150,7 @@ impl FilterTable {
 /// filter's own, but as near to it as the cubics are elsewhere.
 fn spline(values: &mut [f64], slopes: &mut [f64], width: usize) -> Result<()> {
     let before = values.len() / width - 3;
-    // m_k = e_k − factor_k m_{k+1} after elimination.
-    let mut factors = filled(before, 0.0)?;
-    for k in 1..before {
-        factors[k] = 1.0 / (4.0 - factors[k - 1]);
-        for at in k * width..(k + 1) * width {
-            let rise = 3.0 * (values[at + width] - values[at - width]);
-            slopes[at] = (rise - slopes[at - width]) * factors[k];
-        }
-    }
+    let factors = eliminate(values, slopes, width, before)?;
     for at in before * width..(before + 1) * width {
         // Where φ_{n−1} and m_{n−1} are put in, 4 m_{n−2} becomes 3.5 m_{n−2}.
         let rise = 1.5 * values[at] - 3.0 * values[at - width];
@@ -167,32 +159,38 @@ fn spline(values: &mut [f64], slopes: &mut [f64], width: usize) -> Result<()> {
         (values[at + width], slopes[at + width]) = (a, -3.0 * a);
         (values[at + 2 * width], slopes[at + 2 * width]) = (0.0, 0.0);
     }
-    for k in (1..before).rev() {
-        for at in k * width..(k + 1) * width {
-            slopes[at] -= factors[k] * slopes[at + width];
-        }
-    }
+    substitute_back(slopes, &factors, width);
     Ok(())
 }
 
 /// The slopes of the spline through `values` that has the given slopes at both ends, by the equations of
 /// [`spline`].
 fn clamped_spline(values: &[f64], slopes: &mut [f64], width: usize) -> Result<()> {
-    let last = values.len() / width - 1;
-    let mut factors = filled(last, 0.0)?;
-    for k in 1..last {
+    let factors = eliminate(values, slopes, width, values.len() / width - 1)?;
+    substitute_back(slopes, &factors, width);
+    Ok(())
+}
+
+/// Turns the slopes of nodes 1 to `end` − 1 into e_k of m_k = e_k − factor_k m_{k+1}, and gives the factors.
+fn eliminate(values: &[f64], slopes: &mut [f64], width: usize, end: usize) -> Result<Vec<f64>> {
+    let mut factors = filled(end, 0.0)?;
+    for k in 1..end {
         factors[k] = 1.0 / (4.0 - factors[k - 1]);
         for at in k * width..(k + 1) * width {
             let rise = 3.0 * (values[at + width] - values[at - width]);
             slopes[at] = (rise - slopes[at - width]) * factors[k];
         }
     }
-    for k in (1..last).rev() {
+    Ok(factors)
+}
+
+/// Turns e_k into slopes, from the node behind them, whose slope is known, to the first.
+fn substitute_back(slopes: &mut [f64], factors: &[f64], width: usize) {
+    for k in (1..factors.len()).rev() {
         for at in k * width..(k + 1) * width {
             slopes[at] -= factors[k] * slopes[at + width];
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]

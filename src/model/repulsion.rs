@@ -29,9 +29,14 @@ pub struct Repulsion {
 }
 
 impl Repulsion {
+    /// ρ of an element (Å); 0: it takes no part.
+    pub fn radius(&self, number: u8) -> f64 {
+        self.radii.get(usize::from(number)).copied().unwrap_or(0.0)
+    }
+
     /// The distance from which on two elements do not repel each other (Å); 0 if they never do.
     pub fn reach(&self, species: [u8; 2]) -> f64 {
-        match species.map(|z| self.radii.get(usize::from(z)).copied().unwrap_or(0.0)) {
+        match species.map(|z| self.radius(z)) {
             [a, b] if a > 0.0 && b > 0.0 => a + b,
             _ => 0.0,
         }

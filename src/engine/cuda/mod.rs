@@ -131,10 +131,7 @@ impl Kinds {
                 &model.species.iter().map(|&number| value(number)).collect::<Vec<_>>(),
             )
         };
-        let radius = |number: u8| {
-            let radii = model.repulsion.as_ref().map(|repulsion| &repulsion.radii);
-            radii.and_then(|radii| radii.get(usize::from(number))).copied().unwrap_or(0.0)
-        };
+        let radius = |number| model.repulsion.as_ref().map_or(0.0, |found| found.radius(number));
         Ok(Self {
             of,
             count,
@@ -214,9 +211,11 @@ impl Prepared {
 const RESULTS: usize = 1 + 3 + 9;
 
 /// Threads of a block in the messages: beside a table in shared memory, and without one.
-const MESSAGE_THREADS: [u32; 2] = [512, 128];
+const SHARED_THREADS: u32 = 512;
+const THREADS: u32 = 128;
 
 /// A tile of atoms: rows, rows that a thread computes at once, threads of a block.
+#[derive(Clone, Copy)]
 struct Tile {
     suffix: &'static str,
     rows: usize,
@@ -237,6 +236,7 @@ impl Tile {
 }
 
 /// How the kernels run for a list of this size.
+#[derive(Clone, Copy)]
 struct Shape {
     /// How many nodes of a slice of the table each multiprocessor keeps in its shared memory; 0: none, and
     /// the kernels go without.
@@ -279,6 +279,8 @@ struct Cuda {
     student: Arc<Prepared>,
     topology: Topology,
     plan: Option<Plan>,
+    /// Of the plan's number of atoms.
+    shape: Shape,
     /// What the device knows of the plan.
     starts: Array<u32>,
     entries: Array<u32>,
@@ -317,6 +319,7 @@ impl Cuda {
         Self {
             topology: Topology::default(),
             plan: None,
+            shape: Shape::of(&student, 0),
             starts: Array::new(device),
             entries: Array::new(device),
             rows: Array::new(device),
@@ -358,8 +361,8 @@ impl Cuda {
         self.positions.resize(plan.atoms.len())?;
         self.pairs.resize(plan.entries.len())?;
         self.counts.resize(plan.active)?;
-        let parts = Shape::of(&self.student, plan.active).parts;
-        self.gradients.resize(parts * plan.entries.len())?;
+        self.shape = Shape::of(&self.student, plan.active);
+        self.gradients.resize(self.shape.parts * plan.entries.len())?;
         let kept = match model.architecture {
             Architecture::Published => 3,
             Architecture::Painn => 10,
@@ -405,12 +408,12 @@ impl Cuda {
     /// Runs a kernel of message `b`.
     fn message(&self, plan: &Plan, direction: &str, b: usize) -> Result<()> {
         let student = &*self.student;
-        let shape = Shape::of(student, plan.active);
+        let shape = self.shape;
         let family = student.model.architecture.name();
         let first = if b == 0 { "_first" } else { "" };
         let keeps = shape.kept_nodes > 0;
         let shared = if keeps { "_shared" } else { "" };
-        let threads = MESSAGE_THREADS[usize::from(!keeps)];
+        let threads = if keeps { SHARED_THREADS } else { THREADS };
         let blocks = plan.active.div_ceil(threads as usize / GROUP);
         let launch = Launch {
             grid: [
@@ -458,7 +461,7 @@ impl Cuda {
     /// Runs a kernel of the atoms' own layers for the update of block `b`.
     fn atoms(&self, plan: &Plan, task: &str, b: usize) -> Result<()> {
         let student = &*self.student;
-        let tile = Shape::of(student, plan.active).tile;
+        let tile = self.shape.tile;
         let next =
             |arrays: &[Array<f32>]| -> Address { arrays.get(b + 1).map_or(0, Array::address) };
         let arguments = Atoms {
@@ -584,7 +587,7 @@ impl Cuda {
                 kinds: self.kinds.address(),
                 gradients: self.gradients.address(),
                 capacity: plan.entries.len() as u64,
-                parts: Shape::of(student, plan.active).parts as u32,
+                parts: self.shape.parts as u32,
                 active: plan.active as u32,
                 per_step: student.intervals as f64 / student.model.cutoff,
                 softening: student.model.softening,

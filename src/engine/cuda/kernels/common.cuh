@@ -9,7 +9,6 @@
 
 #ifndef MLFF_SHIM
 typedef unsigned int uint32_t;
-typedef unsigned char uint8_t;
 #define SHARED_MEMORY(name) extern __shared__ __align__(16) unsigned char name[]
 /// A kernel that takes one struct, and is run with blocks of at most so many threads.
 #define KERNEL(name, Arguments, THREADS) extern "C" __global__ void name(Arguments p)
