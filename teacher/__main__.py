@@ -7,11 +7,10 @@ from pathlib import Path
 
 
 def generate(args):
-    from .generate import generate
+    from .generate import generate, plan
 
-    failed = generate(
-        args.folder, args.frames, args.periodic_share, args.seed, args.teacher, args.jobs, args.mover
-    )
+    works = plan(args.frames, 0.0 if args.only else args.periodic_share, args.only)
+    failed = generate(args.folder, works, args.seed, args.teacher, args.jobs, args.mover)
     finish(failed, args.folder)
 
 
@@ -71,6 +70,8 @@ def print_json(value):
 
 
 def main():
+    from .generate import SHARES
+
     parser = argparse.ArgumentParser(prog="python -m teacher", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -87,6 +88,7 @@ def main():
     p.add_argument("folder", help="where shards are kept")
     p.add_argument("--frames", type=int, default=100_000, help="about as many (default %(default)s)")
     p.add_argument("--periodic-share", type=float, default=0.05, help="of all frames (default %(default)s)")
+    p.add_argument("--only", choices=SHARES, help="one kind of structures, where data lack it")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--mover", help="a student that moves atoms of training frames, several times as fast as the teacher")
     labels(p)

@@ -143,6 +143,12 @@ def trajectory(job, molecule):
         yield "unconverged"
 
 
+def small(job, molecule):
+    """Frames of a small molecule: of every three jobs one turns a bond, where there is one, the others move all of it."""
+    bonds = geometry.rotatable_bonds(geometry.embed(molecule.smiles, np.random.default_rng(0)))
+    return torsion(job, molecule) if bonds and job.rng.random() < 1 / 3 else trajectory(job, molecule)
+
+
 def torsion(job, molecule):
     """Twelve angles about one bond, of the molecule or, where it is None, of a kind of bond: relaxed with the angle
     held, or turned rigidly and shaken."""
@@ -369,9 +375,9 @@ def smallest(split, max_atoms):
 
 def dimer(job):
     choices = pool(job.split, 18)
-    small = pool("train", 9) if job.split == "train" else choices
+    little = pool("train", 9) if job.split == "train" else choices
     first = job.pick(choices)
-    second = first if job.rng.random() < 0.2 else job.pick(small if job.rng.random() < 0.5 else choices)
+    second = first if job.rng.random() < 0.2 else job.pick(little if job.rng.random() < 0.5 else choices)
     mols = [first, second]
     made = [rigid(job, m) for m in mols]
     # Beyond contact (Å): compressed, in contact, within and beyond cutoffs, far apart.

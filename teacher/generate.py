@@ -23,11 +23,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from . import dataset, files, frames, teachers
-from .molecules import molecules, order_key
+from .molecules import SMALL, molecules, order_key
 
 # Share of the frames, frames of one job.
 SHARES = {
-    "trajectory": (0.45, 8),
+    "trajectory": (0.40, 8),
+    "small": (0.05, 8),
     "torsion": (0.15, 12),
     "contact": (0.09, 11),
     "collision": (0.01, 6),
@@ -62,6 +63,8 @@ class Work:
         if self.kind == "trajectory":
             molecule = in_turn()[self.index % len(in_turn())]
             return molecule, molecule.split
+        if self.kind == "small":
+            return small_molecules()[self.index % len(small_molecules())], "train"
         x = order_key("split", self.name) / 2**64
         split = "test" if x < TEST else "valid" if x < TEST + VALID else "train"
         # Every second one is about a kind of bond, which the job draws.
@@ -88,6 +91,13 @@ def in_turn():
     return train
 
 
+@functools.cache
+def small_molecules():
+    """Those of the table. Among the others each of them would come up five to eight times in 100,000 frames, which is too
+    few for the vibrations of molecules like CO2, whose bonds occur nowhere else."""
+    return sorted((m for m in molecules() if m.scaffold == SMALL), key=lambda m: order_key("turn", m.smiles))
+
+
 def turnable_molecules(split):
     return [m for m in frames.pool(split, 30) if m.atoms >= 6]
 
@@ -100,11 +110,12 @@ def _place(work):
     return 0.5 + x / 2 if late else x
 
 
-def plan(count, periodic_share):
+def plan(count, periodic_share, only=None):
     """The jobs for about `count` frames, in an order of which every part is a fair sample for training; periodic ones
-    at a low rate, most of them last."""
-    rest = (1 - periodic_share) / sum(share for share, _ in SHARES.values())
-    works = [Work(k, i) for k, (share, size) in SHARES.items() for i in range(ceil(count * share * rest / size))]
+    at a low rate, most of them last. `only` names a kind that there shall be none but."""
+    shares = SHARES if only is None else {only: SHARES[only]}
+    rest = (1 - periodic_share) / sum(share for share, _ in shares.values())
+    works = [Work(k, i) for k, (share, size) in shares.items() for i in range(ceil(count * share * rest / size))]
     works.sort(key=_place)
     boxes = [Work("periodic", i) for i in range(ceil(count * periodic_share / PERIODIC_FRAMES))]
     result = []
@@ -192,9 +203,9 @@ def check_folder(folder, mine):
         path.write_text(json.dumps(mine))
 
 
-def generate(folder, count, periodic_share, seed, spec, jobs, mover=None):
-    """Runs the plan's jobs that are not done yet. Returns the number of jobs that failed."""
-    works, identity = plan(count, periodic_share), {"seed": seed, "teacher": spec}
+def generate(folder, works, seed, spec, jobs, mover=None):
+    """Runs those of a plan's jobs that are not done yet. Returns the number of jobs that failed."""
+    identity = {"seed": seed, "teacher": spec}
     if mover is None:
         return carry_out(folder, works, identity, jobs)
     identity["mover"] = hashlib.sha256(Path(mover).read_bytes()).hexdigest()

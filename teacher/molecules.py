@@ -26,6 +26,8 @@ PER_SCAFFOLD = 20
 # Of training's scaffolds: what is not held out costs no generality.
 PER_TRAINING_SCAFFOLD = 30
 SHARES = {"test": 0.15, "valid": 0.05}
+# The scaffold of molecules that are taken from the table as they are.
+SMALL = "small"
 
 
 class BadMolecule(ValueError):
@@ -35,7 +37,7 @@ class BadMolecule(ValueError):
 @dataclass(frozen=True)
 class Molecule:
     smiles: str
-    scaffold: str  # its name in the table, or "small"
+    scaffold: str  # its name in the table, or SMALL
     murcko: str  # canonical SMILES, empty where acyclic
     atoms: int  # hydrogen included
     split: str
@@ -188,7 +190,7 @@ def molecules():
     for name, found in (rings | chains).items():
         for smiles in found:
             origins[smiles].append(name)
-    result = [Molecule(s, "small", murcko(s), atoms_of(s), "train") for s in dict.fromkeys(small)]
+    result = [Molecule(s, SMALL, murcko(s), atoms_of(s), "train") for s in dict.fromkeys(small)]
     for smiles, names in origins.items():
         splits = {split[n] for n in names}
         if smiles not in small and len(splits) == 1:

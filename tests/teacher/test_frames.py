@@ -65,6 +65,21 @@ def test_no_displacement_tears_a_molecule_apart():
         assert np.linalg.norm(moved.positions - atoms.positions, axis=1).max() < 2 * geometry.MAX_DISPLACEMENT
 
 
+def test_small_molecules_are_moved_and_some_of_their_bonds_turned(teacher):
+    disulfide, linear = frames.by_smiles("CSSC"), frames.by_smiles("O=C=O")
+    kinds = {f.kind for i in range(6) for f in kept(frames.small(job(f"s{i}", teacher), disulfide))}
+    assert kinds == {"displaced", "trajectory", "torsion"}
+    moved = kept(frames.small(job("s", teacher), linear))
+    assert len(moved) == 8 and {f.kind for f in moved} == {"displaced", "trajectory"}
+
+
+def test_a_plan_of_one_kind_goes_through_all_small_molecules():
+    works = generate.plan(3 * 8 * 106, 0, only="small")
+    subjects = [w.subject()[0].smiles for w in works]
+    assert {w.kind for w in works} == {"small"} and {w.subject()[1] for w in works} == {"train"}
+    assert len(works) == 3 * 106 and all(subjects.count(s) == 3 for s in set(subjects))
+
+
 def by_split(split, **conditions):
     return next(m for m in frames.pool(split) if all(getattr(m, k) == v for k, v in conditions.items()))
 
@@ -231,12 +246,12 @@ def test_a_molecule_in_the_wrong_split_gets_no_label(teacher):
 def test_the_plan_keeps_the_shares():
     works = generate.plan(100_000, 0.05)
     expected = {kind: sum(w.expected for w in works if w.kind == kind) for kind in {w.kind for w in works}}
-    wanted = {"trajectory": 45, "torsion": 15, "contact": 9, "collision": 1, "cluster": 20, "water": 5, "periodic": 5}
+    wanted = {"trajectory": 40, "small": 5, "torsion": 15, "contact": 9, "collision": 1, "cluster": 20, "water": 5, "periodic": 5}
     assert {k: round(n / 1000) for k, n in expected.items()} == wanted
     assert len({w.name for w in works}) == len(works)
     # Any part is a fair sample of what training needs.
     early = [w.kind for w in works[:1000]]
-    assert 0.4 < early.count("trajectory") / 1000 < 0.6
+    assert 0.4 < (early.count("trajectory") + early.count("small")) / 1000 < 0.6
     assert 10 <= early.count("periodic") <= 40
     tested = {w.subject()[0].smiles for w in works if w.kind == "trajectory" and w.subject()[1] == "test"}
     assert len(tested) >= 320
