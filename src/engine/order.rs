@@ -1,8 +1,61 @@
-//! The order of atoms in which neighbors in space are near each other in memory.
+//! The order of atoms in which neighbors in space are near each other in memory, and their numbers in it.
 
 use super::Topology;
 use crate::error::Result;
-use crate::memory::collected;
+use crate::memory::{collected, filled};
+
+/// Numbers of atoms in an engine's own order. Positions have an index of their own: active owned atoms in
+/// row order, then ghosts in the order in which they are first asked for.
+pub struct Numbers<'a> {
+    topology: &'a Topology,
+    /// By the caller's index.
+    position_of: Vec<u32>,
+    first_remote_row: usize,
+    /// The caller's index of each position.
+    pub atoms: Vec<u32>,
+    /// The feature row of each position; images of own atoms share their owner's.
+    pub row_of: Vec<u32>,
+    /// Ghosts that live on other ranks: the caller's index and the feature row.
+    pub remote: Vec<[u32; 2]>,
+}
+
+impl<'a> Numbers<'a> {
+    const NOWHERE: u32 = u32::MAX;
+
+    /// `active`: the caller's indices of the atoms of the first rows, see [`in_space`]. Ghosts that live
+    /// on other ranks get rows from `first_remote_row` on.
+    pub fn new(topology: &'a Topology, active: Vec<u32>, first_remote_row: usize) -> Result<Self> {
+        let mut position_of = filled(topology.owned + topology.ghosts, Self::NOWHERE)?;
+        for (row, &atom) in active.iter().enumerate() {
+            position_of[atom as usize] = row as u32;
+        }
+        let mut row_of = collected(0..active.len() as u32)?;
+        row_of.try_reserve_exact(topology.ghosts)?;
+        let mut atoms = active;
+        atoms.try_reserve_exact(topology.ghosts)?;
+        let mut remote = Vec::new();
+        remote.try_reserve(topology.ghosts)?;
+        Ok(Self { topology, position_of, first_remote_row, atoms, row_of, remote })
+    }
+
+    /// The position of atom `j` of the caller.
+    pub fn position(&mut self, j: u32) -> u32 {
+        if self.position_of[j as usize] == Self::NOWHERE {
+            self.position_of[j as usize] = self.atoms.len() as u32;
+            let row = match self.topology.resolve(j) {
+                Some(owner) => self.position_of[owner as usize],
+                None => {
+                    let row = (self.first_remote_row + self.remote.len()) as u32;
+                    self.remote.push([j, row]);
+                    row
+                }
+            };
+            self.atoms.push(j);
+            self.row_of.push(row);
+        }
+        self.position_of[j as usize]
+    }
+}
 
 /// The owned atoms that are part of the model, along a curve through space.
 pub fn in_space(topology: &Topology, positions: &[[f64; 3]]) -> Result<Vec<u32>> {

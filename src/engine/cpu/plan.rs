@@ -2,7 +2,7 @@
 //! atoms, and which pairs a block computes once for both directions.
 
 use crate::engine::Topology;
-use crate::engine::order::in_space;
+use crate::engine::order::{Numbers, in_space};
 use crate::error::Result;
 
 use super::dense::ROWS;
@@ -55,20 +55,8 @@ impl Plan {
         let mut plan =
             Self { active, block_rows, rows: block_count * block_rows, ..Self::default() };
 
-        const NOWHERE: u32 = u32::MAX;
-        let mut position_of: Vec<u32> = Vec::new();
-        position_of.try_reserve_exact(topology.owned + topology.ghosts)?;
-        position_of.resize(topology.owned + topology.ghosts, NOWHERE);
-        plan.atoms.try_reserve(active + topology.ghosts)?;
-        plan.remote.try_reserve(topology.ghosts)?;
         plan.blocks.try_reserve_exact(block_count)?;
-        let mut row_of: Vec<u32> = Vec::new();
-        row_of.try_reserve(active + topology.ghosts)?;
-        for (row, &atom) in order.iter().enumerate() {
-            position_of[atom as usize] = row as u32;
-            plan.atoms.push(atom);
-            row_of.push(row as u32);
-        }
+        let mut numbers = Numbers::new(topology, order, plan.rows)?;
         let mut alone: Vec<u32> = Vec::new();
         for first in (0..active).step_by(block_rows) {
             let range = first..(first + block_rows).min(active);
@@ -76,26 +64,13 @@ impl Plan {
             block.starts.try_reserve_exact(range.len() + 1)?;
             for row in range.clone() {
                 let start = block.entries.len() as u32;
-                let neighbors = topology.neighbors_of(plan.atoms[row] as usize);
+                let neighbors = topology.neighbors_of(numbers.atoms[row] as usize);
                 alone.clear();
                 alone.try_reserve(neighbors.len())?;
                 block.entries.try_reserve(neighbors.len())?;
                 for &j in neighbors {
-                    if position_of[j as usize] == NOWHERE {
-                        position_of[j as usize] = plan.atoms.len() as u32;
-                        let row = match topology.resolve(j) {
-                            Some(owner) => position_of[owner as usize],
-                            None => {
-                                let row = (plan.rows + plan.remote.len()) as u32;
-                                plan.remote.push([j, row]);
-                                row
-                            }
-                        };
-                        plan.atoms.push(j);
-                        row_of.push(row);
-                    }
-                    let position = position_of[j as usize];
-                    let other = row_of[position as usize] as usize;
+                    let position = numbers.position(j);
+                    let other = numbers.row_of[position as usize] as usize;
                     // Of a pair inside the block, the entry of the lower row stands for both; an
                     // atom's own images come in pairs S and −S and stay with it.
                     if !range.contains(&other) || other == row {
@@ -111,8 +86,9 @@ impl Plan {
             block.starts.push([end, end]);
             plan.blocks.push(block);
         }
+        let Numbers { atoms, mut row_of, remote, .. } = numbers;
         row_of.iter_mut().for_each(|row| *row = plan.record(*row as usize, channel_blocks) as u32);
-        plan.records = row_of;
+        (plan.atoms, plan.records, plan.remote) = (atoms, row_of, remote);
         plan.rows += plan.remote.len().next_multiple_of(block_rows);
         Ok(plan)
     }

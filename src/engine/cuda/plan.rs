@@ -1,9 +1,9 @@
 //! Everything that follows from a neighbor list alone: the engine's own order of atoms.
 
 use crate::engine::Topology;
-use crate::engine::order::in_space;
+use crate::engine::order::{Numbers, in_space};
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::{collected, filled};
+use crate::memory::collected;
 
 /// Atoms in the engine's order. Positions have an index of their own: active owned atoms in row order,
 /// then ghosts that some atom lists.
@@ -39,44 +39,22 @@ impl Plan {
                 ),
             ));
         }
-        const NOWHERE: u32 = u32::MAX;
-        let mut atoms = in_space(topology, positions)?;
-        let active = atoms.len();
-        atoms.try_reserve_exact(topology.ghosts)?;
-        let mut plan = Self { active, rows: active, ..Self::default() };
-        plan.row_of = collected(0..active as u32)?;
-        plan.row_of.try_reserve_exact(topology.ghosts)?;
-        plan.arriving.try_reserve(topology.ghosts)?;
-        plan.starts.try_reserve_exact(active + 1)?;
-        plan.entries.try_reserve_exact(topology.neighbors.len())?;
-        plan.leaving = collected(atoms.iter().enumerate().map(|(row, &atom)| [atom, row as u32]))?;
-        let mut position_of = filled(topology.owned + topology.ghosts, NOWHERE)?;
-        for (row, &atom) in atoms.iter().enumerate() {
-            position_of[atom as usize] = row as u32;
-        }
+        let order = in_space(topology, positions)?;
+        let active = order.len();
+        let leaving = collected(order.iter().enumerate().map(|(row, &atom)| [atom, row as u32]))?;
+        let (mut starts, mut entries) = (Vec::new(), Vec::new());
+        starts.try_reserve_exact(active + 1)?;
+        entries.try_reserve_exact(topology.neighbors.len())?;
+        let mut numbers = Numbers::new(topology, order, active)?;
         for row in 0..active {
-            plan.starts.push(plan.entries.len() as u32);
-            for &j in topology.neighbors_of(atoms[row] as usize) {
-                if position_of[j as usize] == NOWHERE {
-                    position_of[j as usize] = atoms.len() as u32;
-                    let row = match topology.resolve(j) {
-                        Some(owner) => position_of[owner as usize],
-                        None => {
-                            let row = plan.rows as u32;
-                            plan.rows += 1;
-                            plan.arriving.push([j, row]);
-                            row
-                        }
-                    };
-                    atoms.push(j);
-                    plan.row_of.push(row);
-                }
-                plan.entries.push(position_of[j as usize]);
-            }
+            starts.push(entries.len() as u32);
+            let neighbors = topology.neighbors_of(numbers.atoms[row] as usize);
+            entries.extend(neighbors.iter().map(|&j| numbers.position(j)));
         }
-        plan.starts.push(plan.entries.len() as u32);
-        plan.atoms = atoms;
-        Ok(plan)
+        starts.push(entries.len() as u32);
+        let Numbers { atoms, row_of, remote: arriving, .. } = numbers;
+        let rows = active + arriving.len();
+        Ok(Self { active, rows, atoms, row_of, starts, entries, leaving, arriving })
     }
 
     /// Bytes allocated.
