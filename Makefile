@@ -65,8 +65,8 @@ $(VENV)-%/.ready:
 LIBTORCH = LIBTORCH=$$(echo $(abspath $(VENV))-torch/lib/python3*/site-packages/torch) \
   MLFF_COMMIT=$$(git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null)
 
-trainer: $(VENV)-torch/.ready ## target/release/mlff-student-train, with libtorch in .venv-torch
-	@echo "== trainer"
+trainer: $(VENV)-torch/.ready ## target/release/mlff-student-train and libmlff_student_torch.so, with libtorch in .venv-torch
+	@echo "== trainer, and the engine on libtorch"
 	$(LIBTORCH) $(CARGO) build --release -p mlff-student-torch
 
 $(VENV)-torch/.ready:
@@ -146,15 +146,15 @@ test-ptx: $(VENV)-nvrtc/.ready
 	diff -rq $(TARGET)/ptx $(CUDA)/ptx || { echo "ERROR: run make ptx and commit what it makes"; exit 1; }
 
 test-trainer: $(VENV)-torch/.ready
-	@echo "== tests of the trainer"
+	@echo "== tests of the trainer and of the engine on libtorch"
 	$(LIBTORCH) $(CARGO) test --release -p mlff-student-torch
 
 test-python: library venv
 	@echo "== tests in Python and ASE"
 	$(BIN)/python -m pytest tests/python tests/validation
 
-# The CUDA kernels in LAMMPS run in the shim that the library's tests compile.
-test-lammps: all test-rust
+# The CUDA kernels in LAMMPS run in the shim that the library's tests compile, TorchScript models in libtorch.
+test-lammps: all test-rust trainer
 	@echo "== tests in LAMMPS"
 	$(BIN)/python -m pytest tests/lammps --ignore=tests/lammps/test_releases.py
 

@@ -24,6 +24,10 @@ install:
 	  '$(install_cmake)' '$(install_doc)'
 	install -m 755 '$(BUILD)/mlff-student' '$(install_prefix)/bin/'
 	install -m 755 '$(BUILD)/libmlff_student.so' '$(install_prefix)/lib/libmlff_student.so.$(install_version)'
+	@# Only where make trainer built it; it stays linked to the libtorch of .venv-torch. In a folder of its own: Cargo gives
+	@# it the SONAME of the library, and ldconfig would take one for the other.
+	if test -f '$(BUILD)/libmlff_student_torch.so'; then install -d '$(install_prefix)/lib/mlff-student'; \
+	  install -m 755 '$(BUILD)/libmlff_student_torch.so' '$(install_prefix)/lib/mlff-student/'; fi
 	ln -sf libmlff_student.so.$(install_version) '$(install_prefix)/lib/libmlff_student.so.$(install_major)'
 	ln -sf libmlff_student.so.$(install_major) '$(install_prefix)/lib/libmlff_student.so'
 	cd '$(install_root)include' && install -m 644 $(install_headers) '$(abspath $(install_prefix))/include/'
@@ -36,6 +40,7 @@ install:
 
 uninstall:
 	rm -f '$(install_prefix)/bin/mlff-student' '$(install_prefix)'/lib/libmlff_student.so*
+	rm -rf '$(install_prefix)/lib/mlff-student'
 	cd '$(install_prefix)/include' && rm -f $(install_headers)
 	rm -f '$(install_prefix)/lib/pkgconfig/mlff_student.pc'
 	rm -rf '$(install_cmake)' '$(install_doc)'

@@ -1,11 +1,11 @@
-"""The student in plain PyTorch: float32 features, forces by autograd, on pairs that are given.
+"""The student in plain PyTorch: float32 features, forces by autograd, on pairs that are given; as it is, and as TorchScript.
 
 Started by `mlff-student bench` as: pytorch_student.py FOLDER THREADS. FOLDER holds
   student.safetensors   the model, see docs/model-format.md
   positions, shifts     float64, x y z of each atom; of each pair, added to the sender's position
   species, i, j         int64, atomic numbers; receiver and sender of each pair
-Writes FOLDER/forces (float64) and one line of JSON; then, for each line "run" on stdin, the
-seconds that energy and forces took.
+Writes FOLDER/forces (float64) and one line of JSON; then, for each line "eager" or "script" on stdin, the
+seconds that energy and forces took so.
 """
 
 import json
@@ -48,6 +48,8 @@ class Student:
         self.blocks = int(metadata["blocks"])
         self.cutoff = float(metadata["cutoff"])
         self.softening = float(metadata["softening"])
+        self.power = int(metadata["envelope_power"]) if metadata["envelope"] == "polynomial" else None
+        self.shifted = metadata.get("norm") == "shifted"
 
     def linear(self, name, x):
         return linear(x, self.tensors[name + ".weight"], self.tensors.get(name + ".bias"))
@@ -69,13 +71,30 @@ class Student:
         centers, exponents = self.tensors["basis.centers"], self.tensors["basis.exponents"]
         return torch.exp(-exponents * (d - centers) ** 2)
 
+    def envelope(self, x, power):
+        if power is None:
+            return 0.5 * (torch.cos(math.pi * x) + 1)
+        p = power
+        return 1 - (p + 1) * (p + 2) / 2 * x**p + p * (p + 2) * x ** (p + 1) - p * (p + 1) / 2 * x ** (p + 2)
+
+    def repulsion(self, z, other, d):
+        """Of each pair, once for both directions together; docs/model-format.md."""
+        radii = self.tensors["repulsion.radii"]
+        rho, sigma, a, b = radii[z], radii[other], z.float(), other.float()
+        length = 0.46850 / (a**0.23 + b**0.23)
+        terms = ((0.18175, 3.19980), (0.50986, 0.94229), (0.28022, 0.40290), (0.02817, 0.20162))
+        screening = sum(c * torch.exp(-k * d / length) for c, k in terms)
+        reach = rho + sigma
+        energy = 14.399645 * a * b / d * screening * self.envelope(d / reach, 6)
+        return torch.where((rho > 0) & (sigma > 0) & (d < reach), energy, torch.zeros_like(energy))
+
     def atomic_energies(self, species, positions, i, j, shifts):
         h, t = self.hidden, self.tensors
         # In float64, as far as positions go: their rounding would outweigh that of the network.
         r = (positions[j] + shifts - positions[i]).float()
         d = r.norm(dim=1, keepdim=True)
         u = (r / (d + self.softening))[:, :, None]
-        envelope = 0.5 * (torch.cos(math.pi * d / self.cutoff) + 1)
+        envelope = self.envelope(d / self.cutoff, self.power)
         basis = self.basis(d)
         if self.envelope_on_basis:
             basis = basis * envelope
@@ -101,11 +120,16 @@ class Student:
                 v = v * g1[:, None] + mixed * g2[:, None]
             else:
                 left, right = self.linear(block + "update.channel_mix", v).split(h, dim=2)
-                norm = torch.sqrt((left**2).sum(1) + t[block + "update.epsilon"])
+                epsilon = t[block + "update.epsilon"]
+                squares = (left**2).sum(1)
+                norm = torch.sqrt(squares + epsilon**2) - epsilon if self.shifted else torch.sqrt(squares + epsilon)
                 a, gate, c = self.mlp(block + "update", torch.cat([s, norm], 1)).split(h, dim=1)
                 s = s + a + c * (left * right).sum(1)
                 v = v + gate[:, None] * right
-        return self.layers("head", s).squeeze(1) + t["reference_energies"][species]
+        energies = self.layers("head", s).squeeze(1) + t["reference_energies"][species]
+        if "repulsion.radii" in t:
+            energies = energies.index_add(0, i, 0.5 * self.repulsion(species[i], species[j], d.squeeze(1)))
+        return energies
 
 
 def main():
@@ -117,21 +141,30 @@ def main():
     shifts = array(folder + "/shifts", torch.float64).reshape(-1, 3)
     species, i, j = (array(f"{folder}/{name}", torch.int64) for name in ("species", "i", "j"))
 
-    def run():
+    inputs = (species, positions, i, j, shifts)
+    script = torch.jit.trace(student.atomic_energies, inputs, check_trace=False)
+    programs = {"eager": student.atomic_energies, "script": script}
+
+    def run(program):
         # Sums over all atoms in float32 would lose digits that the atoms have.
-        energy = student.atomic_energies(species, positions, i, j, shifts).double().sum()
+        energy = programs[program](*inputs).double().sum()
         (gradient,) = torch.autograd.grad(energy, positions)
         return energy.item(), -gradient
 
-    energy, forces = run()
+    energy, forces = run("eager")
+    # libtorch optimises a script during its first runs.
+    for _ in range(3):
+        _, again = run("script")
+    if not torch.allclose(again, forces, rtol=1e-4, atol=1e-4):
+        sys.exit("TorchScript does not give what PyTorch gives")
     with open(folder + "/forces", "wb") as file:
         file.write(bytes(forces.contiguous().untyped_storage()))
     print(json.dumps({"version": torch.__version__, "energy": energy}), flush=True)
     for line in sys.stdin:
-        if line.strip() != "run":
-            sys.exit(f"expected 'run', found {line!r}")
+        if line.strip() not in programs:
+            sys.exit(f"expected one of {list(programs)}, found {line!r}")
         started = time.perf_counter()
-        run()
+        run(line.strip())
         print(time.perf_counter() - started, flush=True)
 
 

@@ -39,6 +39,8 @@ module mlff_student
     MLFF_ERROR_DEVICE_LOST = 12, &
     MLFF_DEVICE_CPU = 0, &
     MLFF_DEVICE_CUDA = 1, &
+    MLFF_ENGINE_OWN = 0, &
+    MLFF_ENGINE_TORCH = 1, &
     MLFF_PRECISION_MIXED = 0, &
     MLFF_PRECISION_DOUBLE = 1, &
     MLFF_FILTER_TABLE = 0, &
@@ -48,7 +50,8 @@ module mlff_student
     MLFF_ISA_AVX2 = 2, &
     MLFF_ISA_AVX512 = 3, &
     MLFF_ARCHITECTURE_PUBLISHED = 1, &
-    MLFF_ARCHITECTURE_PAINN = 2
+    MLFF_ARCHITECTURE_PAINN = 2, &
+    MLFF_ARCHITECTURE_SCRIPT = 3
 
   ! ---- Structs of mlff_student.h; set struct_size = int(c_sizeof(struct), c_int32_t) --------------
 
@@ -73,7 +76,7 @@ module mlff_student
     integer(c_int32_t) :: filter = MLFF_FILTER_TABLE
     integer(c_int32_t) :: threads = 0
     integer(c_int32_t) :: instruction_set = MLFF_ISA_BEST
-    integer(c_int32_t) :: reserved = 0
+    integer(c_int32_t) :: engine = MLFF_ENGINE_OWN
   end type
 
   type, bind(C), public :: mlff_calculator_info
@@ -124,6 +127,7 @@ module mlff_student
   ! ---- Functions of mlff_student.h ----------------------------------------------------------------
 
   public :: mlff_abi_version, mlff_version, mlff_last_error, mlff_status_name
+  public :: mlff_device_count
   public :: mlff_model_load, mlff_model_free, mlff_model_get_info
   public :: mlff_model_get_species, mlff_model_find_species
   public :: mlff_calculator_new, mlff_calculator_free, mlff_calculator_get_info
@@ -146,6 +150,12 @@ module mlff_student
     type(c_ptr) function mlff_status_name(status) bind(C)
       import :: c_ptr, c_int32_t
       integer(c_int32_t), value :: status
+    end function
+
+    integer(c_int32_t) function mlff_device_count(device, count) bind(C)
+      import :: c_int32_t
+      integer(c_int32_t), value :: device
+      integer(c_int32_t), intent(inout) :: count
     end function
 
     integer(c_int32_t) function mlff_model_load(path, model) bind(C)

@@ -123,6 +123,17 @@
 #define MLFF_ERROR_DEVICE_LOST 12
 
 /**
+ * The processor. @since 0.1.0
+ */
+#define MLFF_DEVICE_CPU 0
+
+/**
+ * An NVIDIA GPU, Turing or newer; its driver is all that is needed (R525 or newer). MLFF_ENGINE_TORCH
+ * needs a libtorch with CUDA too. @since 0.1.0
+ */
+#define MLFF_DEVICE_CUDA 1
+
+/**
  * The architecture of the students published in 2025: not invariant under rotation, not
  * continuous at the cutoff. @since 0.1.0
  */
@@ -134,14 +145,21 @@
 #define MLFF_ARCHITECTURE_PAINN 2
 
 /**
- * The processor. @since 0.1.0
+ * A TorchScript model of any network, evaluated by libtorch (MLFF_ENGINE_TORCH). @since 0.1.0
  */
-#define MLFF_DEVICE_CPU 0
+#define MLFF_ARCHITECTURE_SCRIPT 3
 
 /**
- * An NVIDIA GPU, Turing or newer; its driver is all that is needed (R525 or newer). @since 0.1.0
+ * This library's kernels; libtorch for TorchScript models, which they cannot evaluate. @since 0.1.0
  */
-#define MLFF_DEVICE_CUDA 1
+#define MLFF_ENGINE_OWN 0
+
+/**
+ * libtorch, on one process: plain tensor operations and automatic differentiation, slow, for
+ * comparison. Needs libmlff_student_torch.so beside this library or named by the environment variable
+ * MLFF_STUDENT_TORCH. @since 0.1.0
+ */
+#define MLFF_ENGINE_TORCH 1
 
 /**
  * Features and filters in float32; positions, distances, energies and virial sums in float64.
@@ -196,7 +214,7 @@
 typedef struct mlff_calculator mlff_calculator;
 
 /**
- * A student: architecture and weights. Immutable; any number of threads may use one at a time.
+ * A student (architecture and weights), or a TorchScript model. Immutable; any number of threads may use one at a time.
  *
  * Made by mlff_model_load(), freed by mlff_model_free(). Calculators keep what they need of it,
  * so the model and its calculators may be freed in any order.
@@ -228,7 +246,8 @@ typedef struct mlff_model_info {
      */
     int32_t architecture;
     /**
-     * Channels of each atom's features.
+     * Channels of each atom's features. This, blocks, basis and parameters are 0 for
+     * MLFF_ARCHITECTURE_SCRIPT, whose network is not looked at, and so are both flags below.
      */
     uint32_t hidden;
     /**
@@ -280,7 +299,8 @@ typedef struct mlff_options {
      */
     int32_t device_index;
     /**
-     * MLFF_PRECISION_*.
+     * MLFF_PRECISION_*. This, filter and instruction_set mean nothing for TorchScript models, which have
+     * a precision of their own.
      */
     int32_t precision;
     /**
@@ -296,9 +316,9 @@ typedef struct mlff_options {
      */
     int32_t instruction_set;
     /**
-     * 0.
+     * MLFF_ENGINE_*.
      */
-    uint32_t reserved;
+    int32_t engine;
 } mlff_options;
 
 /**
@@ -312,11 +332,11 @@ typedef struct mlff_calculator_info {
      */
     uint32_t struct_size;
     /**
-     * MLFF_ISA_* in use; 0 with MLFF_PRECISION_DOUBLE.
+     * MLFF_ISA_* in use; 0 with MLFF_PRECISION_DOUBLE, on a GPU and with libtorch.
      */
     int32_t instruction_set;
     /**
-     * Bytes allocated by this calculator, without the model.
+     * Bytes allocated by this calculator, without the model; with libtorch, without what that allocates.
      */
     uint64_t memory;
     /**
@@ -557,8 +577,23 @@ const char *mlff_last_error(void);
 const char *mlff_status_name(mlff_status status);
 
 /**
- * Loads a student from a file: safetensors, a PyTorch checkpoint, ONNX or TorchScript. No code
- * from the file is run, and the file is not needed afterwards.
+ * Counts the devices of a kind, so that processes on one machine can share them out.
+ *
+ * Thread-safe.
+ *
+ * @param device MLFF_DEVICE_*
+ * @param count out: 1 for MLFF_DEVICE_CPU; for MLFF_DEVICE_CUDA the number of GPUs that the driver
+ *     shows to this process, 0 where there is no driver. Untouched on error
+ * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, or MLFF_ERROR_DEVICE_LOST if the driver fails
+ *
+ * @since 0.1.0
+ */
+mlff_status mlff_device_count(int32_t device, uint32_t *count);
+
+/**
+ * Loads a student from a file (safetensors, a PyTorch checkpoint, ONNX or TorchScript), or a TorchScript
+ * model of any network that was saved with a description (docs/torchscript.md). No code from the file is run
+ * here; that of a TorchScript model runs, in libtorch, in calculators. The file is not needed afterwards.
  *
  * Thread-safe.
  *
@@ -570,7 +605,8 @@ const char *mlff_status_name(mlff_status status);
  *
  * @since 0.1.0
  */
-mlff_status mlff_model_load(const char *path, struct mlff_model **model);
+mlff_status mlff_model_load(const char *path,
+                            struct mlff_model **model);
 
 /**
  * Frees a model. Its calculators stay usable. NULL is allowed.
@@ -641,8 +677,10 @@ mlff_status mlff_model_find_species(const struct mlff_model *model,
  * @param calculator out: the new calculator; the caller owns it and frees it with
  *     mlff_calculator_free(). Untouched on error
  * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, MLFF_ERROR_UNSUPPORTED (instructions that the
- *     processor lacks; MLFF_PRECISION_DOUBLE or MLFF_FILTER_EXACT on a GPU), MLFF_ERROR_MEMORY,
- *     MLFF_ERROR_NO_DEVICE (no driver, or no GPU of that number), MLFF_ERROR_DEVICE_LOST
+ *     processor lacks; MLFF_PRECISION_DOUBLE or MLFF_FILTER_EXACT on a GPU with MLFF_ENGINE_OWN;
+ *     libmlff_student_torch.so not there or of another version), MLFF_ERROR_FORMAT (libtorch cannot
+ *     read a TorchScript model), MLFF_ERROR_MEMORY, MLFF_ERROR_NO_DEVICE (no driver, or no GPU of that
+ *     number), MLFF_ERROR_DEVICE_LOST
  *
  * @since 0.1.0
  */
@@ -706,8 +744,9 @@ mlff_status mlff_calculator_set_topology(struct mlff_calculator *calculator,
  * @param results in: struct_size and pointers; out: the results, untouched on error
  * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, MLFF_ERROR_NUMERIC (a position that is NaN or
  *     infinite, two atoms at one place, energy or forces that are not finite), MLFF_ERROR_MEMORY,
- *     MLFF_ERROR_CALLBACK, or MLFF_ERROR_STATE (no topology is set, or a structure was computed
- *     since)
+ *     MLFF_ERROR_CALLBACK, MLFF_ERROR_STATE (no topology is set, or a structure was computed
+ *     since), MLFF_ERROR_DEVICE_LOST, or, from a TorchScript model that is not what
+ *     docs/torchscript.md describes, MLFF_ERROR_FORMAT or MLFF_ERROR_INVALID_ARGUMENT
  *
  * @since 0.1.0
  */
@@ -727,7 +766,8 @@ mlff_status mlff_calculator_compute(struct mlff_calculator *calculator,
  * @param results in: struct_size and pointers, arrays for all atoms; out: the results, untouched on
  *     error
  * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, MLFF_ERROR_SPECIES, MLFF_ERROR_NUMERIC (also a
- *     degenerate or left-handed cell), MLFF_ERROR_MEMORY or MLFF_ERROR_STATE
+ *     degenerate or left-handed cell), MLFF_ERROR_MEMORY, MLFF_ERROR_STATE, or another one of
+ *     mlff_calculator_compute()
  *
  * @since 0.1.0
  */

@@ -45,7 +45,8 @@ constexpr Choice INSTRUCTION_SETS[] = {{"best", MLFF_ISA_BEST},
                                        {"portable", MLFF_ISA_PORTABLE},
                                        {"avx2", MLFF_ISA_AVX2},
                                        {"avx512", MLFF_ISA_AVX512}};
-constexpr const char *KEYWORDS[] = {"device", "precision", "threads", "filter", "isa"};
+constexpr Choice ENGINES[] = {{"own", MLFF_ENGINE_OWN}, {"torch", MLFF_ENGINE_TORCH}};
+constexpr const char *KEYWORDS[] = {"device", "engine", "precision", "threads", "filter", "isa"};
 
 // Levenshtein distance.
 size_t edits(const std::string &a, const std::string &b)
@@ -148,6 +149,7 @@ void PairMLFFStudent::settings(int narg, char **arg)
 {
   options = {};
   options.struct_size = sizeof(options);
+  by_rank = false;
   // A calculator has the options of its making: pair_coeff makes the next one.
   initialized = false;
   calculator.reset();
@@ -166,7 +168,7 @@ void PairMLFFStudent::settings(int narg, char **arg)
       error->all(FLERR, "pair_style mlff_student: unknown keyword '" + keyword + "', the nearest is '" +
                      nearest_keyword(keyword) +
                      "': write pair_style mlff_student [device cpu|cuda|cuda:N] "
-                     "[precision mixed|double] [threads N] [filter table|exact] "
+                     "[engine own|torch] [precision mixed|double] [threads N] [filter table|exact] "
                      "[isa best|portable|avx2|avx512]");
     if (i + 1 == narg)
       error->all(FLERR, "pair_style mlff_student: keyword '" + keyword + "' needs a value" +
@@ -178,6 +180,7 @@ void PairMLFFStudent::settings(int narg, char **arg)
     const char *value = arg[i + 1];
     if (keyword == "precision") options.precision = choose("precision", value, PRECISIONS);
     if (keyword == "filter") options.filter = choose("filter", value, FILTERS);
+    if (keyword == "engine") options.engine = choose("engine", value, ENGINES);
     if (keyword == "isa") options.instruction_set = choose("isa", value, INSTRUCTION_SETS);
     if (keyword == "threads") {
       const int threads = utils::inumeric(FLERR, value, false, lmp);
@@ -189,6 +192,7 @@ void PairMLFFStudent::settings(int narg, char **arg)
     }
     if (keyword == "device") {
       const std::string device = value;
+      by_rank = device == "cuda";
       if (device.compare(0, 5, "cuda:") == 0) {
         options.device = MLFF_DEVICE_CUDA;
         options.device_index = utils::inumeric(FLERR, value + 5, false, lmp);
@@ -254,6 +258,9 @@ void PairMLFFStudent::coeff(int narg, char **arg)
   for (int i = 1; i <= ntypes; i++)
     for (int j = 1; j <= ntypes; j++) setflag[i][j] = species_of[i] > 0 && species_of[j] > 0;
 
+  if (by_rank) options.device_index = gpu_of_rank();
+  gpus_of_ranks.resize(comm->nprocs);
+  MPI_Gather(&options.device_index, 1, MPI_INT, gpus_of_ranks.data(), 1, MPI_INT, 0, world);
   mlff_calculator *made = nullptr;
   require(mlff_calculator_new(model.get(), &options, &made));
   calculator.reset(made);
@@ -267,7 +274,7 @@ void PairMLFFStudent::coeff(int narg, char **arg)
   const int channels = (static_cast<int>(info.hidden) + 15) / 16 * 16;
   const int values = channels * (info.architecture == MLFF_ARCHITECTURE_PAINN ? 6 : 4);
   // Before each row its flag.
-  comm_forward = 1 + (options.precision == MLFF_PRECISION_DOUBLE ? values : values / 2);
+  comm_forward = std::max(2, 1 + (options.precision == MLFF_PRECISION_DOUBLE ? values : values / 2));
 
   if (comm->me == 0) {
     std::string mapping;
@@ -276,6 +283,24 @@ void PairMLFFStudent::coeff(int narg, char **arg)
     utils::logmesg(lmp, std::string("mlff_student: ") + arg[2] + ": " + mapping + "\n");
     describe();
   }
+}
+
+// Ranks on one node take its GPUs in turn. Names of nodes are all that MPI-2 and LAMMPS' own stand-in for
+// MPI know of where ranks are.
+int PairMLFFStudent::gpu_of_rank() const
+{
+  std::vector<char> mine(MPI_MAX_PROCESSOR_NAME, '\0'), all(mine.size() * comm->nprocs);
+  int length = 0;
+  MPI_Get_processor_name(mine.data(), &length);
+  const int size = static_cast<int>(mine.size());
+  MPI_Allgather(mine.data(), size, MPI_CHAR, all.data(), size, MPI_CHAR, world);
+  int before = 0;
+  for (int rank = 0; rank < comm->me; rank++)
+    before += std::equal(mine.begin(), mine.end(), all.begin() + static_cast<std::ptrdiff_t>(rank) * size);
+  uint32_t gpus = 0;
+  // Where there is none, making the calculator says so.
+  if (mlff_device_count(MLFF_DEVICE_CUDA, &gpus) != MLFF_OK || gpus == 0) return 0;
+  return before % static_cast<int>(gpus);
 }
 
 void PairMLFFStudent::load(const char *name)
@@ -290,18 +315,39 @@ void PairMLFFStudent::load(const char *name)
   require(mlff_model_get_info(loaded, &info));
 }
 
+// The number of the GPU, or those of the first ranks where they differ. Called on rank 0 alone.
+std::string PairMLFFStudent::gpus_by_rank() const
+{
+  const int first = gpus_of_ranks[0];
+  if (std::count(gpus_of_ranks.begin(), gpus_of_ranks.end(), first) == comm->nprocs)
+    return std::to_string(first);
+  std::string list;
+  const int shown = std::min(comm->nprocs, 16);
+  for (int rank = 0; rank < shown; rank++)
+    list += (rank > 0 ? ", " : "") + std::to_string(gpus_of_ranks[rank]);
+  return list + (shown < comm->nprocs ? ", ... by rank" : " by rank");
+}
+
 // Called on rank 0 alone.
 void PairMLFFStudent::describe() const
 {
-  const bool published = info.architecture == MLFF_ARCHITECTURE_PUBLISHED;
   const std::string device = options.device == MLFF_DEVICE_CUDA
-      ? "GPU " + std::to_string(options.device_index)
+      ? "GPU " + gpus_by_rank()
       : std::to_string(std::max(1u, options.threads)) + " thread(s)";
+  if (info.architecture == MLFF_ARCHITECTURE_SCRIPT) {
+    utils::logmesg(lmp, "mlff_student: a TorchScript model, evaluated by libtorch, cutoff " + plain(info.cutoff) +
+                       " Angstrom; " + device + "\n");
+    return;
+  }
+  const bool published = info.architecture == MLFF_ARCHITECTURE_PUBLISHED;
   utils::logmesg(lmp, std::string("mlff_student: ") + (published ? "published" : "painn") +
                      " architecture, " + std::to_string(info.parameters) + " parameters, " +
                      std::to_string(info.blocks) + " blocks, cutoff " + plain(info.cutoff) +
-                     " Angstrom; precision " + name_of(PRECISIONS, options.precision) + ", filter " +
-                     name_of(FILTERS, options.filter) + ", " + device + "\n");
+                     " Angstrom; precision " + name_of(PRECISIONS, options.precision) +
+                     (options.engine == MLFF_ENGINE_TORCH
+                          ? std::string(", libtorch, ")
+                          : std::string(", filter ") + name_of(FILTERS, options.filter) + ", ") +
+                     device + "\n");
   if (!info.rotation_invariant)
     error->warning(FLERR, std::string("mlff_student: this model is not rotation-invariant: its energy and "
                                       "forces depend on how the system is turned"));
@@ -315,6 +361,9 @@ void PairMLFFStudent::init_style()
   if (!calculator)
     error->all(FLERR, std::string("pair_style mlff_student: pair_coeff is missing: write 'pair_coeff * * "
                                   "model.safetensors' followed by one element for each atom type"));
+  if (comm->nprocs > 1 && (options.engine == MLFF_ENGINE_TORCH || info.architecture == MLFF_ARCHITECTURE_SCRIPT))
+    error->all(FLERR, "pair_style mlff_student: libtorch evaluates whole systems, on one MPI process, found " +
+                   std::to_string(comm->nprocs) + ": run one process with 'threads N', or a student with 'engine own'");
   check_settings();
   warn_about_exclusions();
   neighbor->add_request(this, NeighConst::REQ_FULL);
@@ -342,7 +391,7 @@ void PairMLFFStudent::check_settings()
                      "several neighbor shells: remove it (compute stress/atom and pe/atom work)");
   }
 #if MLFF_LAMMPS_VERSION >= 20240417
-  if (domain->triclinic_general && !info.rotation_invariant && comm->me == 0)
+  if (domain->triclinic_general && info.architecture == MLFF_ARCHITECTURE_PUBLISHED && comm->me == 0)
     error->warning(FLERR, std::string("mlff_student: LAMMPS turns general triclinic cells, and this model is "
                                       "not rotation-invariant: energies differ from those of the cell as given"));
 #endif

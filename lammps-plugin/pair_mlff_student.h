@@ -43,6 +43,8 @@ class PairMLFFStudent : public Pair {
   };
 
   mlff_options options = {};
+  bool by_rank = false;              // device cuda: GPUs are shared out among the ranks of a node
+  std::vector<int> gpus_of_ranks;    // on rank 0
   std::unique_ptr<mlff_model, FreeModel> model;
   std::unique_ptr<mlff_calculator, FreeCalculator> calculator;
   mlff_model_info info = {};
@@ -74,6 +76,8 @@ class PairMLFFStudent : public Pair {
   void deallocate();
   void check_units();
   void load(const char *);
+  int gpu_of_rank() const;
+  std::string gpus_by_rank() const;
   void describe() const;
   void check_settings();
   void check_special_bonds();

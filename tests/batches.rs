@@ -101,7 +101,7 @@ fn a_batch_on_a_gpu_is_that_of_single_calls_and_the_same_twice() {
     reference::shim::instead_of_a_gpu();
     let atoms = atoms();
     let structures: Vec<Structure<'_>> = atoms.iter().map(Atoms::structure).collect();
-    let model = Arc::clone(calculator(1, Precision::Mixed).model());
+    let model = Arc::clone(calculator(1, Precision::Mixed).potential().student().unwrap());
     let options = Options { device: Device::Cuda(0), threads: 2, ..Options::default() };
     let mut calculator = Calculator::new(model, options).unwrap();
     let batch = calculator.compute_batch(&structures).unwrap();

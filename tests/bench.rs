@@ -66,6 +66,8 @@ fn figures_are_complete_and_can_be_true() {
     let peak = number(&found["peak_gflops"]);
     assert!((1.0..1000.0).contains(&peak), "{found}");
     assert!((number(&found["gflops"]) / peak - share).abs() < 1e-9, "{found}");
+    let copy = number(&found["copy_gigabytes_per_second"]);
+    assert!((0.1..1000.0).contains(&copy), "{found}");
     let shares = found["share_of_time"].as_object().unwrap();
     assert_eq!(shares.len(), 6);
     assert!(shares.values().all(|part| number(part) >= 0.0), "{found}");
@@ -74,6 +76,14 @@ fn figures_are_complete_and_can_be_true() {
     assert!(number(&found["rebuild_microseconds_per_atom"]).is_finite());
     assert!(number(&found["memory"]["fixed"]) > 1e5, "{found}");
     assert!(number(&found["memory"]["per_atom"]) > 1e3, "{found}");
+    let molecule = &found["molecule"];
+    assert_eq!(
+        (&molecule["name"], &molecule["atoms"], &molecule["batch"]),
+        (&"ethanol".into(), &9.into(), &1024.into())
+    );
+    assert_ordered(&molecule["microseconds"]);
+    assert_ordered(&molecule["batch_microseconds"]);
+    assert!(molecule["pytorch"].is_null());
 }
 
 #[test]
@@ -194,8 +204,14 @@ fn pytorch_computes_the_same_for_every_architecture() {
         return;
     };
     let python = std::path::absolute(python).unwrap();
-    let models =
-        ["student-427k.pt", "student-21k.onnx", "painn-64-gaussian.pt", "painn-32-bessel.pt"];
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/models/organics-medium.safetensors");
+    let models = [
+        "student-427k.pt",
+        "student-21k.onnx",
+        "painn-64-gaussian.pt",
+        "painn-32-bessel.pt",
+        shipped,
+    ];
     for model in models {
         let found = measured(bench(model).arg("--python").arg(&python));
         let pytorch = &found["pytorch"];
@@ -205,5 +221,11 @@ fn pytorch_computes_the_same_for_every_architecture() {
         assert_ordered(&pytorch["microseconds_per_atom_step"]);
         assert_ordered(&pytorch["ratio"]);
         assert!(number(&pytorch["ratio_of_medians"]) > 1.0, "{model}: {found}");
+        assert!(number(&pytorch["torchscript"]["ratio_of_medians"]) > 1.0, "{model}: {found}");
+        let molecule = &found["molecule"];
+        for program in ["pytorch", "torchscript"] {
+            assert_ordered(&molecule[program]["microseconds_per_atom_step"]);
+            assert!(number(&molecule[program]["ratio_of_medians"]) > 1.0, "{model}: {found}");
+        }
     }
 }

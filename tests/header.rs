@@ -5,7 +5,7 @@ mod toolchain;
 use toolchain::{Language, compile, root};
 
 /// In the order of the header.
-const SOURCES: [&str; 5] = ["status", "model", "calculator", "topology", "compute"];
+const SOURCES: [&str; 6] = ["status", "device", "model", "calculator", "topology", "compute"];
 
 fn generated() -> String {
     let config = cbindgen::Config::from_file(root().join("cbindgen.toml")).unwrap();
@@ -94,7 +94,7 @@ fn every_struct_has_the_same_layout_in_c() {
         };
     }
     layout!(mlff_model_info: struct_size parameters cutoff continuous_at_cutoff);
-    layout!(mlff_options: struct_size threads reserved);
+    layout!(mlff_options: struct_size threads engine);
     layout!(mlff_calculator_info: struct_size memory exchanges seconds);
     layout!(mlff_topology: struct_size species owner list_cutoff neighbor_mask reserved);
     layout!(mlff_results: struct_size energy virial stress atomic_energies forces atomic_virials);

@@ -65,6 +65,8 @@ fn files_below(dir: &Path) -> Vec<String> {
 fn install_puts_every_file_in_its_place_and_uninstall_takes_it_away() {
     let dir = tempfile::tempdir().unwrap();
     let (build, destdir) = (build(&dir), dir.path().join("destdir"));
+    // Which not every build has.
+    std::fs::write(build.join("libmlff_student_torch.so"), "the engine on libtorch").unwrap();
     make("install", &build, &destdir);
     let prefix = destdir.join("opt/mlff");
     let library = concat!("/lib/libmlff_student.so.", env!("CARGO_PKG_VERSION"));
@@ -84,6 +86,7 @@ fn install_puts_every_file_in_its_place_and_uninstall_takes_it_away() {
             "/lib/libmlff_student.so",
             "/lib/libmlff_student.so.0",
             library,
+            "/lib/mlff-student/libmlff_student_torch.so",
             "/lib/pkgconfig/mlff_student.pc",
             "/share/doc/mlff-student/DejaVuSans.LICENSE",
             "/share/doc/mlff-student/LICENSE-APACHE",

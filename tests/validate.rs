@@ -62,7 +62,8 @@ fn group<'a>(report: &'a Value, by: &str, name: &str) -> &'a Value {
 fn own_labels() -> Vec<Frame> {
     let mut frames = Dataset::load(&[data("sound.xyz")]).unwrap().frames;
     let model = Arc::new(Model::load(&data("student.safetensors")).unwrap());
-    frames.retain(|frame| frame.species.iter().all(|&z| model.knows(z)));
+    let scope = model.scope();
+    frames.retain(|frame| frame.species.iter().all(|&z| scope.knows(z)));
     let options = Options { precision: Precision::Double, ..Options::default() };
     let mut calculator = Calculator::new(model, options).unwrap();
     for frame in &mut frames {

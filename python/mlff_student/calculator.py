@@ -19,9 +19,9 @@ class Calculator(AseCalculator):
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
     ignored_changes = {"initial_charges", "initial_magmoms"}
 
-    def __init__(self, model_path, precision="mixed", filter="table", threads=1, library=None):
+    def __init__(self, model_path, *arguments, **options):
         super().__init__()
-        self.student = Student(model_path, precision, filter, threads, library)
+        self.student = Student(model_path, *arguments, **options)
         info = self.student.info
         defects = [
             text
@@ -29,7 +29,7 @@ class Calculator(AseCalculator):
                 (info.rotation_invariant, "depends on orientation"),
                 (info.continuous_at_cutoff, "jumps where pairs cross the cutoff"),
             )
-            if not fine
+            if not fine and info.architecture != "torchscript"
         ]
         if defects:
             warnings.warn(f"the energy of {model_path} {' and '.join(defects)}", stacklevel=2)

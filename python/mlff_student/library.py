@@ -53,7 +53,7 @@ class Options(Sized):
         ("filter", c_int32),
         ("threads", c_uint32),
         ("instruction_set", c_int32),
-        ("reserved", c_uint32),
+        ("engine", c_int32),
     ]
 
 

@@ -13,7 +13,8 @@ from . import library as lib
 
 PRECISIONS = {"mixed": 0, "double": 1}
 FILTERS = {"table": 0, "exact": 1}
-ARCHITECTURES = {1: "published", 2: "painn"}
+ENGINES = {"own": 0, "torch": 1}
+ARCHITECTURES = {1: "published", 2: "painn", 3: "torchscript"}
 
 
 @dataclass
@@ -77,12 +78,18 @@ class Student:
     precision  "mixed" (float32 features) or "double"
     filter     "table" (interpolated) or "exact"
     threads    threads of each computation; the results do not depend on it
+    device     "cpu", or an NVIDIA GPU: "cuda", "cuda:1"
+    engine     "own", or "torch" for libtorch (slow, for comparison); TorchScript models always run there
     library    path of libmlff_student.so, see the README for where it is sought otherwise
     """
 
-    def __init__(self, path, precision="mixed", filter="table", threads=1, library=None):
-        self._arguments = (os.fspath(path), precision, filter, threads, library)
+    def __init__(self, path, precision="mixed", filter="table", threads=1, library=None, device="cpu", engine="own"):
+        self._arguments = (os.fspath(path), precision, filter, threads, library, device, engine)
+        kind, index = device_of(device)
         options = lib.Options(
+            device=kind,
+            device_index=index,
+            engine=choice("engine", engine, ENGINES),
             precision=choice("precision", precision, PRECISIONS),
             filter=choice("filter", filter, FILTERS),
             threads=positive("threads", threads),
@@ -173,6 +180,16 @@ def choice(what, value, choices):
     if value not in choices:
         raise ValueError(f"{what} {value!r}: expected " + " or ".join(map(repr, choices)))
     return choices[value]
+
+
+def device_of(text):
+    """MLFF_DEVICE_* and the number of a GPU."""
+    if text == "cpu":
+        return 0, 0
+    kind, _, number = str(text).partition(":")
+    if kind != "cuda" or not (number or "0").isdecimal():
+        raise ValueError(f"device {text!r}: expected 'cpu', 'cuda', or 'cuda:' and the number of a GPU")
+    return 1, int(number or 0)
 
 
 def positive(what, value):

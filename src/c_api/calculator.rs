@@ -2,19 +2,22 @@
 
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
-use super::arguments::{choice, invalid, not_null_mut, reserved};
+use super::arguments::{choice, invalid, not_null_mut};
 use super::boundary::{quietly, status_of};
+use super::device::{MLFF_DEVICE_CPU, MLFF_DEVICE_CUDA};
 use super::handle::{self, Handle};
 use super::model::mlff_model;
 use super::status::mlff_status;
 use super::versioned::{self, versioned};
-use crate::engine::{Calculator, Device, FilterMode, InstructionSet, Options, Precision};
+use crate::engine::{Backend, Calculator, Device, FilterMode, InstructionSet, Options, Precision};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The processor. @since 0.1.0
-pub const MLFF_DEVICE_CPU: i32 = 0;
-/// An NVIDIA GPU, Turing or newer; its driver is all that is needed (R525 or newer). @since 0.1.0
-pub const MLFF_DEVICE_CUDA: i32 = 1;
+/// This library's kernels; libtorch for TorchScript models, which they cannot evaluate. @since 0.1.0
+pub const MLFF_ENGINE_OWN: i32 = 0;
+/// libtorch, on one process: plain tensor operations and automatic differentiation, slow, for
+/// comparison. Needs libmlff_student_torch.so beside this library or named by the environment variable
+/// MLFF_STUDENT_TORCH. @since 0.1.0
+pub const MLFF_ENGINE_TORCH: i32 = 1;
 
 /// Features and filters in float32; positions, distances, energies and virial sums in float64.
 /// @since 0.1.0
@@ -53,7 +56,6 @@ pub struct mlff_calculator {
 /// Behind a lock that is only ever tried.
 impl Handle for mlff_calculator {
     type Target = Mutex<Calculator>;
-    type Owner = Box<Mutex<Calculator>>;
 }
 
 /// The calculator behind a handle, if no other call uses it.
@@ -97,7 +99,8 @@ pub struct mlff_options {
     pub device: i32,
     /// Which of several devices of this kind; 0 for the processor.
     pub device_index: i32,
-    /// MLFF_PRECISION_*.
+    /// MLFF_PRECISION_*. This, filter and instruction_set mean nothing for TorchScript models, which have
+    /// a precision of their own.
     pub precision: i32,
     /// MLFF_FILTER_*.
     pub filter: i32,
@@ -105,11 +108,11 @@ pub struct mlff_options {
     pub threads: u32,
     /// MLFF_ISA_*; other than MLFF_ISA_BEST for tests. Ignored with MLFF_PRECISION_DOUBLE.
     pub instruction_set: i32,
-    /// 0.
-    pub reserved: u32,
+    /// MLFF_ENGINE_*.
+    pub engine: i32,
 }
 versioned!(mlff_options, published [32], fields
-    struct_size device device_index precision filter threads instruction_set reserved);
+    struct_size device device_index precision filter threads instruction_set engine);
 
 /// What a calculator uses. Set struct_size, then call mlff_calculator_get_info().
 ///
@@ -119,9 +122,9 @@ versioned!(mlff_options, published [32], fields
 pub struct mlff_calculator_info {
     /// In: sizeof(mlff_calculator_info).
     pub struct_size: u32,
-    /// MLFF_ISA_* in use; 0 with MLFF_PRECISION_DOUBLE.
+    /// MLFF_ISA_* in use; 0 with MLFF_PRECISION_DOUBLE, on a GPU and with libtorch.
     pub instruction_set: i32,
-    /// Bytes allocated by this calculator, without the model.
+    /// Bytes allocated by this calculator, without the model; with libtorch, without what that allocates.
     pub memory: u64,
     /// Threads.
     pub threads: u32,
@@ -143,8 +146,10 @@ versioned!(mlff_calculator_info, published [72], fields
 /// @param calculator out: the new calculator; the caller owns it and frees it with
 ///     mlff_calculator_free(). Untouched on error
 /// @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, MLFF_ERROR_UNSUPPORTED (instructions that the
-///     processor lacks; MLFF_PRECISION_DOUBLE or MLFF_FILTER_EXACT on a GPU), MLFF_ERROR_MEMORY,
-///     MLFF_ERROR_NO_DEVICE (no driver, or no GPU of that number), MLFF_ERROR_DEVICE_LOST
+///     processor lacks; MLFF_PRECISION_DOUBLE or MLFF_FILTER_EXACT on a GPU with MLFF_ENGINE_OWN;
+///     libmlff_student_torch.so not there or of another version), MLFF_ERROR_FORMAT (libtorch cannot
+///     read a TorchScript model), MLFF_ERROR_MEMORY, MLFF_ERROR_NO_DEVICE (no driver, or no GPU of that
+///     number), MLFF_ERROR_DEVICE_LOST
 ///
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -155,7 +160,7 @@ pub unsafe extern "C" fn mlff_calculator_new(
 ) -> mlff_status {
     status_of(|| {
         // SAFETY: `model` is what is documented.
-        let model = unsafe { handle::share(model, "model") }?;
+        let potential = unsafe { handle::borrow(model, "model") }?.clone();
         let options = if options.is_null() {
             Options::default()
         } else {
@@ -163,9 +168,9 @@ pub unsafe extern "C" fn mlff_calculator_new(
             options_of(&unsafe { versioned::read(options) }?)?
         };
         let out = not_null_mut(calculator, "calculator")?;
-        let calculator = Calculator::new(model, options)?;
+        let calculator = Calculator::new(potential, options)?;
         // SAFETY: `out` is not null and, as documented, may be written.
-        unsafe { out.write(handle::give(Box::new(Mutex::new(calculator)))) };
+        unsafe { out.write(handle::give(Mutex::new(calculator))) };
         Ok(())
     })
 }
@@ -264,7 +269,14 @@ fn options_of(options: &mlff_options) -> Result<Options> {
             (MLFF_ISA_AVX512, "MLFF_ISA_AVX512", InstructionSet::Avx512),
         ],
     )?;
-    reserved(options.reserved, "mlff_options.reserved")?;
+    let backend = choice(
+        options.engine,
+        "mlff_options.engine",
+        &[
+            (MLFF_ENGINE_OWN, "MLFF_ENGINE_OWN", Backend::Own),
+            (MLFF_ENGINE_TORCH, "MLFF_ENGINE_TORCH", Backend::Torch),
+        ],
+    )?;
     if options.threads > MOST_THREADS {
         return invalid(format!(
             "mlff_options.threads is {}: expected at most {MOST_THREADS}, and no more than the \
@@ -283,7 +295,8 @@ fn options_of(options: &mlff_options) -> Result<Options> {
             ));
         }
     };
-    Ok(Options { device, precision, filter, threads: options.threads as usize, instruction_set })
+    let threads = options.threads as usize;
+    Ok(Options { backend, device, precision, filter, threads, instruction_set })
 }
 
 #[cfg(test)]

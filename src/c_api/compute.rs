@@ -100,8 +100,9 @@ versioned!(mlff_structure, published [48], fields
 /// @param results in: struct_size and pointers; out: the results, untouched on error
 /// @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, MLFF_ERROR_NUMERIC (a position that is NaN or
 ///     infinite, two atoms at one place, energy or forces that are not finite), MLFF_ERROR_MEMORY,
-///     MLFF_ERROR_CALLBACK, or MLFF_ERROR_STATE (no topology is set, or a structure was computed
-///     since)
+///     MLFF_ERROR_CALLBACK, MLFF_ERROR_STATE (no topology is set, or a structure was computed
+///     since), MLFF_ERROR_DEVICE_LOST, or, from a TorchScript model that is not what
+///     docs/torchscript.md describes, MLFF_ERROR_FORMAT or MLFF_ERROR_INVALID_ARGUMENT
 ///
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -143,7 +144,8 @@ pub unsafe extern "C" fn mlff_calculator_compute(
 /// @param results in: struct_size and pointers, arrays for all atoms; out: the results, untouched on
 ///     error
 /// @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, MLFF_ERROR_SPECIES, MLFF_ERROR_NUMERIC (also a
-///     degenerate or left-handed cell), MLFF_ERROR_MEMORY or MLFF_ERROR_STATE
+///     degenerate or left-handed cell), MLFF_ERROR_MEMORY, MLFF_ERROR_STATE, or another one of
+///     mlff_calculator_compute()
 ///
 /// @since 0.1.0
 #[unsafe(no_mangle)]

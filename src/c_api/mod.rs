@@ -19,12 +19,14 @@ mod versioned;
 
 mod calculator;
 mod compute;
+mod device;
 mod model;
 mod status;
 mod topology;
 
 pub use calculator::*;
 pub use compute::*;
+pub use device::*;
 pub use model::*;
 pub use status::*;
 pub use topology::*;

@@ -3,7 +3,6 @@
 use std::ffi::{OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Arc;
 
 use super::arguments::{array_address, not_null_mut, string};
 use super::boundary::{quietly, status_of};
@@ -11,15 +10,17 @@ use super::handle::{self, Handle};
 use super::status::mlff_status;
 use super::versioned::{self, versioned};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Architecture, EnvelopePlace, Model, atomic_number};
+use crate::model::{Architecture, EnvelopePlace, Model, Potential, Scope, atomic_number};
 
 /// The architecture of the students published in 2025: not invariant under rotation, not
 /// continuous at the cutoff. @since 0.1.0
 pub const MLFF_ARCHITECTURE_PUBLISHED: i32 = 1;
 /// PaiNN (arXiv 2102.03150). @since 0.1.0
 pub const MLFF_ARCHITECTURE_PAINN: i32 = 2;
+/// A TorchScript model of any network, evaluated by libtorch (MLFF_ENGINE_TORCH). @since 0.1.0
+pub const MLFF_ARCHITECTURE_SCRIPT: i32 = 3;
 
-/// A student: architecture and weights. Immutable; any number of threads may use one at a time.
+/// A student (architecture and weights), or a TorchScript model. Immutable; any number of threads may use one at a time.
 ///
 /// Made by mlff_model_load(), freed by mlff_model_free(). Calculators keep what they need of it,
 /// so the model and its calculators may be freed in any order.
@@ -30,8 +31,7 @@ pub struct mlff_model {
 }
 
 impl Handle for mlff_model {
-    type Target = Model;
-    type Owner = Arc<Model>;
+    type Target = Potential;
 }
 
 /// What a model is. Set struct_size, then call mlff_model_get_info().
@@ -44,7 +44,8 @@ pub struct mlff_model_info {
     pub struct_size: u32,
     /// MLFF_ARCHITECTURE_*.
     pub architecture: i32,
-    /// Channels of each atom's features.
+    /// Channels of each atom's features. This, blocks, basis and parameters are 0 for
+    /// MLFF_ARCHITECTURE_SCRIPT, whose network is not looked at, and so are both flags below.
     pub hidden: u32,
     /// Message-passing blocks.
     pub blocks: u32,
@@ -65,8 +66,9 @@ versioned!(mlff_model_info, published [48], fields
     struct_size architecture hidden blocks basis species_count parameters cutoff
     rotation_invariant continuous_at_cutoff);
 
-/// Loads a student from a file: safetensors, a PyTorch checkpoint, ONNX or TorchScript. No code
-/// from the file is run, and the file is not needed afterwards.
+/// Loads a student from a file (safetensors, a PyTorch checkpoint, ONNX or TorchScript), or a TorchScript
+/// model of any network that was saved with a description (docs/torchscript.md). No code from the file is run
+/// here; that of a TorchScript model runs, in libtorch, in calculators. The file is not needed afterwards.
 ///
 /// Thread-safe.
 ///
@@ -86,9 +88,9 @@ pub unsafe extern "C" fn mlff_model_load(
         // SAFETY: `path` is a C string, as documented.
         let path = unsafe { string(path, "path") }?;
         let model = not_null_mut(model, "model")?;
-        let loaded = Model::load(Path::new(OsStr::from_bytes(path.to_bytes())))?;
+        let loaded = Potential::load(Path::new(OsStr::from_bytes(path.to_bytes())))?;
         // SAFETY: `model` is not null and, as documented, may be written.
-        unsafe { model.write(handle::give(Arc::new(loaded))) };
+        unsafe { model.write(handle::give(loaded)) };
         Ok(())
     })
 }
@@ -123,23 +125,35 @@ pub unsafe extern "C" fn mlff_model_get_info(
     status_of(|| {
         // SAFETY: both are what is documented.
         let (model, mut out) = unsafe { (handle::borrow(model, "model")?, versioned::read(info)?) };
-        out.architecture = match model.architecture {
-            Architecture::Published => MLFF_ARCHITECTURE_PUBLISHED,
-            Architecture::Painn => MLFF_ARCHITECTURE_PAINN,
-        };
-        out.hidden = model.hidden as u32;
-        out.blocks = model.blocks.len() as u32;
-        out.basis = model.basis.len() as u32;
-        out.species_count = model.species.len() as u32;
-        out.parameters = model.parameters() as u64;
-        out.cutoff = model.cutoff;
-        out.rotation_invariant = (model.architecture == Architecture::Painn).into();
-        out.continuous_at_cutoff =
-            model.blocks.iter().all(|block| block.filter.envelope == EnvelopePlace::Filter).into();
+        let scope = model.scope();
+        out.species_count = scope.species.len() as u32;
+        out.cutoff = scope.cutoff;
+        match model {
+            Potential::Student(student) => describe_student(student, &mut out),
+            Potential::Script(_) => {
+                out.architecture = MLFF_ARCHITECTURE_SCRIPT;
+                (out.hidden, out.blocks, out.basis, out.parameters) = (0, 0, 0, 0);
+                (out.rotation_invariant, out.continuous_at_cutoff) = (0, 0);
+            }
+        }
         // SAFETY: `out` was read there.
         unsafe { versioned::write(info, &out) };
         Ok(())
     })
+}
+
+fn describe_student(model: &Model, out: &mut mlff_model_info) {
+    out.architecture = match model.architecture {
+        Architecture::Published => MLFF_ARCHITECTURE_PUBLISHED,
+        Architecture::Painn => MLFF_ARCHITECTURE_PAINN,
+    };
+    out.hidden = model.hidden as u32;
+    out.blocks = model.blocks.len() as u32;
+    out.basis = model.basis.len() as u32;
+    out.parameters = model.parameters() as u64;
+    out.rotation_invariant = (model.architecture == Architecture::Painn).into();
+    out.continuous_at_cutoff =
+        model.blocks.iter().all(|block| block.filter.envelope == EnvelopePlace::Filter).into();
 }
 
 /// Lists the elements that a model knows, as atomic numbers, ascending.
@@ -162,7 +176,7 @@ pub unsafe extern "C" fn mlff_model_get_species(
 ) -> mlff_status {
     status_of(|| {
         // SAFETY: `model` is what is documented.
-        let known = &unsafe { handle::borrow(model, "model") }?.species;
+        let known = unsafe { handle::borrow(model, "model") }?.scope().species;
         let count = not_null_mut(count, "count")?;
         let written = known.len().min(capacity as usize);
         let species = array_address(species, written, "species")?.cast_mut();
@@ -198,26 +212,26 @@ pub unsafe extern "C" fn mlff_model_find_species(
         let (model, symbol) =
             unsafe { (handle::borrow(model, "model")?, string(symbol, "symbol")?) };
         let out = not_null_mut(atomic_number, "atomic_number")?;
-        let number = find_species(model, &symbol.to_string_lossy())?;
+        let number = find_species(&model.scope(), &symbol.to_string_lossy())?;
         // SAFETY: `out` is not null and, as documented, may be written.
         unsafe { out.write(number) };
         Ok(())
     })
 }
 
-fn find_species(model: &Model, symbol: &str) -> Result<i32> {
+fn find_species(scope: &Scope, symbol: &str) -> Result<i32> {
     let Some(number) = atomic_number(symbol) else {
         return Err(Error::new(
             ErrorKind::Species,
             format!(
                 "found \"{symbol}\", which is no chemical symbol: write one of this model's \
                  elements ({})",
-                model.species_list()
+                scope.species_list()
             ),
         ));
     };
-    if !model.knows(number) {
-        return Err(Error::new(ErrorKind::Species, model.unknown_species(number.into())));
+    if !scope.knows(number) {
+        return Err(Error::new(ErrorKind::Species, scope.unknown_species(number.into())));
     }
     Ok(number.into())
 }

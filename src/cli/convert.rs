@@ -57,6 +57,6 @@ fn recognized(input: &Path, model: &Model) -> String {
         model.basis.len(),
         model.cutoff,
         model.parameters(),
-        model.species_list()
+        model.scope().species_list()
     )
 }

@@ -1,16 +1,15 @@
 //! `mlff-student eval`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::ValueEnum;
 use serde::Serialize;
 
 use super::progress::Progress;
-use super::{Failure, device, load, print, to_json};
+use super::{Failure, device, load_any, print, to_json};
 use crate::dataset::extxyz::{Frame, Reader};
 use crate::engine::{
-    Calculator, Device, FilterMode, InstructionSet, Options, Precision, Results, Structure,
+    Backend, Calculator, Device, FilterMode, InstructionSet, Options, Precision, Results, Structure,
 };
 use crate::error::Result;
 
@@ -33,6 +32,9 @@ pub(super) struct Arguments {
     /// cpu, or an NVIDIA GPU: cuda, cuda:1
     #[arg(long, default_value = "cpu", value_parser = device)]
     device: Device,
+    /// This program's kernels, or libtorch: for comparison, and always for TorchScript models
+    #[arg(long, value_enum, default_value = "own")]
+    engine: BackendName,
     /// Instructions of the kernels
     #[arg(long, value_enum, default_value = "best")]
     isa: InstructionSetName,
@@ -51,6 +53,12 @@ impl From<PrecisionName> for Precision {
             PrecisionName::Double => Self::Double,
         }
     }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum BackendName {
+    Own,
+    Torch,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -93,8 +101,8 @@ struct Line<'a> {
 
 pub(super) fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
     let mut reader = Reader::open(&arguments.structures)?;
-    let model = Arc::new(load(&arguments.model)?);
-    let mut calculator = Calculator::new(model, options(arguments))?;
+    let potential = load_any(&arguments.model)?;
+    let mut calculator = Calculator::new(potential, options(arguments))?;
     let mut progress = Progress::new();
     while let Some(frame) = reader.next_frame()? {
         let line = evaluate(&mut calculator, &frame).map_err(|e| e.within(reader.place(&frame)))?;
@@ -107,6 +115,10 @@ pub(super) fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
 
 fn options(arguments: &Arguments) -> Options {
     Options {
+        backend: match arguments.engine {
+            BackendName::Own => Backend::Own,
+            BackendName::Torch => Backend::Torch,
+        },
         device: arguments.device,
         precision: arguments.precision.into(),
         filter: match arguments.filter {

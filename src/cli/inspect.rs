@@ -12,7 +12,7 @@ use super::measure::{Jump, Measure, ROUNDING, Rotation};
 use super::{Failure, print, to_json};
 use crate::engine::{Calculator, Options};
 use crate::error::Result;
-use crate::model::{Basis, Envelope, Linear, Mlp, Model, Norm, Update, symbol};
+use crate::model::{Basis, Envelope, Linear, Mlp, Model, Norm, Potential, Script, Update, symbol};
 
 /// What a model is, how large it is, and which of its properties hold
 #[derive(clap::Args)]
@@ -93,13 +93,60 @@ struct Measured {
 }
 
 pub(super) fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
-    let model = Arc::new(Model::load(&arguments.model)?);
-    let report = Report::new(arguments.model.display().to_string(), &model)?;
-    let text = match arguments.format {
-        Form::Json => to_json(&report)? + "\n",
-        Form::Text => report.text(&model),
+    let file = arguments.model.display().to_string();
+    let text = match (Potential::load(&arguments.model)?, arguments.format) {
+        (Potential::Student(model), form) => {
+            let report = Report::new(file, &model)?;
+            match form {
+                Form::Json => to_json(&report)? + "\n",
+                Form::Text => report.text(&model),
+            }
+        }
+        (Potential::Script(script), Form::Json) => {
+            to_json(&ScriptReport::new(file, &script))? + "\n"
+        }
+        (Potential::Script(script), Form::Text) => ScriptReport::new(file, &script).text(&script),
     };
     print(&text)
+}
+
+/// A TorchScript model; its network is not looked at.
+#[derive(Serialize)]
+struct ScriptReport {
+    file: String,
+    architecture: &'static str,
+    /// Å.
+    cutoff: f64,
+    species: Vec<&'static str>,
+    dtype: &'static str,
+    metadata: BTreeMap<String, String>,
+}
+
+impl ScriptReport {
+    fn new(file: String, script: &Script) -> Self {
+        Self {
+            file,
+            architecture: "torchscript",
+            cutoff: script.scope.cutoff,
+            species: script.scope.species.iter().filter_map(|&z| symbol(z)).collect(),
+            dtype: if script.float64 { "float64" } else { "float32" },
+            metadata: script.metadata.clone(),
+        }
+    }
+
+    fn text(&self, script: &Script) -> String {
+        let mut text = format!(
+            "{}: a TorchScript model, which libtorch evaluates\ncutoff    {} Å\nelements  {}\nnumbers   {}\n",
+            self.file,
+            self.cutoff,
+            script.scope.species_list(),
+            self.dtype
+        );
+        for (name, value) in &self.metadata {
+            let _ = writeln!(text, "{name}: {value}");
+        }
+        text
+    }
 }
 
 impl Report {
@@ -191,7 +238,7 @@ impl Report {
         line("head", head.join(" → "));
         line("parameters", self.parameters.to_string());
         line("cutoff", format!("{} Å", self.cutoff));
-        line("elements", model.species_list());
+        line("elements", model.scope().species_list());
         let kib = |bytes: usize| format!("{:.0} KiB", bytes as f64 / 1024.0);
         line(
             "memory",

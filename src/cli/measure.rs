@@ -123,7 +123,7 @@ impl Measure {
     }
 
     fn knows(&self, species: &[u8]) -> bool {
-        species.iter().all(|&z| self.model.knows(z))
+        species.iter().all(|&z| self.model.scope().knows(z))
     }
 
     /// Oxygen, or the first element that the model knows.

@@ -12,12 +12,13 @@ mod validate;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
 use crate::engine::Device;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Architecture, Model};
+use crate::model::{Architecture, Model, Potential};
 
 /// Distilled ("student") machine-learned force fields: look at them, convert them, evaluate them,
 /// time them, validate them
@@ -103,10 +104,15 @@ fn device(text: &str) -> std::result::Result<Device, String> {
     }
 }
 
-/// Loads a model and says plainly what to expect from it.
-fn load(path: &Path) -> Result<Model> {
-    let model = Model::load(path)?;
-    if model.architecture == Architecture::Published {
+/// Loads a student and says plainly what to expect from it.
+fn load(path: &Path) -> Result<Arc<Model>> {
+    load_any(path)?.student().cloned().map_err(|error| error.within(path.display()))
+}
+
+/// Loads a student or a TorchScript model, the same.
+fn load_any(path: &Path) -> Result<Potential> {
+    let potential = Potential::load(path)?;
+    if potential.student().is_ok_and(|model| model.architecture == Architecture::Published) {
         let _ = writeln!(
             io::stderr(),
             "note: {}: this architecture is neither rotation-invariant nor continuous at the \
@@ -114,5 +120,5 @@ fn load(path: &Path) -> Result<Model> {
             path.display()
         );
     }
-    Ok(model)
+    Ok(potential)
 }

@@ -69,7 +69,7 @@ pub(super) fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
     if let Some(folder) = &arguments.out {
         fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
     }
-    let model = Arc::new(load(&arguments.model)?);
+    let model = load(&arguments.model)?;
     let mut dataset = Dataset::load(&arguments.data)?;
     let selection = select(arguments, &mut dataset)?;
     say(&format!("{} frames: {selection}", dataset.frames.len()));

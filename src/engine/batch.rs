@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::{Engine, Results, Structure, Topology, TopologyInput, pair};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::collected;
-use crate::model::Model;
+use crate::model::Scope;
 use crate::neighbors::neighborhood;
 
 /// Cuts items of these sizes into runs of at most `most` in all (at least one item each).
@@ -56,7 +56,7 @@ struct System {
 }
 
 impl System {
-    fn set(&mut self, model: &Model, structures: &[Structure<'_>]) -> Result<()> {
+    fn set(&mut self, scope: &Scope, structures: &[Structure<'_>]) -> Result<()> {
         let Self { species, positions, offsets, neighbors, ghost_species, ghosts, owner, .. } =
             self;
         let atoms: usize = structures.iter().map(|structure| structure.positions.len()).sum();
@@ -70,9 +70,9 @@ impl System {
         offsets.try_reserve(atoms + 1)?;
         offsets.push(0);
         for structure in structures {
-            check(model, structure)?;
+            check(scope, structure)?;
             let Structure { positions: own, cell, periodic, .. } = *structure;
-            let around = neighborhood(own, cell, periodic, model.cutoff)?;
+            let around = neighborhood(own, cell, periodic, scope.cutoff)?;
             let (first, first_ghost) = (species.len(), atoms + ghosts.len());
             append(species, structure.species.iter().copied())?;
             append(positions, own.iter().copied())?;
@@ -94,7 +94,7 @@ impl System {
         append(&mut self.centers, 0..atoms as i32)
     }
 
-    fn topology(&self, model: &Model) -> Result<Topology> {
+    fn topology(&self, scope: &Scope) -> Result<Topology> {
         let list = |range: &[usize]| &self.neighbors[range[0]..range[1]];
         let lists: Vec<&[i32]> = collected(self.offsets.windows(2).map(list))?;
         let input = TopologyInput {
@@ -105,9 +105,9 @@ impl System {
             neighbors: &lists,
             mask: !0,
             owner: Some(&self.owner),
-            list_cutoff: model.cutoff,
+            list_cutoff: scope.cutoff,
         };
-        Topology::new(model, &input)
+        Topology::new(scope, &input)
     }
 
     fn memory(&self) -> usize {
@@ -142,23 +142,23 @@ impl Workspace {
 
     /// Computes structures together; `results` holds their atoms one behind the other. Replaces the
     /// engine's list.
-    pub fn compute(&mut self, model: &Model, structures: &[Structure<'_>]) -> Result<()> {
-        self.system.set(model, structures)?;
-        self.engine.set_topology(self.system.topology(model)?)?;
+    pub fn compute(&mut self, scope: &Scope, structures: &[Structure<'_>]) -> Result<()> {
+        self.system.set(scope, structures)?;
+        self.engine.set_topology(self.system.topology(scope)?)?;
         self.engine.compute(&self.system.positions, None, &mut self.results)
     }
 
     /// Results of each structure of a run, whose first one is called `first` in errors.
     pub fn run(
         &mut self,
-        model: &Model,
+        scope: &Scope,
         structures: &[Structure<'_>],
         first: usize,
     ) -> Result<Vec<Results>> {
-        if let Err(error) = self.compute(model, structures) {
+        if let Err(error) = self.compute(scope, structures) {
             // Which of them it was shows when each is computed alone.
             for (index, structure) in structures.iter().enumerate() {
-                self.compute(model, std::slice::from_ref(structure))
+                self.compute(scope, std::slice::from_ref(structure))
                     .map_err(|error| error.within(format_args!("structure {}", first + index)))?;
             }
             return Err(error);
@@ -190,7 +190,7 @@ impl Workspace {
     }
 }
 
-fn check(model: &Model, structure: &Structure<'_>) -> Result<()> {
+fn check(scope: &Scope, structure: &Structure<'_>) -> Result<()> {
     let atoms = structure.positions.len();
     if structure.species.len() != atoms {
         return Err(Error::new(
@@ -202,7 +202,7 @@ fn check(model: &Model, structure: &Structure<'_>) -> Result<()> {
         None => Ok(()),
         Some(atom) => Err(Error::new(
             ErrorKind::Species,
-            format!("atom {atom}: {}", model.unknown_species(structure.species[atom])),
+            format!("atom {atom}: {}", scope.unknown_species(structure.species[atom])),
         )),
     }
 }

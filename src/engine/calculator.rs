@@ -6,11 +6,11 @@ use rayon::prelude::*;
 
 use super::batch::{self, Workspace};
 use super::{
-    Engine, Exchange, FilterMode, InstructionSet, Precision, Reference, Results, Seconds, Topology,
-    TopologyInput,
+    Backend, Engine, Exchange, FilterMode, InstructionSet, Precision, Reference, Results, Seconds,
+    Topology, TopologyInput,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Model;
+use crate::model::{Potential, Scope};
 use crate::vector::volume;
 
 /// Where to evaluate a model.
@@ -26,6 +26,8 @@ pub enum Device {
 /// How to evaluate a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
+    /// Whose code.
+    pub backend: Backend,
     /// The processor or a GPU.
     pub device: Device,
     /// Arithmetic of the features.
@@ -65,7 +67,9 @@ impl Structure<'_> {
 
 /// Evaluates one model; see [`Engine`] for the two steps.
 pub struct Calculator {
-    model: Arc<Model>,
+    potential: Potential,
+    scope: Scope,
+    exchanges: usize,
     options: Options,
     pool: Option<Arc<rayon::ThreadPool>>,
     workspace: Workspace,
@@ -76,19 +80,35 @@ pub struct Calculator {
 }
 
 impl Calculator {
-    /// A calculator for `model`; tables are made here.
-    pub fn new(model: Arc<Model>, options: Options) -> Result<Self> {
-        // Threads do nothing for a GPU.
-        let threads = if options.device == Device::Cpu { options.threads } else { 1 };
-        let pool = pool(threads)?;
-        let shared = Arc::clone(&model);
-        let engine: Box<dyn Engine> = match (options.device, options.precision) {
-            (Device::Cuda(index), _) => super::cuda::engine(shared, options, index)?,
-            (Device::Cpu, Precision::Mixed) => super::cpu::engine(shared, options, pool.clone())?,
-            (Device::Cpu, Precision::Double) => Box::new(Reference::new(shared, options.filter)?),
+    /// A calculator for a potential; tables are made here.
+    pub fn new(potential: impl Into<Potential>, options: Options) -> Result<Self> {
+        let potential = potential.into();
+        let mut pool = None;
+        let (engine, exchanges) = match (&potential, options.backend) {
+            (Potential::Student(model), Backend::Own) => {
+                let model = Arc::clone(model);
+                // Before each message but the first, and before each reverse message.
+                let exchanges = 2 * model.blocks.len() - 1;
+                let engine: Box<dyn Engine> = match (options.device, options.precision) {
+                    // Threads do nothing for a GPU.
+                    (Device::Cuda(index), _) => super::cuda::engine(model, options, index)?,
+                    (Device::Cpu, Precision::Mixed) => {
+                        pool = threads(options.threads)?;
+                        super::cpu::engine(model, options, pool.clone())?
+                    }
+                    (Device::Cpu, Precision::Double) => {
+                        pool = threads(options.threads)?;
+                        Box::new(Reference::new(model, options.filter)?)
+                    }
+                };
+                (engine, exchanges)
+            }
+            _ => (super::torch::engine(&potential, options)?, 0),
         };
         Ok(Self {
-            model,
+            scope: potential.scope(),
+            potential,
+            exchanges,
             options,
             pool,
             workspace: Workspace::new(engine),
@@ -97,9 +117,9 @@ impl Calculator {
         })
     }
 
-    /// The model.
-    pub fn model(&self) -> &Arc<Model> {
-        &self.model
+    /// What it evaluates.
+    pub fn potential(&self) -> &Potential {
+        &self.potential
     }
 
     /// The options it was made with.
@@ -109,7 +129,7 @@ impl Calculator {
 
     /// Takes a neighbor list. On error the one before stays in use.
     pub fn set_topology(&mut self, input: &TopologyInput<'_>) -> Result<()> {
-        let topology = Topology::new(&self.model, input)?;
+        let topology = Topology::new(&self.scope, input)?;
         let counts = (topology.owned, topology.ghosts);
         // From here on the engine's own arrays change.
         self.counts = None;
@@ -155,7 +175,7 @@ impl Calculator {
     /// Computes a structure from its positions and cell alone. No list is set afterwards.
     pub fn compute_structure(&mut self, structure: &Structure<'_>) -> Result<&Results> {
         self.counts = None;
-        self.workspace.compute(&self.model, std::slice::from_ref(structure))?;
+        self.workspace.compute(&self.scope, std::slice::from_ref(structure))?;
         Ok(&self.workspace.results)
     }
 
@@ -168,7 +188,7 @@ impl Calculator {
         let runs = batch::together(structures, most);
         let mut found: Vec<Option<Result<Vec<Results>>>> = Vec::new();
         found.resize_with(runs.len(), || None);
-        let model = &self.model;
+        let scope = &self.scope;
         if let Some(pool) = &self.pool {
             while self.workers.len() < pool.current_num_threads() {
                 let twin = self.workspace.engine.twin()?;
@@ -181,7 +201,7 @@ impl Calculator {
                     if !batch::is_large(together, most) {
                         let worker = &workers[rayon::current_thread_index().unwrap_or(0)];
                         let mut worker = worker.lock().unwrap_or_else(PoisonError::into_inner);
-                        *found = Some(worker.run(model, together, run.start));
+                        *found = Some(worker.run(scope, together, run.start));
                     }
                 });
             });
@@ -189,7 +209,7 @@ impl Calculator {
         for (found, run) in found.iter_mut().zip(runs) {
             if found.is_none() {
                 let first = run.start;
-                *found = Some(self.workspace.run(model, &structures[run], first));
+                *found = Some(self.workspace.run(scope, &structures[run], first));
             }
         }
         let mut all = Vec::new();
@@ -200,10 +220,9 @@ impl Calculator {
         Ok(all)
     }
 
-    /// How many exchanges each compute makes where atoms live on several ranks: before each message
-    /// but the first, and before each reverse message.
+    /// How many exchanges each compute makes where atoms live on several ranks.
     pub fn exchanges(&self) -> usize {
-        2 * self.model.blocks.len() - 1
+        self.exchanges
     }
 
     /// Bytes allocated by this calculator.
@@ -227,7 +246,7 @@ impl Calculator {
 }
 
 /// Threads of a calculator's own; one needs no pool.
-fn pool(threads: usize) -> Result<Option<Arc<rayon::ThreadPool>>> {
+fn threads(threads: usize) -> Result<Option<Arc<rayon::ThreadPool>>> {
     if threads <= 1 {
         return Ok(None);
     }

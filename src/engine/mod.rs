@@ -14,10 +14,12 @@ mod pair;
 mod reference;
 mod table;
 mod topology;
+pub mod torch;
 
 pub use batch::runs;
 pub use calculator::{Calculator, Device, Options, Structure};
 pub use cpu::peak;
+pub use cuda::gpus;
 pub use reference::Reference;
 pub use topology::{Topology, TopologyInput};
 
@@ -42,6 +44,16 @@ pub enum FilterMode {
     Table,
     /// The network itself, for every pair (slow, for checking).
     Exact,
+}
+
+/// Whose code evaluates a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// This library's kernels, and libtorch for what they cannot evaluate: TorchScript models.
+    #[default]
+    Own,
+    /// libtorch: plain tensor operations and automatic differentiation (slow, for comparison).
+    Torch,
 }
 
 /// Which instructions the fast kernels use.

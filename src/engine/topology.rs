@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{collected, filled};
-use crate::model::Model;
+use crate::model::Scope;
 
 /// A neighbor list as a caller describes it; see [`Topology::new`].
 pub struct TopologyInput<'a> {
@@ -48,20 +48,20 @@ fn invalid<T>(message: String) -> Result<T> {
 }
 
 impl Topology {
-    /// Checks a caller's list against `model` and copies it.
+    /// Checks a caller's list against what a potential is for and copies it.
     ///
     /// Entries that involve an atom which is not part of the model are dropped, as are its own
     /// neighbors.
-    pub fn new(model: &Model, input: &TopologyInput<'_>) -> Result<Self> {
+    pub fn new(scope: &Scope, input: &TopologyInput<'_>) -> Result<Self> {
         let total = input.owned + input.ghosts;
         if total >= i32::MAX as usize {
             return invalid(format!("at most {} atoms and ghosts, found {total}", i32::MAX - 1));
         }
-        if input.list_cutoff.is_nan() || input.list_cutoff < model.cutoff {
+        if input.list_cutoff.is_nan() || input.list_cutoff < scope.cutoff {
             return invalid(format!(
                 "the neighbor list and the ghost shell reach {} Å, but this model needs {} Å: \
                  build them with at least that cutoff",
-                input.list_cutoff, model.cutoff
+                input.list_cutoff, scope.cutoff
             ));
         }
         if input.species.len() != total {
@@ -70,7 +70,7 @@ impl Topology {
                 input.species.len()
             ));
         }
-        let species = check_species(model, input.species)?;
+        let species = check_species(scope, input.species)?;
         let mut owner = filled(input.ghosts, None)?;
         if let Some(owners) = input.owner {
             if owners.len() != input.ghosts {
@@ -282,16 +282,16 @@ impl Topology {
     }
 }
 
-fn check_species(model: &Model, species: &[i32]) -> Result<Vec<u8>> {
+fn check_species(scope: &Scope, species: &[i32]) -> Result<Vec<u8>> {
     let mut checked = Vec::new();
     checked.try_reserve_exact(species.len())?;
     for (atom, &number) in species.iter().enumerate() {
         match u8::try_from(number.max(0)) {
-            Ok(number) if number == 0 || model.knows(number) => checked.push(number),
+            Ok(number) if number == 0 || scope.knows(number) => checked.push(number),
             _ => {
                 return Err(Error::new(
                     ErrorKind::Species,
-                    format!("atom {atom}: {}", model.unknown_species(number)),
+                    format!("atom {atom}: {}", scope.unknown_species(number)),
                 ));
             }
         }
@@ -306,7 +306,7 @@ mod tests {
     use super::*;
     use crate::engine::{Calculator, Options, Precision};
     use crate::model::{
-        Architecture, Basis, Block, Envelope, EnvelopePlace, Filter, Linear, Mlp, Update,
+        Architecture, Basis, Block, Envelope, EnvelopePlace, Filter, Linear, Mlp, Model, Update,
     };
 
     /// A published student of one channel whose weights are all 0.1.

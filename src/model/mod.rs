@@ -17,14 +17,20 @@ mod arrays;
 pub mod filter;
 pub mod format;
 mod norm;
+mod potential;
 pub mod repulsion;
+mod scope;
+pub mod script;
 mod validate;
 
 use std::collections::BTreeMap;
 
 pub use filter::{Basis, Envelope, EnvelopePlace, Filter};
 pub use norm::Norm;
+pub use potential::Potential;
 pub use repulsion::Repulsion;
+pub use scope::Scope;
+pub use script::Script;
 
 /// The metadata entry that says what kind of file a model was read from, as container/names:
 /// `safetensors/mlff-student`, `pytorch/published`, `onnx/published`, `torchscript/schnetpack`, …
@@ -194,42 +200,14 @@ impl Model {
             && matches!(self.envelope, Envelope::Polynomial { .. })
     }
 
-    /// Whether the model may be used for this atomic number.
-    pub fn knows(&self, atomic_number: u8) -> bool {
-        self.species.binary_search(&atomic_number).is_ok()
+    /// Which structures it is for.
+    pub fn scope(&self) -> Scope {
+        Scope { cutoff: self.cutoff, species: self.species.clone() }
     }
 
     /// Initial scalars of an element, `hidden` values.
     pub fn embedding_row(&self, atomic_number: u8) -> &[f64] {
         let start = usize::from(atomic_number) * self.hidden;
         &self.embedding[start..start + self.hidden]
-    }
-}
-
-impl Model {
-    /// The sentence for an element that the model lacks.
-    pub fn unknown_species(&self, atomic_number: i32) -> String {
-        let found = match u8::try_from(atomic_number).ok().and_then(symbol) {
-            Some(symbol) => format!("{symbol} (atomic number {atomic_number})"),
-            None => format!("atomic number {atomic_number}, which is no element"),
-        };
-        format!(
-            "found {found}, but this model knows only {}: use a model trained for it",
-            self.species_list()
-        )
-    }
-
-    /// The model's elements for people: ranges of more than four are shortened.
-    pub fn species_list(&self) -> String {
-        let mut parts = Vec::new();
-        for run in self.species.chunk_by(|a, b| a + 1 == *b) {
-            let name = |z: &u8| symbol(*z).unwrap_or("?");
-            if run.len() > 4 {
-                parts.push(format!("{} to {}", name(&run[0]), name(&run[run.len() - 1])));
-            } else {
-                parts.extend(run.iter().map(|z| name(z).to_string()));
-            }
-        }
-        parts.join(", ")
     }
 }

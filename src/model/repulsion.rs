@@ -7,18 +7,19 @@
 use super::filter::Envelope;
 
 /// e² / (4 π ε₀) (eV Å).
-const COULOMB: f64 = 14.399645;
+pub const COULOMB: f64 = 14.399645;
 
 /// Screening length of two charges Z, Z′: this / (Z^0.23 + Z′^0.23) (Å).
-const LENGTH: f64 = 0.46850;
+pub const LENGTH: f64 = 0.46850;
 /// That power of Z.
 pub const EXPONENT: f64 = 0.23;
 
 /// Φ(x) = Σ c exp(−b x), as (c, b).
-const SCREENING: [(f64, f64); 4] =
+pub const SCREENING: [(f64, f64); 4] =
     [(0.18175, 3.19980), (0.50986, 0.94229), (0.28022, 0.40290), (0.02817, 0.20162)];
 
-const ENVELOPE: Envelope = Envelope::Polynomial { power: 6 };
+/// u.
+pub const ENVELOPE: Envelope = Envelope::Polynomial { power: 6 };
 
 /// The repulsion of a model's atoms.
 #[derive(Clone, Debug, PartialEq)]

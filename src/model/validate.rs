@@ -76,7 +76,11 @@ impl Model {
     fn check_elements(&self) -> Result<()> {
         let rows = self.reference_energies.len();
         if !self.species.is_sorted_by(|a, b| a < b) {
-            return wrong("species", "atomic numbers in ascending order", self.species_list());
+            return wrong(
+                "species",
+                "atomic numbers in ascending order",
+                self.scope().species_list(),
+            );
         }
         match (self.species.first(), self.species.last()) {
             (Some(1..), Some(&last))

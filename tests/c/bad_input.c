@@ -225,8 +225,8 @@ static void calculators(void) {
     bad.threads = 1000000;
     new_calculator(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_options.threads is 1000000");
     bad = good;
-    bad.reserved = 1;
-    new_calculator(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_options.reserved is 1");
+    bad.engine = 2;
+    new_calculator(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_options.engine is 2");
 
     mlff_calculator *out = NULL;
     WRONG(mlff_calculator_new(NULL, &good, &out), MLFF_ERROR_INVALID_ARGUMENT, "model is a null");
@@ -625,6 +625,14 @@ static void last_error(void) {
     if (pthread_create(&thread, NULL, another_thread, NULL) != 0 ||
         pthread_join(thread, &found) != 0 || found != NULL) {
         printf("FAILED: another thread sees this thread's error\n");
+        ++failures;
+    }
+    uint32_t devices = 7;
+    WRONG(mlff_device_count(9, &devices), MLFF_ERROR_INVALID_ARGUMENT, "device is 9");
+    WRONG(mlff_device_count(MLFF_DEVICE_CPU, NULL), MLFF_ERROR_INVALID_ARGUMENT, "count");
+    if (devices != 7 || mlff_device_count(MLFF_DEVICE_CPU, &devices) != MLFF_OK || devices != 1 ||
+        mlff_device_count(MLFF_DEVICE_CUDA, &devices) != MLFF_OK) {
+        printf("FAILED: mlff_device_count()\n");
         ++failures;
     }
     if (mlff_abi_version() != MLFF_ABI_VERSION || strcmp(mlff_version(), "0.1.0") != 0) {

@@ -64,7 +64,7 @@ pub fn sized_options() -> mlff_options {
         filter: MLFF_FILTER_TABLE,
         threads: 0,
         instruction_set: MLFF_ISA_BEST,
-        reserved: 0,
+        engine: MLFF_ENGINE_OWN,
     }
 }
 

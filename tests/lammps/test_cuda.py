@@ -53,3 +53,14 @@ def test_dynamics_goes_on_through_new_neighbor_lists(tmp_path, shim, water):
 def test_the_log_names_the_device(tmp_path, shim, water):
     found = run(tmp_path, deck(water, style="device cuda", model_name="student-21k") + "run 0\n", water)
     assert "filter table, GPU 0\n" in found.output
+
+
+def test_ranks_take_the_gpus_of_a_node_in_turn(tmp_path, shim, water):
+    found = run(tmp_path, deck(water, style="device cuda", model_name="student-21k") + "run 0\n", water, ranks=2)
+    assert "filter table, GPU 0, 1 by rank\n" in found.output
+    found = run(tmp_path, deck(water, style="device cuda", model_name="student-21k") + "run 0\n", water, ranks=3)
+    assert "filter table, GPU 0, 1, 0 by rank\n" in found.output
+    found = run(tmp_path, deck(water, style="device cuda:1", model_name="student-21k") + "run 0\n", water, ranks=2)
+    assert "filter table, GPU 1\n" in found.output
+    found = run(tmp_path, deck(water, style="device cuda:2", model_name="student-21k") + "run 0\n", water, fails=True)
+    assert "found 2: this machine has 2" in found.output

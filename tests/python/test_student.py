@@ -149,6 +149,9 @@ def test_wrong_shapes_are_refused(smooth, structure, words):
     [
         ({"precision": "single"}, "precision 'single': expected 'mixed' or 'double'"),
         ({"filter": "fast"}, "filter 'fast': expected 'table' or 'exact'"),
+        ({"engine": "jax"}, "engine 'jax': expected 'own' or 'torch'"),
+        ({"device": "gpu"}, "device 'gpu': expected 'cpu', 'cuda'"),
+        ({"device": "cuda:first"}, "device 'cuda:first': expected 'cpu', 'cuda'"),
         ({"threads": 0}, "threads 0: expected a whole number"),
         ({"threads": -1}, "threads -1: expected"),
         ({"threads": 1.5}, "threads 1.5: expected"),

@@ -1,7 +1,9 @@
-//! Training of students on libtorch.
+//! What needs libtorch: training of students, and an engine for the library.
 //!
-//! [`config`] → [`data`] and [`batch`] → [`network`] with [`message`] → [`loss`] → [`optimizer`],
+//! Training: [`config`] → [`data`] and [`batch`] → [`network`] with [`message`] → [`loss`] → [`optimizer`],
 //! driven by [`train`]; [`student`] turns weights into models and back.
+//!
+//! The engine: [`functions`], which the library `mlff_student` calls, → [`evaluator`] → [`plain`].
 
 pub mod batch;
 pub mod checkpoint;
@@ -11,12 +13,16 @@ pub mod covalent;
 mod cuda;
 pub mod curves;
 pub mod data;
+pub mod evaluator;
+#[expect(unsafe_code)] // Called from another library.
+pub mod functions;
 pub mod loss;
 #[expect(unsafe_code)] // The fused message is C++.
 pub mod message;
 pub mod network;
 pub mod optimizer;
 pub mod parameters;
+pub mod plain;
 pub mod references;
 pub mod student;
 pub mod train;

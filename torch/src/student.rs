@@ -145,9 +145,10 @@ impl Student {
     /// The weights of a model of this shape, and its reference energies.
     pub fn take(&mut self, model: &Model) -> Result<Tensor> {
         let mut flat: Vec<f64> = Vec::new();
+        let scope = model.scope();
         for &z in &self.species {
-            if !model.knows(z) {
-                return Err(unlike("the same elements", &model.unknown_species(i32::from(z))));
+            if !scope.knows(z) {
+                return Err(unlike("the same elements", &scope.unknown_species(i32::from(z))));
             }
             flat.extend(model.embedding_row(z));
         }

@@ -6,13 +6,14 @@ use std::ffi::{CStr, CString, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::water::Water;
+use super::system::System;
 use crate::c_api::{
-    MLFF_ABI_VERSION, MLFF_DEVICE_CPU, MLFF_DEVICE_CUDA, MLFF_ISA_AVX2, MLFF_ISA_AVX512,
-    MLFF_ISA_BEST, MLFF_ISA_PORTABLE, mlff_calculator, mlff_calculator_info, mlff_exchange_fn,
-    mlff_model, mlff_options, mlff_results, mlff_status, mlff_topology,
+    MLFF_ABI_VERSION, MLFF_DEVICE_CPU, MLFF_DEVICE_CUDA, MLFF_ENGINE_OWN, MLFF_ENGINE_TORCH,
+    MLFF_ISA_AVX2, MLFF_ISA_AVX512, MLFF_ISA_BEST, MLFF_ISA_PORTABLE, mlff_calculator,
+    mlff_calculator_info, mlff_exchange_fn, mlff_model, mlff_options, mlff_results, mlff_status,
+    mlff_structure, mlff_topology,
 };
-use crate::engine::{Device, InstructionSet, Options};
+use crate::engine::{Backend, Device, InstructionSet, Options};
 use crate::error::{Error, ErrorKind, Result};
 
 const FILE: &str = "libmlff_student.so";
@@ -37,6 +38,17 @@ struct Functions {
         *const f64,
         mlff_exchange_fn,
         *mut c_void,
+        *mut mlff_results,
+    ) -> mlff_status,
+    compute_structure: unsafe extern "C" fn(
+        *mut mlff_calculator,
+        *const mlff_structure,
+        *mut mlff_results,
+    ) -> mlff_status,
+    compute_batch: unsafe extern "C" fn(
+        *mut mlff_calculator,
+        u32,
+        *const mlff_structure,
         *mut mlff_results,
     ) -> mlff_status,
 }
@@ -103,11 +115,11 @@ impl Library {
         unsafe { CStr::from_ptr((self.functions.version)()) }.to_string_lossy().into_owned()
     }
 
-    /// A calculator of `water` with the model in a file.
+    /// A calculator of `system` with the model in a file.
     pub(super) fn calculator<'a>(
         &'a self,
         model: &Path,
-        water: &'a Water,
+        system: &'a System,
         options: Options,
     ) -> Result<Calculator<'a>> {
         let file = c_string(model)?;
@@ -128,7 +140,10 @@ impl Library {
                 InstructionSet::Avx2 => MLFF_ISA_AVX2,
                 InstructionSet::Avx512 => MLFF_ISA_AVX512,
             },
-            reserved: 0,
+            engine: match options.backend {
+                Backend::Own => MLFF_ENGINE_OWN,
+                Backend::Torch => MLFF_ENGINE_TORCH,
+            },
         };
         let mut loaded = std::ptr::null_mut();
         let mut handle = std::ptr::null_mut();
@@ -140,7 +155,7 @@ impl Library {
             (self.functions.model_free)(loaded);
             self.check(status)?;
         }
-        Ok(Calculator { library: self, water, handle })
+        Ok(Calculator { library: self, system, handle })
     }
 
     fn check(&self, status: mlff_status) -> Result<()> {
@@ -208,15 +223,31 @@ impl Functions {
                 get_info: find(handle, c"mlff_calculator_get_info")?,
                 set_topology: find(handle, c"mlff_calculator_set_topology")?,
                 compute: find(handle, c"mlff_calculator_compute")?,
+                compute_structure: find(handle, c"mlff_calculator_compute_structure")?,
+                compute_batch: find(handle, c"mlff_calculator_compute_batch")?,
             })
         }
+    }
+}
+
+/// Asks for energy and forces.
+fn results(forces: &mut [[f64; 3]]) -> mlff_results {
+    mlff_results {
+        struct_size: size_of::<mlff_results>() as u32,
+        reserved: 0,
+        energy: 0.0,
+        virial: [0.0; 9],
+        stress: [0.0; 9],
+        atomic_energies: std::ptr::null_mut(),
+        forces: forces.as_mut_ptr().cast(),
+        atomic_virials: std::ptr::null_mut(),
     }
 }
 
 /// A calculator of the loaded library, and the system that it computes.
 pub(super) struct Calculator<'a> {
     library: &'a Library,
-    water: &'a Water,
+    system: &'a System,
     handle: *mut mlff_calculator,
 }
 
@@ -234,22 +265,22 @@ pub(super) struct Info {
 impl Calculator<'_> {
     /// Takes the neighbor list.
     pub(super) fn set_topology(&mut self) -> Result<()> {
-        let water = self.water;
-        let lists: Vec<&[i32]> = (0..water.atoms).map(|atom| water.neighbors_of(atom)).collect();
+        let system = self.system;
+        let lists: Vec<&[i32]> = (0..system.atoms).map(|atom| system.neighbors_of(atom)).collect();
         let numneigh: Vec<i32> = lists.iter().map(|list| list.len() as i32).collect();
         let firstneigh: Vec<*const i32> = lists.iter().map(|list| list.as_ptr()).collect();
-        let owner: Vec<i32> = water.owners().iter().map(|&atom| atom as i32).collect();
+        let owner: Vec<i32> = system.owners().iter().map(|&atom| atom as i32).collect();
         let topology = mlff_topology {
             struct_size: size_of::<mlff_topology>() as u32,
-            owned: water.atoms as i32,
-            ghosts: water.ghosts() as i32,
-            centers: water.atoms as i32,
-            species: water.species.as_ptr(),
+            owned: system.atoms as i32,
+            ghosts: system.ghosts() as i32,
+            centers: system.atoms as i32,
+            species: system.species.as_ptr(),
             ilist: std::ptr::null(),
             numneigh: numneigh.as_ptr(),
             firstneigh: firstneigh.as_ptr(),
             owner: owner.as_ptr(),
-            list_cutoff: water.list_cutoff(),
+            list_cutoff: system.list_cutoff(),
             neighbor_mask: 0,
             reserved: 0,
         };
@@ -259,29 +290,64 @@ impl Calculator<'_> {
 
     /// Energy (eV) and forces (eV/Å) with the list of [`Self::set_topology`].
     pub(super) fn compute(&mut self, forces: &mut Vec<[f64; 3]>) -> Result<f64> {
-        forces.resize(self.water.atoms, [0.0; 3]);
-        let mut results = mlff_results {
-            struct_size: size_of::<mlff_results>() as u32,
-            reserved: 0,
-            energy: 0.0,
-            virial: [0.0; 9],
-            stress: [0.0; 9],
-            atomic_energies: std::ptr::null_mut(),
-            forces: forces.as_mut_ptr().cast(),
-            atomic_virials: std::ptr::null_mut(),
-        };
+        forces.resize(self.system.atoms, [0.0; 3]);
+        let mut results = results(forces);
         // SAFETY: positions of all atoms and ghosts of the topology in use, room for all forces;
         // no exchange is needed, as every ghost has an owner.
         self.library.check(unsafe {
             (self.library.functions.compute)(
                 self.handle,
-                self.water.positions.as_ptr().cast(),
+                self.system.positions.as_ptr().cast(),
                 None,
                 std::ptr::null_mut(),
                 &mut results,
             )
         })?;
         Ok(results.energy)
+    }
+
+    /// Energy (eV) and forces (eV/Å) of the atoms without ghosts, from their positions alone.
+    pub(super) fn compute_structure(&mut self, forces: &mut Vec<[f64; 3]>) -> Result<f64> {
+        forces.resize(self.system.atoms, [0.0; 3]);
+        let mut results = results(forces);
+        // SAFETY: species and positions of all atoms, room for all forces.
+        self.library.check(unsafe {
+            (self.library.functions.compute_structure)(self.handle, &self.structure(), &mut results)
+        })?;
+        Ok(results.energy)
+    }
+
+    /// The same for as many copies as `forces` has, in one call.
+    pub(super) fn compute_batch(&mut self, forces: &mut [Vec<[f64; 3]>]) -> Result<()> {
+        let structures = vec![self.structure(); forces.len()];
+        let mut results: Vec<mlff_results> = forces
+            .iter_mut()
+            .map(|forces| {
+                forces.resize(self.system.atoms, [0.0; 3]);
+                results(forces)
+            })
+            .collect();
+        // SAFETY: as many results as structures, each as for one.
+        self.library.check(unsafe {
+            (self.library.functions.compute_batch)(
+                self.handle,
+                structures.len() as u32,
+                structures.as_ptr(),
+                results.as_mut_ptr(),
+            )
+        })
+    }
+
+    fn structure(&self) -> mlff_structure {
+        mlff_structure {
+            struct_size: size_of::<mlff_structure>() as u32,
+            atoms: self.system.atoms as i32,
+            species: self.system.species.as_ptr(),
+            positions: self.system.positions.as_ptr().cast(),
+            cell: std::ptr::null(),
+            periodic: [0; 3],
+            reserved: 0,
+        }
     }
 
     /// What it uses, and where its time went.

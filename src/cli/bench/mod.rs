@@ -1,10 +1,12 @@
 //! `mlff-student bench`.
 
+mod bandwidth;
 mod library;
 mod operations;
 mod pytorch;
 mod report;
 mod summary;
+mod system;
 mod water;
 
 use std::io::{self, IsTerminal, Write};
@@ -13,9 +15,9 @@ use std::time::Instant;
 
 use self::library::{Calculator, Info, Library};
 use self::pytorch::PyTorch;
-use self::report::{Comparison, Memory, Report, Shares};
+use self::report::{Against, Comparison, Memory, Molecule, Report, Shares};
 use self::summary::Summary;
-use self::water::Water;
+use self::system::System;
 use super::eval::InstructionSetName;
 use super::inspect::Form;
 use super::{Failure, device, load, print, to_json};
@@ -33,7 +35,10 @@ const ROUND: f64 = 0.25;
 const ENERGY_TOLERANCE: f64 = 5e-6;
 const FORCE_TOLERANCE: f64 = 1e-4;
 
-/// Speed of the installed library on liquid water, beside the machine's peak and PyTorch
+/// Structures in a batch of small ones.
+const BATCH: usize = 1024;
+
+/// Speed of the installed library on liquid water and on a small molecule, beside the machine's peak and PyTorch
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// Model in any format that `inspect` reads; it must know H and O
@@ -78,13 +83,14 @@ fn measure(arguments: &Arguments) -> Result<Report> {
         None => Library::open(&library::installed()?)?,
     };
     let model = load(&arguments.model)?;
+    let scope = model.scope();
     for number in [1, 8] {
-        if !model.knows(number) {
-            let message = model.unknown_species(i32::from(number));
+        if !scope.knows(number) {
+            let message = scope.unknown_species(i32::from(number));
             return Err(Error::new(ErrorKind::Species, message).within("the system is water"));
         }
     }
-    let water = Water::new(arguments.atoms as usize, model.cutoff)?;
+    let water = System::water(arguments.atoms as usize, model.cutoff)?;
     let threads = u32::from(arguments.threads);
     let on_processor = arguments.device == Device::Cpu;
     let options = Options {
@@ -94,9 +100,12 @@ fn measure(arguments: &Arguments) -> Result<Report> {
         ..Options::default()
     };
     let mut engine = Engine::new(library.calculator(&arguments.model, &water, options)?)?;
-    let mut pytorch = python(arguments)
-        .map(|python| PyTorch::start(&python, &model, &water, threads))
-        .transpose()?;
+    let python = python(arguments);
+    let start = |system| {
+        let started = python.as_ref().map(|python| PyTorch::start(python, &model, system, threads));
+        started.transpose()
+    };
+    let mut pytorch = start(&water)?;
     let difference =
         pytorch.as_ref().map(|pytorch| engine.compare(pytorch, water.atoms)).transpose()?;
 
@@ -107,16 +116,37 @@ fn measure(arguments: &Arguments) -> Result<Report> {
         progress(round, rounds);
         if on_processor {
             times.peak.push(peak_of(threads, before.set)?);
+            times.copy.push(bandwidth::copy(threads)?);
         }
         times.engine.push(repeat(|| engine.step())?);
         if let Some(pytorch) = &mut pytorch {
-            times.pytorch.push(repeat(|| pytorch.run())?);
+            times.eager.push(repeat(|| pytorch.run("eager"))?);
+            times.script.push(repeat(|| pytorch.run("script"))?);
         }
     }
     progress(rounds, rounds);
     let after = engine.calculator.info()?;
+    let rebuild = engine.rebuild()?;
+    let fixed_memory = engine.fixed_memory;
 
     let per_atom = 1e6 / water.atoms as f64;
+    let comparison = pytorch.zip(difference).map(|(pytorch, difference)| Comparison {
+        version: pytorch.found.version.clone(),
+        eager: Against::new(&times.eager, &times.engine, per_atom),
+        torchscript: Against::new(&times.script, &times.engine, per_atom),
+        energy_difference_per_atom: difference.energy,
+        largest_force_difference: difference.force,
+        largest_force: difference.largest_force,
+    });
+    drop(engine);
+    let small = System::ethanol(model.cutoff)?;
+    let molecule = match scope.knows(6) {
+        true => {
+            let calculator = library.calculator(&arguments.model, &small, options)?;
+            Some(molecule(calculator, start(&small)?, small.atoms, rounds)?)
+        }
+        false => None,
+    };
     let step = Summary::new(&times.engine);
     let pairs = water.pairs().count() as f64 / water.atoms as f64;
     let operations = operations::per_atom(&model, pairs);
@@ -130,7 +160,7 @@ fn measure(arguments: &Arguments) -> Result<Report> {
         architecture: model.architecture.name(),
         parameters: model.parameters(),
         atoms: water.atoms,
-        edge: water.edge(),
+        edge: water.edge.unwrap_or(f64::NAN),
         pairs_per_atom: pairs,
         threads,
         instruction_set: match after.set {
@@ -141,31 +171,20 @@ fn measure(arguments: &Arguments) -> Result<Report> {
         },
         rounds,
         microseconds_per_atom_step: step.times(per_atom),
-        rebuild_microseconds_per_atom: per_atom * engine.rebuild()?,
+        rebuild_microseconds_per_atom: per_atom * rebuild,
         share_of_time: shares(&before, &after),
         operations_per_atom_step: operations,
         gflops: 1e-9 * rate,
         peak_gflops: peak.map(|peak| 1e-9 * peak),
         peak_share: peak.map(|peak| rate / peak),
+        copy_gigabytes_per_second: on_processor.then(|| 1e-9 * Summary::new(&times.copy).max),
         memory: Memory {
-            fixed: engine.fixed_memory,
-            per_atom: after.memory.saturating_sub(engine.fixed_memory) as f64 / water.atoms as f64,
+            fixed: fixed_memory,
+            per_atom: after.memory.saturating_sub(fixed_memory) as f64 / water.atoms as f64,
         },
         load_average: load_average(),
-        pytorch: pytorch.zip(difference).map(|(pytorch, difference)| {
-            let other = Summary::new(&times.pytorch);
-            let ratios: Vec<f64> =
-                times.pytorch.iter().zip(&times.engine).map(|(a, b)| a / b).collect();
-            Comparison {
-                version: pytorch.found.version.clone(),
-                microseconds_per_atom_step: other.times(per_atom),
-                ratio_of_medians: other.median / step.median,
-                ratio: Summary::new(&ratios),
-                energy_difference_per_atom: difference.energy,
-                largest_force_difference: difference.force,
-                largest_force: difference.largest_force,
-            }
-        }),
+        molecule,
+        pytorch: comparison,
     })
 }
 
@@ -173,8 +192,49 @@ fn measure(arguments: &Arguments) -> Result<Report> {
 #[derive(Default)]
 struct Times {
     engine: Vec<f64>,
-    pytorch: Vec<f64>,
+    batch: Vec<f64>,
+    eager: Vec<f64>,
+    script: Vec<f64>,
     peak: Vec<f64>,
+    /// Bytes per second.
+    copy: Vec<f64>,
+}
+
+/// A small molecule, from its positions alone: one call after the other, and in a batch.
+fn molecule(
+    calculator: Calculator<'_>,
+    mut pytorch: Option<PyTorch>,
+    atoms: usize,
+    rounds: usize,
+) -> Result<Molecule> {
+    let mut engine = Engine::of_structures(calculator)?;
+    if let Some(pytorch) = &pytorch {
+        engine.compare(pytorch, atoms)?;
+    }
+    let mut forces = vec![Vec::new(); BATCH];
+    let mut times = Times::default();
+    for round in 0..rounds {
+        progress(round, rounds);
+        times.engine.push(repeat(|| engine.structure())?);
+        times.batch.push(repeat(|| engine.batch(&mut forces))? / BATCH as f64);
+        if let Some(pytorch) = &mut pytorch {
+            times.eager.push(repeat(|| pytorch.run("eager"))?);
+            times.script.push(repeat(|| pytorch.run("script"))?);
+        }
+    }
+    progress(rounds, rounds);
+    let against = |times_: &Vec<f64>| {
+        pytorch.as_ref().map(|_| Against::new(times_, &times.engine, 1e6 / atoms as f64))
+    };
+    Ok(Molecule {
+        name: "ethanol",
+        atoms,
+        microseconds: Summary::new(&times.engine).times(1e6),
+        batch: BATCH,
+        batch_microseconds: Summary::new(&times.batch).times(1e6),
+        pytorch: against(&times.eager),
+        torchscript: against(&times.script),
+    })
 }
 
 struct Engine<'a> {
@@ -204,6 +264,27 @@ impl<'a> Engine<'a> {
         engine.step()?;
         engine.step()?;
         Ok(engine)
+    }
+
+    /// For structures without a list.
+    fn of_structures(calculator: Calculator<'a>) -> Result<Self> {
+        let mut engine = Self { calculator, fixed_memory: 0, energy: 0.0, forces: Vec::new() };
+        engine.structure()?;
+        Ok(engine)
+    }
+
+    /// Seconds of one structure, its list included.
+    fn structure(&mut self) -> Result<f64> {
+        let started = Instant::now();
+        self.energy = self.calculator.compute_structure(&mut self.forces)?;
+        Ok(started.elapsed().as_secs_f64())
+    }
+
+    /// Seconds of as many copies as `forces` has.
+    fn batch(&mut self, forces: &mut [Vec<[f64; 3]>]) -> Result<f64> {
+        let started = Instant::now();
+        self.calculator.compute_batch(forces)?;
+        Ok(started.elapsed().as_secs_f64())
     }
 
     /// Seconds of one step.

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde::Deserialize;
 
-use super::water::Water;
+use super::system::System;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
 
@@ -47,9 +47,14 @@ fn io_error(what: impl std::fmt::Display, error: &std::io::Error) -> Error {
 
 impl PyTorch {
     /// Starts `python` and has energy and forces computed once.
-    pub(super) fn start(python: &Path, model: &Model, water: &Water, threads: u32) -> Result<Self> {
+    pub(super) fn start(
+        python: &Path,
+        model: &Model,
+        system: &System,
+        threads: u32,
+    ) -> Result<Self> {
         let folder = Folder::new()?;
-        write_input(&folder.0, model, water)?;
+        write_input(&folder.0, model, system)?;
         let mut child = Command::new(python)
             .arg("-c")
             .arg(PROGRAM)
@@ -75,16 +80,16 @@ impl PyTorch {
         started.found = Found {
             version: ready.version,
             energy: ready.energy,
-            forces: read_forces(&started._folder.0.join("forces"), water.atoms)?,
+            forces: read_forces(&started._folder.0.join("forces"), system.atoms)?,
         };
         Ok(started)
     }
 
-    /// Computes energy and forces once more: the seconds it took.
-    pub(super) fn run(&mut self) -> Result<f64> {
+    /// Computes energy and forces once more, `eager` or as TorchScript, `script`: the seconds it took.
+    pub(super) fn run(&mut self, program: &str) -> Result<f64> {
         if let Some(stdin) = &mut self.stdin {
             // Where the process has ended, its missing answer is the better message.
-            let _ = writeln!(stdin, "run").and_then(|()| stdin.flush());
+            let _ = writeln!(stdin, "{program}").and_then(|()| stdin.flush());
         }
         self.answer()
     }
@@ -110,7 +115,7 @@ impl Drop for PyTorch {
     }
 }
 
-fn write_input(folder: &Path, model: &Model, water: &Water) -> Result<()> {
+fn write_input(folder: &Path, model: &Model, system: &System) -> Result<()> {
     model.save(&folder.join("student.safetensors"))?;
     let write = |name: &str, bytes: Vec<u8>| {
         let path = folder.join(name);
@@ -121,12 +126,12 @@ fn write_input(folder: &Path, model: &Model, water: &Water) -> Result<()> {
     let vectors = |values: &mut dyn Iterator<Item = [f64; 3]>| {
         values.flatten().flat_map(f64::to_le_bytes).collect()
     };
-    let atoms = 0..water.atoms;
-    write("species", integers(&mut atoms.clone().map(|atom| i64::from(water.species[atom]))))?;
-    write("positions", vectors(&mut atoms.map(|atom| water.positions[atom])))?;
-    write("i", integers(&mut water.pairs().map(|pair| pair.i as i64)))?;
-    write("j", integers(&mut water.pairs().map(|pair| pair.j as i64)))?;
-    write("shifts", vectors(&mut water.pairs().map(|pair| pair.shift)))
+    let atoms = 0..system.atoms;
+    write("species", integers(&mut atoms.clone().map(|atom| i64::from(system.species[atom]))))?;
+    write("positions", vectors(&mut atoms.map(|atom| system.positions[atom])))?;
+    write("i", integers(&mut system.pairs().map(|pair| pair.i as i64)))?;
+    write("j", integers(&mut system.pairs().map(|pair| pair.j as i64)))?;
+    write("shifts", vectors(&mut system.pairs().map(|pair| pair.shift)))
 }
 
 fn read_forces(path: &Path, atoms: usize) -> Result<Vec<[f64; 3]>> {

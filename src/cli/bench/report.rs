@@ -33,10 +33,59 @@ pub(super) struct Report {
     /// The same of multiply-adds on registers, on as many threads of the processor.
     pub(super) peak_gflops: Option<f64>,
     pub(super) peak_share: Option<f64>,
+    /// 10⁹ bytes read and written per second where memory is copied, on as many threads.
+    pub(super) copy_gigabytes_per_second: Option<f64>,
     pub(super) memory: Memory,
     /// Of the last minute, at the end: how busy the machine was.
     pub(super) load_average: Option<f64>,
+    /// Where the model knows its elements.
+    pub(super) molecule: Option<Molecule>,
     pub(super) pytorch: Option<Comparison>,
+}
+
+/// A small molecule, from its positions alone.
+#[derive(Serialize)]
+pub(super) struct Molecule {
+    pub(super) name: &'static str,
+    pub(super) atoms: usize,
+    /// One call (µs).
+    pub(super) microseconds: Summary,
+    /// Copies in a batch.
+    pub(super) batch: usize,
+    /// Each of them, on all threads (µs).
+    pub(super) batch_microseconds: Summary,
+    pub(super) pytorch: Option<Against>,
+    pub(super) torchscript: Option<Against>,
+}
+
+/// Another program's time for the same, in the same rounds.
+#[derive(Serialize)]
+pub(super) struct Against {
+    pub(super) microseconds_per_atom_step: Summary,
+    /// Its median over the engine's.
+    pub(super) ratio_of_medians: f64,
+    /// Its time over the engine's in each round.
+    pub(super) ratio: Summary,
+}
+
+impl Against {
+    /// Seconds of each round, and µs per atom for a second.
+    pub(super) fn new(other: &[f64], engine: &[f64], per_atom: f64) -> Self {
+        let ratios: Vec<f64> = other.iter().zip(engine).map(|(a, b)| a / b).collect();
+        let median = Summary::new(other).median;
+        Self {
+            microseconds_per_atom_step: Summary::new(other).times(per_atom),
+            ratio_of_medians: median / Summary::new(engine).median,
+            ratio: Summary::new(&ratios),
+        }
+    }
+
+    fn text(&self) -> String {
+        format!(
+            "{:.1} times (medians; {:.1} to {:.1} in single rounds)",
+            self.ratio_of_medians, self.ratio.min, self.ratio.max
+        )
+    }
 }
 
 /// Parts of the steps' time; sums to 1.
@@ -62,11 +111,9 @@ pub(super) struct Memory {
 #[derive(Serialize)]
 pub(super) struct Comparison {
     pub(super) version: String,
-    pub(super) microseconds_per_atom_step: Summary,
-    /// PyTorch's median over the engine's.
-    pub(super) ratio_of_medians: f64,
-    /// PyTorch's time over the engine's in each round.
-    pub(super) ratio: Summary,
+    #[serde(flatten)]
+    pub(super) eager: Against,
+    pub(super) torchscript: Against,
     /// eV.
     pub(super) energy_difference_per_atom: f64,
     /// eV/Å.
@@ -133,6 +180,9 @@ impl Report {
                 format!(", {:.0} % of the float32 peak of {peak:.1} measured here", 100.0 * share)
             });
         line("GFLOP/s", format!("{:.1}{of_peak}", self.gflops));
+        if let Some(copy) = self.copy_gigabytes_per_second {
+            line("copying memory", format!("{copy:.1} GB/s read and written, measured here"));
+        }
         line(
             "memory",
             format!(
@@ -150,9 +200,13 @@ impl Report {
                 format!(
                     "{}, µs/atom/step {}",
                     pytorch.version,
-                    spread(&pytorch.microseconds_per_atom_step, 0)
+                    spread(&pytorch.eager.microseconds_per_atom_step, 0)
                 ),
             );
+            line("TorchScript", {
+                let micro = spread(&pytorch.torchscript.microseconds_per_atom_step, 0);
+                format!("the same traced, µs/atom/step {micro}")
+            });
             line(
                 "agreement",
                 format!(
@@ -165,10 +219,26 @@ impl Report {
             line(
                 "faster by",
                 format!(
-                    "{:.1} (medians; {:.1} to {:.1} in single rounds)",
-                    pytorch.ratio_of_medians, pytorch.ratio.min, pytorch.ratio.max
+                    "{}; than TorchScript {}",
+                    pytorch.eager.text(),
+                    pytorch.torchscript.text()
                 ),
             );
+        }
+        if let Some(molecule) = &self.molecule {
+            let Molecule { name, atoms, microseconds, batch, batch_microseconds, .. } = molecule;
+            line(
+                name,
+                format!(
+                    "{atoms} atoms, positions alone: {} µs a call, {} µs each in a batch of {batch}",
+                    spread(microseconds, 1),
+                    spread(batch_microseconds, 1)
+                ),
+            );
+            if let (Some(eager), Some(script)) = (&molecule.pytorch, &molecule.torchscript) {
+                let text = format!("{}; than TorchScript {}", eager.text(), script.text());
+                line("faster by", text);
+            }
         }
         text
     }

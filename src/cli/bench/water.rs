@@ -1,7 +1,6 @@
-//! The system that is timed: liquid water, made from a fixed seed.
+//! Liquid water, made from a fixed seed.
 
 use crate::error::Result;
-use crate::neighbors::{Neighborhood, neighborhood};
 
 /// Molecules in a cubic ångström of water at room temperature.
 const DENSITY: f64 = 0.0334;
@@ -18,95 +17,11 @@ const CLOSEST: f64 = 1.6;
 /// Orientations that are tried before the best of them is taken.
 const TRIES: usize = 200;
 
-/// How far the list reaches beyond the cutoff (Å): half of what LAMMPS takes in metal units.
-pub(super) const SKIN: f64 = 1.0;
-
-/// Atoms in a periodic cube, with their neighbor list.
-pub(super) struct Water {
-    /// Edge of the cube (Å).
-    edge: f64,
-    /// Atoms.
-    pub(super) atoms: usize,
-    /// Atomic number of each atom and ghost.
-    pub(super) species: Vec<i32>,
-    /// Position of each atom and ghost (Å).
-    pub(super) positions: Vec<[f64; 3]>,
-    /// The cutoff of the model (Å).
-    cutoff: f64,
-    around: Neighborhood,
-}
-
-/// A pair within the cutoff, as programs without ghosts describe it.
-pub(super) struct Pair {
-    /// Receiving atom.
-    pub(super) i: usize,
-    /// Sending atom.
-    pub(super) j: usize,
-    /// Added to the position of j (Å).
-    pub(super) shift: [f64; 3],
-}
-
-impl Water {
-    /// `atoms` atoms, rounded up to whole molecules, with the pairs within `cutoff` + [`SKIN`].
-    pub(super) fn new(atoms: usize, cutoff: f64) -> Result<Self> {
-        let molecules = atoms.div_ceil(3).max(1);
-        let edge = (molecules as f64 / DENSITY).cbrt();
-        let mut positions = place(molecules, edge)?;
-        let cell = [[edge, 0.0, 0.0], [0.0, edge, 0.0], [0.0, 0.0, edge]];
-        let around = neighborhood(&positions, Some(cell), [true; 3], cutoff + SKIN)?;
-        positions.try_reserve_exact(around.ghosts.len())?;
-        positions.extend_from_slice(&around.ghosts);
-        let atoms = 3 * molecules;
-        let number = |atom: usize| if atom.is_multiple_of(3) { 8 } else { 1 };
-        let owners = around.owner.iter().map(|&owner| owner as usize);
-        let species = (0..atoms).chain(owners).map(number).collect();
-        Ok(Self { edge, atoms, species, positions, cutoff, around })
-    }
-
-    /// Edge of the cube (Å).
-    pub(super) fn edge(&self) -> f64 {
-        self.edge
-    }
-
-    /// Ghosts, all of them images of own atoms.
-    pub(super) fn ghosts(&self) -> usize {
-        self.around.ghosts.len()
-    }
-
-    /// Neighbors of atom `i`, atoms and ghosts.
-    pub(super) fn neighbors_of(&self, i: usize) -> &[i32] {
-        &self.around.neighbors[self.around.offsets[i]..self.around.offsets[i + 1]]
-    }
-
-    /// The atom that each ghost is an image of.
-    pub(super) fn owners(&self) -> &[u32] {
-        &self.around.owner
-    }
-
-    /// The distance up to which the list is complete (Å).
-    pub(super) fn list_cutoff(&self) -> f64 {
-        self.cutoff + SKIN
-    }
-
-    /// All pairs within the cutoff, in both directions.
-    pub(super) fn pairs(&self) -> impl Iterator<Item = Pair> {
-        (0..self.atoms).flat_map(move |i| {
-            self.neighbors_of(i).iter().filter_map(move |&neighbor| {
-                let neighbor = neighbor as usize;
-                let here = self.positions[i];
-                let there = self.positions[neighbor];
-                let squared: f64 = (0..3).map(|a| (there[a] - here[a]).powi(2)).sum();
-                (squared.sqrt() <= self.cutoff).then(|| {
-                    let j = match neighbor.checked_sub(self.atoms) {
-                        None => neighbor,
-                        Some(ghost) => self.around.owner[ghost] as usize,
-                    };
-                    let home = self.positions[j];
-                    Pair { i, j, shift: std::array::from_fn(|a| there[a] - home[a]) }
-                })
-            })
-        })
-    }
+/// `atoms` atoms, rounded up to whole molecules: atomic numbers and positions (Å) in a periodic cube, and its edge (Å).
+pub(super) fn cube(atoms: usize) -> Result<(Vec<i32>, Vec<[f64; 3]>, f64)> {
+    let molecules = atoms.div_ceil(3).max(1);
+    let edge = (molecules as f64 / DENSITY).cbrt();
+    Ok(([8, 1, 1].repeat(molecules), place(molecules, edge)?, edge))
 }
 
 /// Positions of O, H, H, O, H, H, … in a cube.
@@ -225,14 +140,15 @@ impl Random {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::DENSITY;
+    use crate::cli::bench::system::System;
 
     #[test]
     fn water_has_the_density_of_water_and_no_atoms_on_top_of_each_other() {
         for molecules in [8, 64, 100, 512] {
-            let water = Water::new(3 * molecules, 5.0).unwrap();
+            let water = System::water(3 * molecules, 5.0).unwrap();
             assert_eq!(water.atoms, 3 * molecules);
-            assert!((molecules as f64 / water.edge.powi(3) / DENSITY - 1.0).abs() < 1e-12);
+            assert!((molecules as f64 / water.edge.unwrap().powi(3) / DENSITY - 1.0).abs() < 1e-12);
             for pair in water.pairs() {
                 let same = pair.i / 3 == pair.j / 3 && pair.shift == [0.0; 3];
                 let squared: f64 = (0..3)
@@ -245,20 +161,5 @@ mod tests {
                 assert!(squared.sqrt() > least, "{molecules} molecules: {}", squared.sqrt());
             }
         }
-    }
-
-    #[test]
-    fn every_pair_is_there_in_both_directions() {
-        let water = Water::new(24, 5.0).unwrap();
-        let mut pairs: Vec<_> =
-            water.pairs().map(|p| (p.i, p.j, p.shift.map(f64::round))).collect();
-        let mut back: Vec<_> =
-            water.pairs().map(|p| (p.j, p.i, p.shift.map(|x| -x.round() + 0.0))).collect();
-        for list in [&mut pairs, &mut back] {
-            list.iter_mut().for_each(|pair| pair.2 = pair.2.map(|x| x + 0.0));
-            list.sort_by(|a, b| a.partial_cmp(b).unwrap());
-        }
-        assert!(!pairs.is_empty());
-        assert_eq!(pairs, back);
     }
 }

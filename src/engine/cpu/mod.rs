@@ -122,8 +122,9 @@ impl<V: Vector> Prepared<V> {
             FilterMode::Table => tables::interpolated::<V>(&model)?,
             FilterMode::Exact => (Vec::new(), 1),
         };
+        let scope = model.scope();
         let species = (0..=u8::MAX)
-            .map(|number| model.knows(number).then(|| first_rows::<V>(&model, number)).transpose())
+            .map(|number| scope.knows(number).then(|| first_rows::<V>(&model, number)).transpose())
             .collect::<Result<_>>()?;
         let network = Network::new(&model)?;
         Ok(Self { model, filter, network, tables, intervals, species })

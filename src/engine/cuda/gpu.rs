@@ -60,29 +60,50 @@ fn failed(doing: impl std::fmt::Display, error: DriverError) -> Error {
     }
 }
 
+/// Whether the driver's library is there.
+fn has_driver() -> bool {
+    // SAFETY: looks for the library; its initialisation has no preconditions.
+    unsafe { sys::is_culib_present() }
+}
+
+fn asking(error: DriverError) -> Error {
+    let DriverError(code) = error;
+    let text = error
+        .error_string()
+        .map_or_else(|_| format!("{code:?}"), |text| text.to_string_lossy().into_owned());
+    Error::new(
+        ErrorKind::DeviceLost,
+        format!(
+            "asking NVIDIA's driver for its GPUs: {text}: use device cpu, or see what nvidia-smi says"
+        ),
+    )
+}
+
+/// How many GPUs the driver shows; 0 without a driver.
+pub fn count() -> Result<usize> {
+    if !has_driver() {
+        return Ok(0);
+    }
+    let counted = result::init().and_then(|()| result::device::get_count());
+    match counted {
+        Err(DriverError(CUresult::CUDA_ERROR_NO_DEVICE)) => Ok(0),
+        counted => Ok(usize::try_from(counted.map_err(asking)?).unwrap_or(0)),
+    }
+}
+
 impl Gpu {
     /// The GPU number `index`.
     pub fn open(index: usize) -> Result<Self> {
-        // SAFETY: looks for the driver's library; its initialisation has no preconditions.
-        if !unsafe { sys::is_culib_present() } {
+        if !has_driver() {
             return Err(Error::new(
                 ErrorKind::NoDevice,
                 "expected NVIDIA's driver (libcuda.so.1), found none on this machine: use device \
                  cpu, or install the driver of the GPU (R525 or newer)",
             ));
         }
-        let of = |error| failed("asking NVIDIA's driver for its GPUs", error);
-        result::init().map_err(of)?;
-        let count = usize::try_from(result::device::get_count().map_err(of)?).unwrap_or(0);
-        if index >= count {
-            return Err(Error::new(
-                ErrorKind::NoDevice,
-                format!(
-                    "expected a GPU of number 0 to {}, found {index}: this machine has {count}",
-                    count.saturating_sub(1)
-                ),
-            ));
-        }
+        let of = asking;
+        let count = count()?;
+        super::check_index(index, count)?;
         let device = result::device::get(index as i32).map_err(of)?;
         // SAFETY: the driver is initialised and this is one of its devices.
         let attribute = |which| unsafe { result::device::get_attribute(device, which) }.map_err(of);

@@ -47,10 +47,24 @@ pub fn engine(model: Arc<Model>, options: Options, index: usize) -> Result<Box<d
         );
     }
     let device: Arc<dyn Device> = match std::env::var(shim::VARIABLE) {
-        Ok(path) => Arc::new(shim::Shim::open(&path)?),
+        Ok(path) => {
+            check_index(index, shim::COUNT)?;
+            Arc::new(shim::Shim::open(&path)?)
+        }
         Err(_) => gpu(index)?,
     };
     Ok(Box::new(Cuda::new(Arc::new(Prepared::new(model, device)?))))
+}
+
+/// How many GPUs there are; 0 where there is no driver.
+pub fn gpus() -> Result<usize> {
+    if std::env::var_os(shim::VARIABLE).is_some() {
+        return Ok(shim::COUNT);
+    }
+    #[cfg(feature = "cuda")]
+    return gpu::count();
+    #[cfg(not(feature = "cuda"))]
+    Ok(0)
 }
 
 #[cfg(feature = "cuda")]
@@ -64,6 +78,25 @@ fn gpu(_: usize) -> Result<Arc<dyn Device>> {
         ErrorKind::Unsupported,
         "this library was built without CUDA kernels (cargo feature cuda): use device cpu",
     ))
+}
+
+/// Refuses the number of a GPU that is not there.
+fn check_index(index: usize, count: usize) -> Result<()> {
+    if index < count {
+        return Ok(());
+    }
+    let message = match count {
+        0 => {
+            "expected a GPU, found none that NVIDIA's driver shows to this process: use device cpu"
+                .into()
+        }
+        _ => format!(
+            "expected a GPU of number 0 to {}, found {index}: this machine has {count}; use one of them, or \
+             device cpu",
+            count - 1
+        ),
+    };
+    Err(Error::new(ErrorKind::NoDevice, message))
 }
 
 /// The error for memory that is not there.

@@ -13,6 +13,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// Names the shim's library, which then takes the place of a GPU.
 pub const VARIABLE: &str = "MLFF_STUDENT_CUDA_SHIM";
 
+/// As many GPUs as the shim stands for, all of them alike.
+pub const COUNT: usize = 2;
+
 type Run = unsafe extern "C" fn(
     *const c_char,
     *const c_char,

@@ -21,10 +21,11 @@ mod weights;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use tensors::{Tensor, Tensors};
 
-use super::{Model, SOURCE_FORMAT};
+use super::{Model, Potential, SOURCE_FORMAT, Script};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::ask_for;
 
@@ -34,19 +35,41 @@ impl Model {
     ///
     /// The metadata entry [`SOURCE_FORMAT`] says which it was.
     pub fn load(path: &Path) -> Result<Self> {
-        read_file(path).and_then(|file| from_bytes(&file)).map_err(|e| e.within(path.display()))
+        read_file(path)
+            .and_then(|file| Self::from_bytes(&file))
+            .map_err(|error| error.within(path.display()))
+    }
+
+    /// Reads what a file holds.
+    pub fn from_bytes(file: &[u8]) -> Result<Self> {
+        from_bytes(file)
+    }
+
+    /// What [`Self::save`] writes.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.validate()?;
+        safetensors::write(&native::write(self)?)
     }
 
     /// Writes the student as this project's own safetensors file. The file appears complete or
     /// not at all.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let write = || {
-            self.validate()?;
-            let file = safetensors::write(&native::write(self)?)?;
-            replace(path, &file).map_err(|error| io_error("written", &error))
-        };
+        let write =
+            || replace(path, &self.to_bytes()?).map_err(|error| io_error("written", &error));
         write().map_err(|error| error.within(path.display()))
     }
+}
+
+/// See [`Potential::load`].
+pub(super) fn load(path: &Path) -> Result<Potential> {
+    let read = || {
+        let file = read_file(path)?;
+        match pytorch::description(&file)? {
+            Some(description) => Ok(Potential::Script(Arc::new(Script::new(file, &description)?))),
+            None => Ok(Potential::Student(Arc::new(Model::from_bytes(&file)?))),
+        }
+    };
+    read().map_err(|error: Error| error.within(path.display()))
 }
 
 fn io_error(verb: &str, error: &io::Error) -> Error {

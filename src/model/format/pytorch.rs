@@ -11,21 +11,23 @@ use super::checkpoint::{self, Storages};
 use super::pickle::{Classes, Pickle, Storage};
 use super::tensors::{Budget, Tensors};
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::script::MEMBER;
 
 /// First bytes of a zip file.
 pub const MAGIC: &[u8] = b"PK\x03\x04";
 
 struct Archive<'a> {
-    zip: ZipArchive<Cursor<&'a [u8]>>,
+    zip: Zip<'a>,
     /// The folder that torch puts around everything, with its slash.
     folder: String,
     big_endian: bool,
     storages: HashMap<String, Vec<u8>>,
 }
 
-/// Reads the archive; `true` if it is TorchScript.
-pub fn read(file: &[u8]) -> Result<(Tensors, bool)> {
-    let mut zip = ZipArchive::new(Cursor::new(file)).map_err(|error| {
+type Zip<'a> = ZipArchive<Cursor<&'a [u8]>>;
+
+fn open(file: &[u8]) -> Result<Zip<'_>> {
+    ZipArchive::new(Cursor::new(file)).map_err(|error| {
         Error::new(
             ErrorKind::Format,
             format!(
@@ -33,11 +35,35 @@ pub fn read(file: &[u8]) -> Result<(Tensors, bool)> {
                  ({error}): the file is truncated or damaged, copy it again"
             ),
         )
-    })?;
-    let Some(folder) = zip.file_names().find_map(|name| {
+    })
+}
+
+/// The folder around everything, if there is what torch writes.
+fn folder(zip: &Zip<'_>) -> Option<String> {
+    zip.file_names().find_map(|name| {
         let folder = name.strip_suffix("data.pkl")?;
         (folder.is_empty() || folder.ends_with('/')).then(|| folder.to_string())
-    }) else {
+    })
+}
+
+/// The description of a TorchScript model of any network, see [`Script`](crate::model::Script).
+pub fn description(file: &[u8]) -> Result<Option<Vec<u8>>> {
+    if !file.starts_with(MAGIC) {
+        return Ok(None);
+    }
+    let mut zip = open(file)?;
+    let Some(folder) = folder(&zip) else { return Ok(None) };
+    let name = format!("{folder}{MEMBER}");
+    match zip.index_for_name(&name) {
+        Some(_) => member(&mut zip, &name, &mut Budget::new(file.len())).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Reads the archive; `true` if it is TorchScript.
+pub fn read(file: &[u8]) -> Result<(Tensors, bool)> {
+    let mut zip = open(file)?;
+    let Some(folder) = folder(&zip) else {
         return Err(Error::new(
             ErrorKind::Format,
             "expected a zip archive with data.pkl, as torch.save writes it, found one without: \
@@ -61,7 +87,7 @@ pub fn read(file: &[u8]) -> Result<(Tensors, bool)> {
     }
 }
 
-fn member(zip: &mut ZipArchive<Cursor<&[u8]>>, name: &str, budget: &mut Budget) -> Result<Vec<u8>> {
+fn member(zip: &mut Zip<'_>, name: &str, budget: &mut Budget) -> Result<Vec<u8>> {
     let failed = |error: ZipError| {
         let reason = match error {
             ZipError::FileNotFound => "it is missing".to_string(),

@@ -1,0 +1,257 @@
+//! Students of both architectures in plain tensor operations, straight from the formulas in
+//! `mlff_student::model`: what the library's kernels are compared with, on any device. Training has a network
+//! of its own ([`crate::network`]), whose message is fused and differentiated twice.
+
+use std::f64::consts::PI;
+
+use mlff_student::model::repulsion::{COULOMB, ENVELOPE, EXPONENT, LENGTH, SCREENING};
+use mlff_student::model::{
+    Basis, Envelope, EnvelopePlace, Linear, Mlp, Model, Norm, Repulsion, Update,
+};
+use tch::{Device, Kind, Tensor};
+
+/// A student's weights as tensors.
+pub struct Network {
+    cutoff: f64,
+    softening: f64,
+    basis: Basis,
+    envelope: Envelope,
+    embedding: Tensor,
+    blocks: Vec<Block>,
+    head: Vec<Layer>,
+    /// By atomic number (eV), float64.
+    references: Tensor,
+    /// ρ by atomic number (Å), float64.
+    radii: Option<Tensor>,
+    kind: Kind,
+    device: Device,
+}
+
+struct Block {
+    filter: Vec<Layer>,
+    envelope: EnvelopePlace,
+    sender: Option<[Layer; 2]>,
+    update: Change,
+}
+
+enum Change {
+    Published { mlp: [Layer; 2], mixing: Tensor },
+    Painn { channel_mix: Layer, mlp: [Layer; 2], norm: Norm },
+}
+
+struct Layer {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Layer {
+    fn apply(&self, x: &Tensor) -> Tensor {
+        x.linear(&self.weight, Some(&self.bias))
+    }
+}
+
+/// Dense layers with silu between them.
+fn chain<'a>(layers: impl IntoIterator<Item = &'a Layer>, x: &Tensor) -> Tensor {
+    let mut x = x.shallow_clone();
+    for (index, layer) in layers.into_iter().enumerate() {
+        if index > 0 {
+            x = x.silu();
+        }
+        x = layer.apply(&x);
+    }
+    x
+}
+
+/// Tensors of one kind on one device.
+#[derive(Clone, Copy)]
+struct Place {
+    kind: Kind,
+    device: Device,
+}
+
+impl Place {
+    fn tensor(self, values: &[f64], shape: &[i64]) -> Tensor {
+        Tensor::from_slice(values).view(shape).to_kind(self.kind).to_device(self.device)
+    }
+
+    fn layer(self, layer: &Linear) -> Layer {
+        let (inputs, outputs) = (layer.inputs as i64, layer.outputs as i64);
+        Layer {
+            weight: self.tensor(&layer.weight, &[outputs, inputs]),
+            bias: self.tensor(&layer.bias, &[outputs]),
+        }
+    }
+
+    fn mlp(self, mlp: &Mlp) -> [Layer; 2] {
+        [self.layer(&mlp.first), self.layer(&mlp.second)]
+    }
+}
+
+impl Network {
+    /// The network of `model`, with features of this kind.
+    pub fn new(model: &Model, kind: Kind, device: Device) -> Self {
+        let place = Place { kind, device };
+        let exact = Place { kind: Kind::Double, device };
+        let block = |block: &mlff_student::model::Block| Block {
+            filter: block.filter.layers.iter().map(|layer| place.layer(layer)).collect(),
+            envelope: block.filter.envelope,
+            sender: block.sender.as_ref().map(|mlp| place.mlp(mlp)),
+            update: match &block.update {
+                Update::Published { mlp, mixing } => {
+                    Change::Published { mlp: place.mlp(mlp), mixing: place.tensor(mixing, &[3, 3]) }
+                }
+                Update::Painn { channel_mix, mlp, norm } => Change::Painn {
+                    channel_mix: place.layer(channel_mix),
+                    mlp: place.mlp(mlp),
+                    norm: *norm,
+                },
+            },
+        };
+        let vector = |values: &[f64]| exact.tensor(values, &[values.len() as i64]);
+        let radii = |repulsion: &Repulsion| {
+            let all = (0..=u8::MAX).map(|number| repulsion.radius(number));
+            vector(&all.collect::<Vec<_>>())
+        };
+        Self {
+            cutoff: model.cutoff,
+            softening: model.softening,
+            basis: model.basis.clone(),
+            envelope: model.envelope,
+            embedding: place.tensor(&model.embedding, &[-1, model.hidden as i64]),
+            blocks: model.blocks.iter().map(block).collect(),
+            head: model.head.iter().map(|layer| place.layer(layer)).collect(),
+            references: vector(&model.reference_energies),
+            radii: model.repulsion.as_ref().map(radii),
+            kind,
+            device,
+        }
+    }
+
+    /// Energy of each atom (eV, float64, N). `vectors` are r_j − r_i of directed pairs (Å, float64, P × 3),
+    /// `to` their atoms i and `from` their atoms j.
+    pub fn energies(
+        &self,
+        species: &Tensor,
+        to: &Tensor,
+        from: &Tensor,
+        vectors: &Tensor,
+    ) -> Tensor {
+        let distance = vectors.square().sum_dim_intlist(1, true, None).sqrt();
+        let unit = (vectors / (&distance + self.softening)).to_kind(self.kind).unsqueeze(2);
+        let envelope = envelope(self.envelope, &(&distance / self.cutoff));
+        let basis = self.basis(&distance);
+        let damped = (&basis * &envelope).to_kind(self.kind);
+        let (basis, envelope) = (basis.to_kind(self.kind), envelope.to_kind(self.kind));
+
+        let mut s = self.embedding.index_select(0, species);
+        let (atoms, h) = s.size2().expect("an embedding has rows of channels");
+        let mut v = Tensor::zeros([atoms, 3, h], (self.kind, self.device));
+        for block in &self.blocks {
+            let filter = match block.envelope {
+                EnvelopePlace::Basis => chain(&block.filter, &damped),
+                EnvelopePlace::Filter => chain(&block.filter, &basis) * &envelope,
+            };
+            let part = |x: &Tensor, index| x.narrow(1, index * h, h);
+            let ones = Tensor::ones_like(&s);
+            let sent = match &block.sender {
+                Some(mlp) => chain(mlp, &s),
+                None => Tensor::cat(&[&s, &ones, &ones], 1),
+            };
+            let message = sent.index_select(0, from) * filter;
+            let along = v.index_select(0, from) * part(&message, 1).unsqueeze(1)
+                + &unit * part(&message, 2).unsqueeze(1);
+            s = s.index_add(0, to, &part(&message, 0));
+            v = v.index_add(0, to, &along);
+            (s, v) = block.update.apply(&s, &v, h);
+        }
+        let energies = chain(&self.head, &s).squeeze_dim(1).to_kind(Kind::Double)
+            + self.references.index_select(0, species);
+        match &self.radii {
+            Some(radii) => {
+                energies.index_add(0, to, &(repulsion(radii, species, to, from, &distance) * 0.5))
+            }
+            None => energies,
+        }
+    }
+
+    /// P × K.
+    fn basis(&self, distance: &Tensor) -> Tensor {
+        let row = |values: &[f64]| Tensor::from_slice(values).to_device(self.device).unsqueeze(0);
+        match &self.basis {
+            Basis::Gaussian { centers, exponents } => {
+                ((distance - row(centers)).square() * row(exponents)).neg().exp()
+            }
+            Basis::Bessel { frequencies } => (distance * row(frequencies)).sin() / distance,
+        }
+    }
+}
+
+impl Change {
+    fn apply(&self, s: &Tensor, v: &Tensor, h: i64) -> (Tensor, Tensor) {
+        let sum = |x: &Tensor| x.sum_dim_intlist(1, false, None);
+        match self {
+            Self::Published { mlp, mixing } => {
+                // Its slope at zero is zero.
+                let norm = v.norm_scalaropt_dim(2, [1], false);
+                let gates = chain(mlp, &Tensor::cat(&[s, &norm], 1));
+                let gate = |index| gates.narrow(1, index * h, h);
+                let mixed = mixing.matmul(v);
+                (s + gate(0), v * gate(1).unsqueeze(1) + mixed * gate(2).unsqueeze(1))
+            }
+            Self::Painn { channel_mix, mlp, norm } => {
+                let mixed = channel_mix.apply(v);
+                let (left, right) = (mixed.narrow(2, 0, h), mixed.narrow(2, h, h));
+                let norm = match norm {
+                    Norm::Root { epsilon } => (sum(&left.square()) + *epsilon).sqrt(),
+                    Norm::Shifted { epsilon } => {
+                        (sum(&left.square()) + epsilon * epsilon).sqrt() - *epsilon
+                    }
+                };
+                let gates = chain(mlp, &Tensor::cat(&[s, &norm], 1));
+                let gate = |index| gates.narrow(1, index * h, h);
+                (s + gate(0) + gate(2) * sum(&(left * &right)), v + gate(1).unsqueeze(1) * right)
+            }
+        }
+    }
+}
+
+/// By x = d / cutoff; zero from 1 on.
+fn envelope(envelope: Envelope, x: &Tensor) -> Tensor {
+    let value = match envelope {
+        Envelope::Cosine => ((x * PI).cos() + 1.0) * 0.5,
+        Envelope::Polynomial { power } => {
+            let p = f64::from(power);
+            let term = |factor: f64, power: f64| x.pow_tensor_scalar(power) * factor;
+            1.0 - term(0.5 * (p + 1.0) * (p + 2.0), p) + term(p * (p + 2.0), p + 1.0)
+                - term(0.5 * p * (p + 1.0), p + 2.0)
+        }
+    };
+    value.where_self(&x.lt(1.0), &Tensor::zeros_like(x))
+}
+
+/// Repulsion of each pair (eV, P), see `mlff_student::model::repulsion`.
+fn repulsion(
+    radii: &Tensor,
+    species: &Tensor,
+    to: &Tensor,
+    from: &Tensor,
+    distance: &Tensor,
+) -> Tensor {
+    let ends = [to, from].map(|end| species.index_select(0, end));
+    let charges = ends.each_ref().map(|end| end.to_kind(Kind::Double));
+    let rho = ends.map(|end| radii.index_select(0, &end));
+    let d = distance.squeeze_dim(1);
+    let length =
+        LENGTH / (charges[0].pow_tensor_scalar(EXPONENT) + charges[1].pow_tensor_scalar(EXPONENT));
+    let screening = SCREENING
+        .iter()
+        .map(|(c, b)| (&d / &length * -b).exp() * *c)
+        .reduce(|sum, term| sum + term)
+        .expect("four terms");
+    let both = rho[0].gt(0.0).logical_and(&rho[1].gt(0.0));
+    // Where one of them takes no part any reach will do.
+    let reach = (&rho[0] + &rho[1]).where_self(&both, &Tensor::ones_like(&d));
+    let energy =
+        COULOMB * &charges[0] * &charges[1] / &d * screening * envelope(ENVELOPE, &(&d / reach));
+    energy.where_self(&both, &Tensor::zeros_like(&d))
+}
