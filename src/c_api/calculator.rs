@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use super::arguments::{choice, invalid, not_null_mut};
 use super::boundary::{quietly, status_of};
-use super::device::{MLFF_DEVICE_CPU, MLFF_DEVICE_CUDA};
+use super::device::{self, MLFF_DEVICE_CPU, MLFF_DEVICE_CUDA};
 use super::handle::{self, Handle};
 use super::model::mlff_model;
 use super::status::mlff_status;
@@ -235,14 +235,7 @@ fn instruction_set(calculator: &Calculator) -> i32 {
 }
 
 fn options_of(options: &mlff_options) -> Result<Options> {
-    let device = choice(
-        options.device,
-        "mlff_options.device",
-        &[
-            (MLFF_DEVICE_CPU, "MLFF_DEVICE_CPU", MLFF_DEVICE_CPU),
-            (MLFF_DEVICE_CUDA, "MLFF_DEVICE_CUDA", MLFF_DEVICE_CUDA),
-        ],
-    )?;
+    let device = device::kind(options.device, "mlff_options.device")?;
     let precision = choice(
         options.precision,
         "mlff_options.precision",

@@ -4,12 +4,25 @@ use super::arguments::{choice, not_null_mut};
 use super::boundary::status_of;
 use super::status::mlff_status;
 use crate::engine;
+use crate::error::Result;
 
 /// The processor. @since 0.1.0
 pub const MLFF_DEVICE_CPU: i32 = 0;
 /// An NVIDIA GPU, Turing or newer; its driver is all that is needed (R525 or newer). MLFF_ENGINE_TORCH
 /// needs a libtorch with CUDA too. @since 0.1.0
 pub const MLFF_DEVICE_CUDA: i32 = 1;
+
+/// A caller's MLFF_DEVICE_*, if it is one.
+pub(super) fn kind(device: i32, name: &str) -> Result<i32> {
+    choice(
+        device,
+        name,
+        &[
+            (MLFF_DEVICE_CPU, "MLFF_DEVICE_CPU", MLFF_DEVICE_CPU),
+            (MLFF_DEVICE_CUDA, "MLFF_DEVICE_CUDA", MLFF_DEVICE_CUDA),
+        ],
+    )
+}
 
 /// Counts the devices of a kind, so that processes on one machine can share them out.
 ///
@@ -25,14 +38,7 @@ pub const MLFF_DEVICE_CUDA: i32 = 1;
 pub unsafe extern "C" fn mlff_device_count(device: i32, count: *mut u32) -> mlff_status {
     status_of(|| {
         let out = not_null_mut(count, "count")?;
-        let device = choice(
-            device,
-            "device",
-            &[
-                (MLFF_DEVICE_CPU, "MLFF_DEVICE_CPU", MLFF_DEVICE_CPU),
-                (MLFF_DEVICE_CUDA, "MLFF_DEVICE_CUDA", MLFF_DEVICE_CUDA),
-            ],
-        )?;
+        let device = kind(device, "device")?;
         let found = if device == MLFF_DEVICE_CUDA { engine::gpus()? } else { 1 };
         // SAFETY: `out` is not null and, as documented, may be written.
         unsafe { out.write(found as u32) };

@@ -21,7 +21,7 @@ const STEP: f64 = 1e-9;
 const ROTATIONS: usize = 32;
 
 /// Ethanol (trans), MP2 geometry of the G2 test set.
-const ETHANOL: [(i32, [f64; 3]); 9] = [
+pub(super) const ETHANOL: [(i32, [f64; 3]); 9] = [
     (6, [1.168181, -0.400382, 0.0]),
     (6, [0.0, 0.559462, 0.0]),
     (8, [-1.190083, -0.227669, 0.0]),
@@ -123,7 +123,8 @@ impl Measure {
     }
 
     fn knows(&self, species: &[u8]) -> bool {
-        species.iter().all(|&z| self.model.scope().knows(z))
+        let scope = self.model.scope();
+        species.iter().all(|&z| scope.knows(z))
     }
 
     /// Oxygen, or the first element that the model knows.

@@ -179,11 +179,16 @@ impl Topology {
         }
     }
 
+    /// A neighbor that is no copy of an atom on this rank, if there is one.
+    pub fn unresolved(&self) -> Option<u32> {
+        self.neighbors.iter().copied().find(|&j| self.resolve(j).is_none())
+    }
+
     /// Without an exchange, every neighbor must be a copy of an atom on this rank.
     pub fn check_resolved(&self) -> Result<()> {
-        match self.neighbors.iter().find(|&&j| self.resolve(j).is_none()) {
+        match self.unresolved() {
             None => Ok(()),
-            Some(&j) => invalid(format!(
+            Some(j) => invalid(format!(
                 "ghost {} (atom {j}) has no owner on this rank and there is no exchange callback: \
                  give the owner of every ghost, or a callback that fetches their rows",
                 j as usize - self.owned

@@ -35,6 +35,22 @@ fn compute(potential: &Potential, options: Options, frames: &[Frame]) -> Vec<Res
         .collect()
 }
 
+fn in_a_batch(potential: &Potential, options: Options, frames: &[Frame]) -> Vec<Results> {
+    let owned: Vec<_> = frames.iter().map(structure).collect();
+    let structures: Vec<_> = frames
+        .iter()
+        .zip(&owned)
+        .map(|(frame, (species, positions))| Structure {
+            species,
+            positions,
+            cell: frame.cell,
+            periodic: frame.periodic,
+        })
+        .collect();
+    let mut calculator = Calculator::new(potential.clone(), options).unwrap();
+    calculator.compute_batch(&structures).unwrap()
+}
+
 /// Largest differences of atoms' energies (eV), forces (eV/Å) and atoms' virials (eV).
 fn differences(a: &Results, b: &Results) -> [f64; 3] {
     let largest = |a: &[f64], b: &[f64]| {
@@ -123,19 +139,8 @@ fn batches_have_the_numbers_of_single_structures() {
     let student = Potential::Student(Arc::new(student.model(&weights).unwrap()));
     let frames = frames(&student);
     let single = compute(&student, torch(Precision::Double), &frames);
-    let owned: Vec<_> = frames.iter().map(structure).collect();
-    let structures: Vec<_> = frames
-        .iter()
-        .zip(&owned)
-        .map(|(frame, (species, positions))| Structure {
-            species,
-            positions,
-            cell: frame.cell,
-            periodic: frame.periodic,
-        })
-        .collect();
-    let mut calculator = Calculator::new(student, torch(Precision::Double)).unwrap();
-    for (together, single) in calculator.compute_batch(&structures).unwrap().iter().zip(&single) {
+    let together = in_a_batch(&student, torch(Precision::Double), &frames);
+    for (together, single) in together.iter().zip(&single) {
         assert!(differences(together, single).iter().all(|&x| x < 1e-10));
     }
 }
@@ -253,19 +258,7 @@ fn a_model_of_one_number_in_float32_has_the_same_energies_alone_and_in_a_batch()
     frames[1].positions.iter_mut().enumerate().for_each(|(k, r)| *r = apart(k));
     let expected = compute(&exact, Options::default(), &frames);
     let alone = compute(&total, Options::default(), &frames);
-    let owned: Vec<_> = frames.iter().map(structure).collect();
-    let structures: Vec<_> = frames
-        .iter()
-        .zip(&owned)
-        .map(|(frame, (species, positions))| Structure {
-            species,
-            positions,
-            cell: frame.cell,
-            periodic: frame.periodic,
-        })
-        .collect();
-    let mut calculator = Calculator::new(total, Options::default()).unwrap();
-    let batch = calculator.compute_batch(&structures).unwrap();
+    let batch = in_a_batch(&total, Options::default(), &frames);
     for ((alone, batch), expected) in alone.iter().zip(&batch).zip(&expected) {
         assert_eq!(alone, batch);
         let force = expected.forces.as_flattened().iter().fold(1.0, |a: f64, b| a.max(b.abs()));

@@ -1,24 +1,12 @@
 //! What is timed: atoms with their neighbor list, as a program that does molecular dynamics has them.
 
 use super::water;
+use crate::cli::measure::ETHANOL;
 use crate::error::Result;
 use crate::neighbors::{Neighborhood, neighborhood};
 
 /// How far the list reaches beyond the cutoff (Å): half of what LAMMPS takes in metal units.
 pub(super) const SKIN: f64 = 1.0;
-
-/// Ethanol, by GFN2-xTB: atomic numbers and positions (Å).
-const ETHANOL: [(i32, [f64; 3]); 9] = [
-    (6, [1.1779, -0.4051, 0.0]),
-    (6, [-0.0031, 0.553, 0.0]),
-    (8, [-1.1944, -0.2064, 0.0]),
-    (1, [-1.9509, 0.3881, 0.0]),
-    (1, [0.0383, 1.1971, 0.8909]),
-    (1, [0.0383, 1.1971, -0.8909]),
-    (1, [2.1111, 0.1513, 0.0]),
-    (1, [1.1363, -1.0384, 0.8817]),
-    (1, [1.1363, -1.0384, -0.8817]),
-];
 
 /// Atoms, and ghosts where they repeat.
 pub(super) struct System {

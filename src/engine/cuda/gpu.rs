@@ -37,12 +37,18 @@ unsafe impl Send for Gpu {}
 // SAFETY: as above; what changes is behind a lock, and the driver's own calls are thread-safe.
 unsafe impl Sync for Gpu {}
 
+/// What the driver says of an error.
+fn text_of(error: DriverError) -> String {
+    let DriverError(code) = error;
+    error
+        .error_string()
+        .map_or_else(|_| format!("{code:?}"), |text| text.to_string_lossy().into_owned())
+}
+
 /// The library's error for one of the driver's.
 fn failed(doing: impl std::fmt::Display, error: DriverError) -> Error {
     let DriverError(code) = error;
-    let text = error
-        .error_string()
-        .map_or_else(|_| format!("{code:?}"), |text| text.to_string_lossy().into_owned());
+    let text = text_of(error);
     match code {
         CUresult::CUDA_ERROR_NO_DEVICE | CUresult::CUDA_ERROR_INVALID_DEVICE => {
             Error::new(ErrorKind::NoDevice, format!("{doing}: {text}: use device cpu"))
@@ -67,10 +73,7 @@ fn has_driver() -> bool {
 }
 
 fn asking(error: DriverError) -> Error {
-    let DriverError(code) = error;
-    let text = error
-        .error_string()
-        .map_or_else(|_| format!("{code:?}"), |text| text.to_string_lossy().into_owned());
+    let text = text_of(error);
     Error::new(
         ErrorKind::DeviceLost,
         format!(

@@ -169,8 +169,7 @@ impl Torch {
 
 impl Engine for Torch {
     fn set_topology(&mut self, topology: Topology) -> Result<()> {
-        let without_owner = topology.neighbors.iter().find(|&&j| topology.resolve(j).is_none());
-        if let Some(&j) = without_owner {
+        if let Some(j) = topology.unresolved() {
             return Err(Error::new(
                 ErrorKind::Unsupported,
                 format!(
