@@ -62,10 +62,10 @@ fn bound(model: &Model, atoms: usize, ghosts: usize, entries: usize) -> usize {
     let channels = model.hidden.next_multiple_of(16);
     let blocks = model.blocks.len();
     let floats = match model.blocks[0].update {
-        Update::Published { .. } => 11 * blocks + 8,
-        Update::Painn { .. } => 20 * blocks + 9,
+        Update::Published { .. } => 11 * blocks + 12,
+        Update::Painn { .. } => 20 * blocks + 14,
     };
-    atoms * (4 * channels * floats * 105 / 100 + 200) + 80 * ghosts + 40 * entries
+    atoms * (4 * channels * floats * 105 / 100 + 200) + 80 * ghosts + 30 * entries
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::memory::filled;
 use crate::model::{Block, Model};
 
 /// Fewest intervals of [`FilterTable::new`], and most of all.
-const INTERVALS: std::ops::RangeInclusive<usize> = 1024..=8192;
+const INTERVALS: std::ops::RangeInclusive<usize> = 512..=8192;
 
 /// Largest error of the interpolated slope at a quarter of an interval, relative to the largest
 /// slope of the same filter. All reference models but the largest meet it with 512 intervals; see

@@ -1,5 +1,5 @@
-//! From pairs' gradients to forces and virials, in float64, for one block of atoms. A block's pairs act
-//! on its own atoms alone, so blocks need not wait for each other.
+//! From pairs' gradients to forces and virials, in float64, for one block of atoms and the rows that it
+//! borrows.
 
 use super::pairs::{BlockPairs, ClosePair};
 use super::plan::Plan;
@@ -7,7 +7,8 @@ use crate::engine::{Topology, pair};
 use crate::error::Result;
 use crate::model::Model;
 
-/// What a block's atoms get, by row.
+/// What atoms get from the pairs of a block: its own atoms, by row, and behind them those whose rows
+/// it borrows.
 #[derive(Default)]
 pub struct Sums {
     /// Energies (eV): the readout's, to which reference energies and repulsion are added.
@@ -29,8 +30,8 @@ pub struct Place<'a> {
     pub plan: &'a Plan,
     /// Positions in that order (Å).
     pub positions: &'a [[f64; 3]],
-    /// The block's first row, and its record.
-    pub first: [usize; 2],
+    /// The block's first row.
+    pub first: usize,
     /// Factor that turns the kernels' slopes into slopes by d (1/Å).
     pub per_step: f64,
 }
@@ -49,10 +50,11 @@ impl Sums {
 
     /// Adds up what the pairs of the block give its atoms.
     pub fn collect(&mut self, place: Place<'_>, pairs: &BlockPairs) {
-        let Place { model, positions, first: [first, record], .. } = place;
+        let Place { model, positions, first, .. } = place;
+        self.energies[place.plan.block_rows..].fill(0.0);
         self.forces.fill([0.0; 3]);
         self.virials.fill([0.0; 9]);
-        for (i, &[start, alone, end]) in pairs.spans.iter().enumerate() {
+        for (i, &[start, _, alone, end]) in pairs.spans.iter().enumerate() {
             self.energies[i] += model.reference_energies[place.species(first + i)];
             let (mut force, mut virial) = (self.forces[i], self.virials[i]);
             for k in start as usize..end as usize {
@@ -65,7 +67,7 @@ impl Sums {
                 pair::add(&mut force, &mut virial, &r, &g);
                 if k < alone as usize {
                     // The other atom sees −r and −g.
-                    let j = pairs.list[k].record as usize - record;
+                    let j = pairs.list[k].target as usize;
                     let (r, g) = (r.map(|x| -x), g.map(|x| -x));
                     pair::add(&mut self.forces[j], &mut self.virials[j], &r, &g);
                 }
@@ -86,8 +88,8 @@ impl Sums {
                     pair::add(&mut self.forces[row], &mut self.virials[row], &r, &g);
                 };
                 add(i, 1.0);
-                if pair < pairs.spans[i][1] {
-                    add(pairs.list[k].record as usize - record, -1.0);
+                if pair < pairs.spans[i][2] {
+                    add(pairs.list[k].target as usize, -1.0);
                 }
             }
         }

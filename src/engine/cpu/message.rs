@@ -2,8 +2,9 @@
 //! time.
 //!
 //! Features lie in records: for each atom and channel block, K vectors of `V::LANES` channels.
-//! Formulas as in `engine::reference`; for a pair inside the block both directions are computed
-//! from one look-up of the filter, u changing its sign.
+//! Formulas as in `engine::reference`; both directions of a pair are computed from one look-up of
+//! the filter, u changing its sign. What the pairs of a block give atoms of other blocks goes to
+//! rows that it borrows, and from there to theirs ([`Return`]).
 #![allow(unsafe_code)]
 
 use super::pairs::{BlockPairs, Pair};
@@ -38,6 +39,45 @@ pub struct Span<'a> {
     pub sender: bool,
     /// Whether this is the first message, where v = 0.
     pub initial: bool,
+    /// Rows that the block borrows.
+    pub borrowed: usize,
+}
+
+/// Rows that a kernel adds to, records of N vectors.
+#[derive(Clone, Copy)]
+struct Targets<const N: usize> {
+    /// The block's own.
+    own: *mut f32,
+    /// Those that it borrows.
+    borrowed: *mut f32,
+    block_rows: usize,
+}
+
+impl<const N: usize> Targets<N> {
+    /// The rows of the channel block of `span`; those borrowed are zero at first.
+    #[inline(always)]
+    fn new<V: Vector>(span: Span<'_>, own: &mut [f32], borrowed: &mut [f32]) -> Self {
+        let record = N * V::LANES;
+        let own = &mut own[span.channel * span.block_rows * record..][..span.block_rows * record];
+        let borrowed =
+            &mut borrowed[span.channel * span.borrowed * record..][..span.borrowed * record];
+        borrowed.fill(0.0);
+        Self { own: own.as_mut_ptr(), borrowed: borrowed.as_mut_ptr(), block_rows: span.block_rows }
+    }
+
+    /// Where the record of a pair's target is.
+    ///
+    /// # Safety
+    /// The target is that of a pair with an atom of this block (`inside`), or with a row that it borrows.
+    #[inline(always)]
+    unsafe fn of<V: Vector>(self, pair: &Pair, inside: bool) -> *mut f32 {
+        let (rows, row) = match inside {
+            true => (self.own, pair.target as usize),
+            false => (self.borrowed, pair.target as usize - self.block_rows),
+        };
+        // SAFETY: as the caller promises, within the rows that `new` took.
+        unsafe { rows.add(row * N * V::LANES) }
+    }
 }
 
 impl Span<'_> {
@@ -154,6 +194,8 @@ pub struct Forward<'a> {
     pub pairs: &'a BlockPairs,
     /// Records of the block, [`STATE`] vectors each.
     pub out: &'a mut [f32],
+    /// Records of the rows that it borrows.
+    pub borrowed: &'a mut [f32],
 }
 
 impl<V: Vector> Task<V> for Forward<'_> {
@@ -171,14 +213,14 @@ impl<V: Vector> Task<V> for Forward<'_> {
 impl Forward<'_> {
     #[inline(always)]
     fn kernel<V: Vector, const SENDER: bool, const INITIAL: bool>(self) {
-        let Self { span, pairs, out } = self;
+        let Self { span, pairs, out, borrowed } = self;
         let width = Span::width(SENDER);
-        let out = out.as_mut_ptr();
+        let targets = Targets::<STATE>::new::<V>(span, out, borrowed);
         let features = span.features.as_ptr();
         // SAFETY of all pointers below: `BlockPairs` only holds records of rows and intervals that
         // exist (checked where they are made), and the arrays cover all channel blocks of them.
         let at = |record: usize| record + span.channel * span.block_rows;
-        for (i, &[start, alone, end]) in pairs.spans.iter().enumerate() {
+        for (i, &[start, across, alone, end]) in pairs.spans.iter().enumerate() {
             let mut totals = [V::splat(0.0); STATE];
             // SAFETY: see above.
             let here = unsafe {
@@ -201,8 +243,7 @@ impl Forward<'_> {
                         );
                         sums = message::<V, SENDER, INITIAL>(there, [f1, f2, f3], u, sums);
                         if k < alone {
-                            let to =
-                                out.add((at(pair.record as usize) - span.first) * STATE * V::LANES);
+                            let to = targets.of::<V>(pair, k < across);
                             let back = three!(|a| V::splat(0.0).sub(u[a]));
                             let sent =
                                 message::<V, SENDER, INITIAL>(here, [f1, f2, f3], back, load(to));
@@ -217,7 +258,7 @@ impl Forward<'_> {
                 }
             }
             // SAFETY: see above.
-            unsafe { accumulate(out.add(at(i) * STATE * V::LANES), totals) };
+            unsafe { accumulate(targets.own.add(i * STATE * V::LANES), totals) };
         }
     }
 }
@@ -233,6 +274,8 @@ pub struct Reverse<'a> {
     /// What the block's atoms receive: records of [`Reverse::width`] vectors, x̄¹, Σ φ² v̄ (3) and,
     /// where senders have rows, x̄³. Not touched in the first message.
     pub out: &'a mut [f32],
+    /// The same of the rows that it borrows.
+    pub borrowed: &'a mut [f32],
 }
 
 impl<V: Vector> Task<V> for Reverse<'_> {
@@ -255,13 +298,14 @@ impl Reverse<'_> {
 
     #[inline(always)]
     fn kernel<V: Vector, const SENDER: bool, const INITIAL: bool, const OUT: usize>(self) {
-        let Self { span, pairs, bar, out } = self;
+        let Self { span, pairs, bar, out, borrowed } = self;
         let width = Span::width(SENDER);
-        let (features, bar, out) = (span.features.as_ptr(), bar.as_ptr(), out.as_mut_ptr());
+        let targets = Targets::<OUT>::new::<V>(span, out, borrowed);
+        let (features, bar) = (span.features.as_ptr(), bar.as_ptr());
         let gradients = pairs.gradients.as_mut_ptr();
         // SAFETY of all pointers below: as in `Forward`; `gradients` holds four values a pair.
         let at = |record: usize| record + span.channel * span.block_rows;
-        for (i, &[start, alone, end]) in pairs.spans.iter().enumerate() {
+        for (i, &[start, across, alone, end]) in pairs.spans.iter().enumerate() {
             // SAFETY: see above.
             let (here, bar_here) = unsafe {
                 let record = at(span.first + i);
@@ -316,7 +360,7 @@ impl Reverse<'_> {
                                 sums[OUT - 1] = sums[OUT - 1].sub(f3.mul(dot(u, v_j)));
                             }
                             if k < alone {
-                                let to = out.add((record - span.first) * OUT * V::LANES);
+                                let to = targets.of::<V>(pair, k < across);
                                 let mut sent = load::<V, OUT>(to);
                                 sent[0] = f1.mul_add(s_i, sent[0]);
                                 for a in 0..3 {
@@ -342,7 +386,47 @@ impl Reverse<'_> {
             }
             if !INITIAL {
                 // SAFETY: see above.
-                unsafe { accumulate(out.add(at(i) * OUT * V::LANES), totals) };
+                unsafe { accumulate(targets.own.add(i * OUT * V::LANES), totals) };
+            }
+        }
+    }
+}
+
+/// Adds to a block's rows what others computed for them.
+pub struct Return<'a> {
+    /// Records of the block.
+    pub out: &'a mut [f32],
+    /// Vectors in a record.
+    pub width: usize,
+    /// Row of the block, for each of the rows that are given back.
+    pub rows: &'a [u32],
+    /// First row of the block.
+    pub first: usize,
+    /// Records of the rows that the other block borrowed, and how many it borrowed in all.
+    pub borrowed: (&'a [f32], usize),
+    /// Where those of this block begin among them.
+    pub start: usize,
+    /// Rows of a block.
+    pub block_rows: usize,
+}
+
+impl<V: Vector> Task<V> for Return<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let record = self.width * V::LANES;
+        let (borrowed, count) = self.borrowed;
+        let channels = borrowed.chunks_exact(count * record);
+        let own = self.out.chunks_exact_mut(self.block_rows * record);
+        for (from, to) in channels.zip(own) {
+            let records = from[self.start * record..].chunks_exact(record);
+            for (&row, from) in self.rows.iter().zip(records) {
+                let to = &mut to[(row as usize - self.first) * record..][..record];
+                for (from, to) in from.chunks_exact(V::LANES).zip(to.chunks_exact_mut(V::LANES)) {
+                    // SAFETY: `LANES` values each.
+                    unsafe {
+                        V::load(from.as_ptr()).add(V::load(to.as_ptr())).store(to.as_mut_ptr());
+                    }
+                }
             }
         }
     }

@@ -29,7 +29,7 @@ use rayon::prelude::*;
 use self::atoms::{Advance, Retreat, Turn, Work, kept_width};
 use self::buffer::Buffer;
 use self::collect::{Place, Sums};
-use self::message::{COEFFICIENTS, Forward, Reverse, STATE, Span};
+use self::message::{COEFFICIENTS, Forward, Return, Reverse, STATE, Span};
 use self::network::Network;
 use self::pairs::{BlockPairs, Reach};
 use self::plan::Plan;
@@ -78,6 +78,8 @@ struct Block {
     pairs: BlockPairs,
     work: Work,
     sums: Sums,
+    /// What its pairs give the rows that it borrows: records of them.
+    borrowed: Buffer,
     /// Exact filters of its pairs, in the layout of a table with an interval for each pair.
     exact: Buffer,
 }
@@ -188,11 +190,14 @@ impl<V: Vector> Cpu<V> {
                 pairs: BlockPairs::default(),
                 work: Work::new(&self.student.network)?,
                 sums: Sums::default(),
+                borrowed: Buffer::default(),
                 exact: Buffer::default(),
             });
         }
-        for block in &mut self.blocks {
-            block.sums.resize(plan.block_rows)?;
+        let largest = STATE.max(Reverse::width(self.sender()));
+        for (block, found) in self.blocks.iter_mut().zip(&plan.blocks) {
+            block.sums.resize(plan.block_rows + found.borrowed.len())?;
+            block.borrowed.resize(found.borrowed.len() * largest * channels)?;
         }
         // Rows that no atom uses must stay finite.
         self.features.iter_mut().for_each(|features| features.fill(0.0));
@@ -273,25 +278,28 @@ impl<V: Vector> Cpu<V> {
         })
     }
 
-    /// Runs a pair kernel of message `b` over all blocks of atoms; `parts` is each block's part
-    /// of the output.
+    /// Runs a pair kernel of message `b` over all blocks of atoms. `out` are records of `width`
+    /// vectors; the kernel gets a block's part of it, and the rows that the block borrows.
     ///
     /// Channel blocks go outermost, so that their part of the table stays in the cache.
-    fn messages<'a>(
-        &'a mut self,
+    fn messages(
+        &mut self,
         plan: &Plan,
         b: usize,
-        parts: impl Iterator<Item = &'a mut [f32]>,
-        kernel: impl Fn(Span<'_>, &mut BlockPairs, &mut [f32]) + Sync,
+        (out, width): (&mut [f32], usize),
+        kernel: impl Fn(Span<'_>, &mut BlockPairs, &mut [f32], &mut [f32]) + Sync,
     ) -> Result<()> {
         let count = self.channel_blocks();
+        let part = plan.block_rows * count * V::LANES * width;
         let sender = self.student.model.blocks[b].sender.is_some();
         let threads = self.pool.as_deref().map_or(1, rayon::ThreadPool::current_num_threads);
         // With exact filters each block brings its own table, too large to keep several.
         let group = match self.student.filter {
             FilterMode::Exact => 1,
-            FilterMode::Table => self.blocks.len().div_ceil(4 * threads - 3).max(1),
+            FilterMode::Table if threads == 1 => self.blocks.len().max(1),
+            FilterMode::Table => (self.blocks.len() / (4 * threads)).max(1),
         };
+        let parts = out.chunks_exact_mut(part);
         let mut items: Vec<_> = self.blocks.iter_mut().zip(parts).enumerate().collect();
         let (model, made, positions) = (&self.student.model, &self.student.tables, &self.positions);
         let (intervals, features) = (self.student.intervals, &self.features[b]);
@@ -325,12 +333,35 @@ impl<V: Vector> Cpu<V> {
                         channel,
                         sender,
                         initial: b == 0,
+                        borrowed: plan.blocks[*index].borrowed.len(),
                     };
-                    kernel(span, &mut block.pairs, part);
+                    kernel(span, &mut block.pairs, part, &mut block.borrowed);
                 }
             }
             // Exact filters are large, and of no use to another message.
             blocks.iter_mut().for_each(|(_, (block, _))| block.exact = Buffer::default());
+            Ok(())
+        })
+    }
+
+    /// Adds what blocks computed for rows that they borrowed to these rows, records of `width`
+    /// vectors in `out`.
+    fn give_back(&self, plan: &Plan, out: &mut [f32], width: usize) -> Result<()> {
+        let part = plan.block_rows * self.channel_blocks() * V::LANES * width;
+        let parts = out.chunks_exact_mut(part).zip(&plan.blocks).enumerate();
+        each(self.pool.as_deref(), parts, |(index, (out, found))| {
+            for (other, range) in &found.lent {
+                let rows = &plan.blocks[*other].borrowed;
+                V::run(Return {
+                    out,
+                    width,
+                    rows: &rows[range.clone()],
+                    first: index * plan.block_rows,
+                    borrowed: (&self.blocks[*other].borrowed, rows.len()),
+                    start: range.start,
+                    block_rows: plan.block_rows,
+                });
+            }
             Ok(())
         })
     }
@@ -376,10 +407,11 @@ impl<V: Vector> Cpu<V> {
         for b in 0..blocks {
             let started = Instant::now();
             let mut state = std::mem::take(&mut self.states[b]);
-            let done =
-                self.messages(plan, b, state.chunks_exact_mut(rows * STATE), |span, pairs, out| {
-                    V::run(Forward { span, pairs, out });
-                });
+            let done = self
+                .messages(plan, b, (&mut state, STATE), |span, pairs, out, borrowed| {
+                    V::run(Forward { span, pairs, out, borrowed });
+                })
+                .and_then(|()| self.give_back(plan, &mut state, STATE));
             self.states[b] = state;
             done?;
             self.seconds.messages += started.elapsed().as_secs_f64();
@@ -453,17 +485,15 @@ impl<V: Vector> Cpu<V> {
             let started = Instant::now();
             let mut received = std::mem::take(&mut self.received);
             let done = exchanged.and_then(|()| {
-                self.messages(
-                    plan,
-                    b,
-                    received.chunks_exact_mut(rows * width),
-                    |span, pairs, out| {
-                        if span.channel == 0 && b > 0 {
-                            out.fill(0.0);
-                        }
-                        V::run(Reverse { span, pairs, bar: &bar, out });
-                    },
-                )
+                let out = (&mut *received, width);
+                self.messages(plan, b, out, |span, pairs, out, borrowed| {
+                    if span.channel == 0 && b > 0 {
+                        out.fill(0.0);
+                    }
+                    V::run(Reverse { span, pairs, bar: &bar, out, borrowed });
+                })?;
+                // The first message gives atoms nothing: what it sends follows from the species.
+                if b == 0 { Ok(()) } else { self.give_back(plan, &mut received, width) }
             });
             (self.bar, self.received) = (bar, received);
             done?;
@@ -509,21 +539,14 @@ impl<V: Vector> Cpu<V> {
 
     /// Sums what pairs give, in the caller's order of atoms.
     fn collect(&mut self, plan: &Plan) -> Result<Results> {
-        let count = self.channel_blocks();
         let Self { student, topology, positions, blocks, pool, .. } = self;
         // The kernels' slopes are per interval.
         let per_step = match student.filter {
             FilterMode::Table => student.intervals as f64 / student.model.cutoff,
             FilterMode::Exact => 1.0,
         };
-        let place = |first| Place {
-            model: &student.model,
-            topology,
-            plan,
-            positions,
-            first: [first, plan.record(first, count)],
-            per_step,
-        };
+        let place =
+            |first| Place { model: &student.model, topology, plan, positions, first, per_step };
         each(pool.as_deref(), blocks.iter_mut().enumerate(), |(index, block)| {
             block.sums.collect(place(index * plan.block_rows), &block.pairs);
             Ok(())
@@ -537,6 +560,15 @@ impl<V: Vector> Cpu<V> {
                 atomic_energies[atom] = block.sums.energies[row];
                 forces[atom] = block.sums.forces[row];
                 atomic_virials[atom] = block.sums.virials[row];
+            }
+        }
+        for (block, found) in blocks.iter().zip(&plan.blocks) {
+            for (k, &row) in found.borrowed.iter().enumerate() {
+                let (atom, from) = (plan.atoms[row as usize] as usize, plan.block_rows + k);
+                let Sums { energies, forces: given, virials } = &block.sums;
+                atomic_energies[atom] += energies[from];
+                (0..3).for_each(|a| forces[atom][a] += given[from][a]);
+                (0..9).for_each(|a| atomic_virials[atom][a] += virials[from][a]);
             }
         }
         Ok(pair::total(atomic_energies, forces, atomic_virials))
@@ -597,7 +629,8 @@ impl<V: Vector> Engine for Cpu<V> {
 
     fn memory(&self) -> [usize; 2] {
         let block = |block: &Block| {
-            block.pairs.memory() + block.work.memory() + block.sums.memory() + block.exact.memory()
+            let Block { pairs, work, sums, borrowed, exact } = block;
+            pairs.memory() + work.memory() + sums.memory() + borrowed.memory() + exact.memory()
         };
         let sum = |buffers: &[Buffer]| buffers.iter().map(Buffer::memory).sum::<usize>();
         let own = sum(&self.features)

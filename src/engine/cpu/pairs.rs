@@ -11,6 +11,8 @@ use crate::memory::emptied;
 pub struct Pair {
     /// The neighbor's record in the first channel block.
     pub record: u32,
+    /// The row that is added to for the neighbor, see `BlockPlan::entries`.
+    pub target: u32,
     /// Interval of the filter table.
     pub interval: u32,
     /// Place in the interval, 0 … 1.
@@ -32,9 +34,9 @@ pub struct ClosePair {
 /// The pairs of one block of atoms.
 #[derive(Default)]
 pub struct BlockPairs {
-    /// For each atom: where its pairs begin, where those begin that this block computes for its
-    /// own atom alone, where they end.
-    pub spans: Vec<[u32; 3]>,
+    /// For each atom: where its pairs begin, where those with borrowed rows begin, where those
+    /// that are computed for the block's own atom alone begin, where they end.
+    pub spans: Vec<[u32; 4]>,
     /// All pairs, atom by atom.
     pub list: Vec<Pair>,
     /// Position index of each pair's neighbor.
@@ -74,11 +76,11 @@ impl BlockPairs {
         self.close.clear();
         let per_length = reach.intervals as f64 / reach.cutoff;
         for (k, range) in block.starts.windows(2).enumerate() {
-            let [[start, alone], [end, _]] = [range[0], range[1]];
+            let [[start, across, alone], [end, ..]] = [range[0], range[1]];
             let here = positions[first + k];
-            let mut span = [self.list.len() as u32; 3];
-            for (from, to, last) in [(start, alone, 1), (alone, end, 2)] {
-                for &neighbor in &block.entries[from as usize..to as usize] {
+            let mut span = [self.list.len() as u32; 4];
+            for (from, to, last) in [(start, across, 1), (across, alone, 2), (alone, end, 3)] {
+                for &[neighbor, target] in &block.entries[from as usize..to as usize] {
                     let (r, d) = pair::distance(&here, &positions[neighbor as usize]);
                     if d > reach.cutoff {
                         continue;
@@ -97,6 +99,7 @@ impl BlockPairs {
                     let soft = 1.0 / (d + reach.softening);
                     self.list.push(Pair {
                         record: plan.records[neighbor as usize],
+                        target,
                         interval: interval as u32,
                         t: (x - interval as f64) as f32,
                         u: r.map(|x| (x * soft) as f32),
@@ -114,7 +117,7 @@ impl BlockPairs {
 
     /// Bytes allocated.
     pub fn memory(&self) -> usize {
-        12 * self.spans.capacity()
+        16 * self.spans.capacity()
             + size_of::<Pair>() * self.list.capacity()
             + 4 * self.neighbors.capacity()
             + size_of::<ClosePair>() * self.close.capacity()

@@ -1,15 +1,24 @@
 //! Everything that follows from a neighbor list alone: the engine's own order of atoms, blocks of
-//! atoms, and which pairs a block computes once for both directions.
+//! atoms, and which block computes a pair, once for both directions.
+
+use std::ops::Range;
 
 use crate::engine::Topology;
 use crate::engine::order::{Numbers, in_space};
 use crate::error::Result;
+use crate::memory::filled;
 
 use super::dense::ROWS;
 
-/// Most atoms in a block. A block's pairs inside are computed once for both directions; a larger
-/// block has more of them, a smaller one gives threads more to share (`docs/design.md`).
-pub const BLOCK: usize = 512;
+/// Up to so many atoms make one block.
+pub const BLOCK: usize = 768;
+
+/// Most atoms in a block of a system of `active` atoms: eight blocks for threads to share, unless
+/// these were so small that most pairs borrowed rows, or larger than brings anything
+/// (`docs/design.md`).
+fn most(active: usize) -> usize {
+    (active / 8).clamp(BLOCK, 2048)
+}
 
 /// Atoms in the engine's order. Positions have an index of their own: active owned atoms in row
 /// order, then ghosts that some atom lists.
@@ -32,15 +41,31 @@ pub struct Plan {
     pub remote: Vec<[u32; 2]>,
 }
 
-/// Candidate pairs of a block of atoms.
+/// Candidate pairs of a block of atoms, each between atoms of this rank in one block's list only.
+///
+/// Where the other atom's row is in another block, a block adds to a copy of that row, which it
+/// borrows; the copies are added to the rows once all blocks are done. So no two threads write to
+/// one row, and sums have an order that no number of threads changes.
 #[derive(Default)]
 pub struct BlockPlan {
-    /// For each atom of the block, where its entries begin and where, behind the pairs that this
-    /// block computes for both atoms, those begin that it computes for its own atom alone. One
-    /// more at the end.
-    pub starts: Vec<[u32; 2]>,
-    /// Position index of the neighbor.
-    pub entries: Vec<u32>,
+    /// For each atom of the block, where its entries begin: with atoms of this block, then with
+    /// atoms whose rows it borrows, then those that are computed for the block's own atom alone
+    /// (atoms of other ranks, and its own images). One more at the end.
+    pub starts: Vec<[u32; 3]>,
+    /// Position index of the neighbor, and the row that is added to for it: of the block, or behind
+    /// those, of `borrowed`.
+    pub entries: Vec<[u32; 2]>,
+    /// Rows of other blocks, ascending.
+    pub borrowed: Vec<u32>,
+    /// Which other blocks borrow rows of this one, ascending, and where these are in their
+    /// `borrowed`.
+    pub lent: Vec<(usize, Range<usize>)>,
+}
+
+/// Who computes a pair of rows of this rank that are in two blocks: as often the one as the other,
+/// so that all blocks have as much to do.
+fn computes(block: usize, other: usize) -> bool {
+    (block < other) == (block + other).is_multiple_of(2)
 }
 
 impl Plan {
@@ -49,7 +74,7 @@ impl Plan {
     pub fn new(topology: &Topology, positions: &[[f64; 3]], channel_blocks: usize) -> Result<Self> {
         let order = in_space(topology, positions)?;
         let active = order.len();
-        let even = active.div_ceil(active.div_ceil(BLOCK).max(1));
+        let even = active.div_ceil(active.div_ceil(most(active)).max(1));
         let block_rows = even.next_multiple_of(ROWS).max(ROWS);
         let block_count = active.div_ceil(block_rows);
         let mut plan =
@@ -57,7 +82,9 @@ impl Plan {
 
         plan.blocks.try_reserve_exact(block_count)?;
         let mut numbers = Numbers::new(topology, order, plan.rows)?;
-        let mut alone: Vec<u32> = Vec::new();
+        let [mut across, mut alone]: [Vec<[u32; 2]>; 2] = Default::default();
+        // Of each row, its index in `borrowed`, while a block is made.
+        let mut places = filled(active, 0)?;
         for first in (0..active).step_by(block_rows) {
             let range = first..(first + block_rows).min(active);
             let mut block = BlockPlan::default();
@@ -65,26 +92,45 @@ impl Plan {
             for row in range.clone() {
                 let start = block.entries.len() as u32;
                 let neighbors = topology.neighbors_of(numbers.atoms[row] as usize);
-                alone.clear();
-                alone.try_reserve(neighbors.len())?;
-                block.entries.try_reserve(neighbors.len())?;
+                for list in [&mut across, &mut alone, &mut block.entries] {
+                    list.try_reserve(neighbors.len())?;
+                }
                 for &j in neighbors {
                     let position = numbers.position(j);
                     let other = numbers.row_of[position as usize] as usize;
-                    // Of a pair inside the block, the entry of the lower row stands for both; an
-                    // atom's own images come in pairs S and −S and stay with it.
-                    if !range.contains(&other) || other == row {
-                        alone.push(position);
-                    } else if row < other {
-                        block.entries.push(position);
+                    // An atom's own images come in pairs S and −S and stay with it.
+                    if other >= active || other == row {
+                        alone.push([position, 0]);
+                    } else if range.contains(&other) {
+                        if row < other {
+                            block.entries.push([position, (other - first) as u32]);
+                        }
+                    } else if computes(first / block_rows, other / block_rows) {
+                        across.push([position, other as u32]);
                     }
                 }
-                block.starts.push([start, block.entries.len() as u32]);
-                block.entries.extend_from_slice(&alone);
+                let inside = block.entries.len() as u32;
+                block.starts.push([start, inside, inside + across.len() as u32]);
+                block.entries.append(&mut across);
+                block.entries.append(&mut alone);
             }
-            let end = block.entries.len() as u32;
-            block.starts.push([end, end]);
+            block.starts.push([block.entries.len() as u32; 3]);
+            block.entries.shrink_to_fit();
+            block.borrow_rows(block_rows, &mut places)?;
             plan.blocks.push(block);
+        }
+        for index in 0..plan.blocks.len() {
+            let borrowed = std::mem::take(&mut plan.blocks[index].borrowed);
+            let mut start = 0;
+            for rows in
+                borrowed.chunk_by(|a, b| *a as usize / block_rows == *b as usize / block_rows)
+            {
+                let lent = &mut plan.blocks[rows[0] as usize / block_rows].lent;
+                lent.try_reserve(1)?;
+                lent.push((index, start..start + rows.len()));
+                start += rows.len();
+            }
+            plan.blocks[index].borrowed = borrowed;
         }
         let Numbers { atoms, mut row_of, remote, .. } = numbers;
         row_of.iter_mut().for_each(|row| *row = plan.record(*row as usize, channel_blocks) as u32);
@@ -101,9 +147,38 @@ impl Plan {
 
     /// Bytes allocated.
     pub fn memory(&self) -> usize {
-        let block = |block: &BlockPlan| 8 * block.starts.capacity() + 4 * block.entries.capacity();
+        let block = |block: &BlockPlan| {
+            12 * block.starts.capacity()
+                + 8 * block.entries.capacity()
+                + 4 * block.borrowed.capacity()
+                + size_of::<(usize, Range<usize>)>() * block.lent.capacity()
+        };
         self.blocks.iter().map(block).sum::<usize>()
             + 4 * (self.atoms.capacity() + self.records.capacity())
             + 8 * self.remote.capacity()
+    }
+}
+
+impl BlockPlan {
+    /// Finds the rows that `entries` with other blocks' rows need, and puts their indices there.
+    fn borrow_rows(&mut self, block_rows: usize, places: &mut [u32]) -> Result<()> {
+        let across = |starts: &[u32; 3]| starts[1] as usize..starts[2] as usize;
+        let count = self.starts.iter().map(|starts| across(starts).len()).sum();
+        self.borrowed.try_reserve_exact(count)?;
+        for starts in &self.starts {
+            self.borrowed.extend(self.entries[across(starts)].iter().map(|entry| entry[1]));
+        }
+        self.borrowed.sort_unstable();
+        self.borrowed.dedup();
+        self.borrowed.shrink_to_fit();
+        for (index, &row) in self.borrowed.iter().enumerate() {
+            places[row as usize] = (block_rows + index) as u32;
+        }
+        for starts in &self.starts {
+            for entry in &mut self.entries[across(starts)] {
+                entry[1] = places[entry[1] as usize];
+            }
+        }
+        Ok(())
     }
 }
