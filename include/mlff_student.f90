@@ -85,7 +85,7 @@ module mlff_student
     integer(c_int64_t) :: memory = 0
     integer(c_int32_t) :: threads = 0
     integer(c_int32_t) :: exchanges = 0
-    real(c_double) :: seconds(6) = 0
+    real(c_double) :: seconds(7) = 0
   end type
 
   type, bind(C), public :: mlff_topology

@@ -348,10 +348,10 @@ typedef struct mlff_calculator_info {
      */
     uint32_t exchanges;
     /**
-     * Wall time since the calculator was made (s) in: topology, pairs (distances), messages (pair
-     * kernels), atoms (dense layers), exchange (callbacks), rest.
+     * Wall time since the calculator was made (s) in: topology, pairs (distances), messages forward,
+     * messages in reverse (pair kernels), atoms (dense layers), exchange (callbacks), rest.
      */
-    double seconds[6];
+    double seconds[7];
 } mlff_calculator_info;
 
 /**

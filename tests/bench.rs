@@ -69,10 +69,10 @@ fn figures_are_complete_and_can_be_true() {
     let copy = number(&found["copy_gigabytes_per_second"]);
     assert!((0.1..1000.0).contains(&copy), "{found}");
     let shares = found["share_of_time"].as_object().unwrap();
-    assert_eq!(shares.len(), 6);
+    assert_eq!(shares.len(), 7);
     assert!(shares.values().all(|part| number(part) >= 0.0), "{found}");
     assert!((shares.values().map(number).sum::<f64>() - 1.0).abs() < 1e-9, "{found}");
-    assert!(number(&shares["messages"]) > 0.1, "{found}");
+    assert!(number(&shares["forward"]) > 0.05 && number(&shares["reverse"]) > 0.05, "{found}");
     assert!(number(&found["rebuild_microseconds_per_atom"]).is_finite());
     assert!(number(&found["memory"]["fixed"]) > 1e5, "{found}");
     assert!(number(&found["memory"]["per_atom"]) > 1e3, "{found}");

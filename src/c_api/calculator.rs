@@ -130,11 +130,11 @@ pub struct mlff_calculator_info {
     pub threads: u32,
     /// How often each mlff_calculator_compute() calls the exchange callback that it is given.
     pub exchanges: u32,
-    /// Wall time since the calculator was made (s) in: topology, pairs (distances), messages (pair
-    /// kernels), atoms (dense layers), exchange (callbacks), rest.
-    pub seconds: [f64; 6],
+    /// Wall time since the calculator was made (s) in: topology, pairs (distances), messages forward,
+    /// messages in reverse (pair kernels), atoms (dense layers), exchange (callbacks), rest.
+    pub seconds: [f64; 7],
 }
-versioned!(mlff_calculator_info, published [72], fields
+versioned!(mlff_calculator_info, published [80], fields
     struct_size instruction_set memory threads exchanges seconds);
 
 /// Makes a calculator for a model; tables are made here.
@@ -214,7 +214,8 @@ pub unsafe extern "C" fn mlff_calculator_get_info(
         out.seconds = [
             seconds.topology,
             seconds.pairs,
-            seconds.messages,
+            seconds.messages[0],
+            seconds.messages[1],
             seconds.atoms,
             seconds.exchange,
             seconds.rest,

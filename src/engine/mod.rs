@@ -111,8 +111,8 @@ pub struct Seconds {
     pub topology: f64,
     /// Distances and table positions of pairs.
     pub pairs: f64,
-    /// Pair kernels, forward and reverse.
-    pub messages: f64,
+    /// Pair kernels: forward, reverse.
+    pub messages: [f64; 2],
     /// Dense layers of atoms, forward and reverse.
     pub atoms: f64,
     /// Callbacks of the caller.

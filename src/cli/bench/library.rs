@@ -259,7 +259,7 @@ pub(super) struct Info {
     /// Bytes.
     pub(super) memory: u64,
     /// Wall time by part (s): see `mlff_calculator_info`.
-    pub(super) seconds: [f64; 6],
+    pub(super) seconds: [f64; 7],
 }
 
 impl Calculator<'_> {
@@ -358,7 +358,7 @@ impl Calculator<'_> {
             memory: 0,
             threads: 0,
             exchanges: 0,
-            seconds: [0.0; 6],
+            seconds: [0.0; 7],
         };
         // SAFETY: a calculator and a struct, as documented.
         self.library.check(unsafe { (self.library.functions.get_info)(self.handle, &mut info) })?;

@@ -368,10 +368,11 @@ fn peak_of(threads: u32, set: InstructionSet) -> Result<f64> {
 }
 
 fn shares(before: &Info, after: &Info) -> Shares {
-    let spent: [f64; 6] = std::array::from_fn(|k| after.seconds[k] - before.seconds[k]);
+    let spent: [f64; 7] = std::array::from_fn(|k| after.seconds[k] - before.seconds[k]);
     let total: f64 = spent.iter().sum();
-    let [topology, pairs, messages, atoms, exchange, rest] = spent.map(|seconds| seconds / total);
-    Shares { topology, pairs, messages, atoms, exchange, rest }
+    let [topology, pairs, forward, reverse, atoms, exchange, rest] =
+        spent.map(|seconds| seconds / total);
+    Shares { topology, pairs, forward, reverse, atoms, exchange, rest }
 }
 
 /// Of the last minute, where the system says it.

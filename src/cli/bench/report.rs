@@ -93,7 +93,9 @@ impl Against {
 pub(super) struct Shares {
     pub(super) topology: f64,
     pub(super) pairs: f64,
-    pub(super) messages: f64,
+    /// Messages, forward and in reverse.
+    pub(super) forward: f64,
+    pub(super) reverse: f64,
     pub(super) atoms: f64,
     pub(super) exchange: f64,
     pub(super) rest: f64,
@@ -160,9 +162,11 @@ impl Report {
             ),
         );
         line("new neighbor list", format!("{:.2} µs/atom", self.rebuild_microseconds_per_atom));
-        let Shares { topology, pairs, messages, atoms, exchange, rest } = self.share_of_time;
+        let Shares { topology, pairs, forward, reverse, atoms, exchange, rest } =
+            self.share_of_time;
         let parts = [
-            ("messages", messages),
+            ("messages", forward),
+            ("reverse messages", reverse),
             ("atoms", atoms),
             ("pairs", pairs),
             ("topology", topology),

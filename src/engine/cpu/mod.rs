@@ -414,7 +414,7 @@ impl<V: Vector> Cpu<V> {
                 .and_then(|()| self.give_back(plan, &mut state, STATE));
             self.states[b] = state;
             done?;
-            self.seconds.messages += started.elapsed().as_secs_f64();
+            self.seconds.messages[0] += started.elapsed().as_secs_f64();
             let started = Instant::now();
             let kept = rows * kept_width(&self.student.model);
             let (network, block_rows) = (&self.student.network, plan.block_rows);
@@ -497,7 +497,7 @@ impl<V: Vector> Cpu<V> {
             });
             (self.bar, self.received) = (bar, received);
             done?;
-            self.seconds.messages += started.elapsed().as_secs_f64();
+            self.seconds.messages[1] += started.elapsed().as_secs_f64();
             if b == 0 {
                 break;
             }
