@@ -144,6 +144,9 @@ test-ptx: $(VENV)-nvrtc/.ready
 	@echo "== the CUDA kernels' PTX is that of their source, and spills no registers"
 	$(PYTHON) $(CUDA)/make_ptx.py $(VENV)-nvrtc $(TARGET)/ptx
 	diff -rq $(TARGET)/ptx $(CUDA)/ptx || { echo "ERROR: run make ptx and commit what it makes"; exit 1; }
+	@echo "== the library compiles them too, where it finds NVRTC"
+	MLFF_TEST_NVRTC=1 LD_LIBRARY_PATH=$$(echo $(abspath $(VENV))-nvrtc/lib/python3*/site-packages/nvidia/cuda_nvrtc/lib) \
+	  $(CARGO) test --release --lib nvrtc
 
 test-trainer: $(VENV)-torch/.ready
 	@echo "== tests of the trainer and of the engine on libtorch"
@@ -191,7 +194,7 @@ bench-peers: all $(VENV)-deepmd/.ready ## the speed in LAMMPS beside compressed 
 
 # The reference students and cases are no part of the project, so such a bundle is for testing, not for passing on.
 BUNDLE := $(TARGET)/gpu-bundle
-TESTS := reference_cases random_models batches ranks
+TESTS := reference_cases random_models batches ranks cuda_lists
 
 gpu-bundle: library ## target/gpu-bundle: what checks and times the CUDA kernels on a machine with a GPU and nothing else; run its run.sh there
 	@rm -rf $(BUNDLE) && mkdir -p $(BUNDLE)/bin $(BUNDLE)/project/models $(BUNDLE)/shared/reference

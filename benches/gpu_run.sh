@@ -29,6 +29,7 @@ report() {
   echo
   check "reference cases within the default precision's tolerance" bin/reference_cases --include-ignored cuda
   check "any number of channels against float64; the same bits twice" bin/random_models
+  check "pairs found on the GPU against the processor's; the same bits twice" bin/cuda_lists
   check "batches against single calls; the same bits twice" bin/batches a_batch_on_a_gpu
   check "ranks against one calculator" bin/ranks --include-ignored gpus
   if command -v compute-sanitizer >/dev/null; then

@@ -118,7 +118,8 @@
 #define MLFF_ERROR_NO_DEVICE 11
 
 /**
- * A device stopped working during a call. @since 0.1.0
+ * A device stopped working: no calculator of this process can use it until the process is started
+ * again. @since 0.1.0
  */
 #define MLFF_ERROR_DEVICE_LOST 12
 

@@ -41,12 +41,13 @@ fn evaluate(library: &Path, model: &Model, atoms: usize) -> Output {
 #[test]
 fn no_thread_reads_what_another_one_has_not_written_yet() {
     let library = shim::library("libshim-watched.so", &WATCHED);
-    // Few atoms and many go through kernels of their own.
+    // Few atoms, many, and more than are compared with all others go through kernels of their own.
     for (architecture, hidden, atoms) in [
         (Architecture::Published, 32, 5),
         (Architecture::Published, 32, 40),
         (Architecture::Painn, 32, 5),
         (Architecture::Painn, 16, 260),
+        (Architecture::Published, 16, 520),
     ] {
         let model = students::random(architecture, hidden, 2, &[16]);
         let found = evaluate(&library, &model, atoms);

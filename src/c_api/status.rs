@@ -41,7 +41,8 @@ pub const MLFF_ERROR_STATE: i32 = 9;
 pub const MLFF_ERROR_INTERNAL: i32 = 10;
 /// There is no such device. @since 0.1.0
 pub const MLFF_ERROR_NO_DEVICE: i32 = 11;
-/// A device stopped working during a call. @since 0.1.0
+/// A device stopped working: no calculator of this process can use it until the process is started
+/// again. @since 0.1.0
 pub const MLFF_ERROR_DEVICE_LOST: i32 = 12;
 
 /// The MLFF_ABI_VERSION that the loaded library was built with. Its major part must equal the

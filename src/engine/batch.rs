@@ -70,7 +70,6 @@ impl System {
         offsets.try_reserve(atoms + 1)?;
         offsets.push(0);
         for structure in structures {
-            check(scope, structure)?;
             let Structure { positions: own, cell, periodic, .. } = *structure;
             let around = neighborhood(own, cell, periodic, scope.cutoff)?;
             let (first, first_ghost) = (species.len(), atoms + ghosts.len());
@@ -143,6 +142,10 @@ impl Workspace {
     /// Computes structures together; `results` holds their atoms one behind the other. Replaces the
     /// engine's list.
     pub fn compute(&mut self, scope: &Scope, structures: &[Structure<'_>]) -> Result<()> {
+        structures.iter().try_for_each(|structure| check(scope, structure))?;
+        if let Some(computed) = self.engine.compute_structures(structures, &mut self.results) {
+            return computed;
+        }
         self.system.set(scope, structures)?;
         self.engine.set_topology(self.system.topology(scope)?)?;
         self.engine.compute(&self.system.positions, None, &mut self.results)

@@ -135,6 +135,17 @@ pub trait Engine: Send {
         results: &mut Results,
     ) -> Result<()>;
 
+    /// Computes structures side by side, the atoms of one behind those of the other, where the engine finds
+    /// pairs itself; else gives none, and a list has to be made. Replaces the list that was set. On error
+    /// `results` is untouched.
+    fn compute_structures(
+        &mut self,
+        _structures: &[Structure<'_>],
+        _results: &mut Results,
+    ) -> Option<Result<()>> {
+        None
+    }
+
     /// Most atoms of small structures that are best computed together.
     fn together(&self) -> usize;
 

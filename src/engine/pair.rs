@@ -28,17 +28,20 @@ pub fn same_place(i: usize, j: usize) -> Error {
 
 /// Refuses results that are not numbers, naming the first atom concerned.
 pub fn check_results(results: &Results) -> Result<()> {
-    let finite = |i: &usize| {
-        results.atomic_energies[*i].is_finite() && results.forces[*i].iter().all(|f| f.is_finite())
-    };
-    match (0..results.atomic_energies.len()).find(|i| !finite(i)) {
+    check_values(&results.atomic_energies, &results.forces)
+}
+
+/// The same for atoms' energies and forces.
+pub fn check_values(energies: &[f64], forces: &[[f64; 3]]) -> Result<()> {
+    let finite = |i: &usize| energies[*i].is_finite() && forces[*i].iter().all(|f| f.is_finite());
+    match (0..energies.len()).find(|i| !finite(i)) {
         None => Ok(()),
         Some(atom) => Err(Error::new(
             ErrorKind::Numeric,
             format!(
                 "the energy ({}) or force ({:?}) of atom {atom} is not a finite number: its \
                  surroundings are outside what this model was trained for",
-                results.atomic_energies[atom], results.forces[atom]
+                energies[atom], forces[atom]
             ),
         )),
     }

@@ -2,27 +2,16 @@
 
 use super::Shift;
 use super::cell::Cell;
+use super::grid::Grid;
 use crate::error::{Error, ErrorKind, Result};
-
-/// At most this many images of the cell may lie around an atom.
-const MOST_IMAGES: f64 = 1e6;
-
-/// At most this many bins in one direction, so that the number of all bins fits an integer.
-const MOST_BINS: f64 = (1u64 << 20) as f64;
-
-/// Bins are wider than the reach by this share, which covers what rounding does to coordinates.
-const MARGIN: f64 = 1e-9;
+use crate::memory::collected;
 
 /// Atoms may lie this many cells away from the cell, so that sums of shifts fit 32 bits.
 const FARTHEST: f64 = (1u64 << 28) as f64;
 
 /// Atoms wrapped into the cell and sorted into bins.
 pub(super) struct Bins<'a> {
-    cell: &'a Cell,
-    /// Number of bins in each direction.
-    count: [i64; 3],
-    /// How many bins away a neighbor can be.
-    around: [i64; 3],
+    grid: &'a Grid,
     /// Positions inside the cell (Å).
     wrapped: Vec<[f64; 3]>,
     /// The whole lattice vectors that wrapping subtracted.
@@ -53,72 +42,12 @@ impl Image<'_> {
 }
 
 impl<'a> Bins<'a> {
-    pub(super) fn new(positions: &[[f64; 3]], cell: &'a Cell, reach: f64) -> Result<Self> {
-        let atoms = positions.len();
-        let (wrapped, winding) = wrap(positions, cell)?;
-
-        let mut lowest = [f64::INFINITY; 3];
-        let mut highest = [f64::NEG_INFINITY; 3];
-        for &position in &wrapped {
-            let coordinates = cell.coordinates(position);
-            lowest = std::array::from_fn(|k| lowest[k].min(coordinates[k]));
-            highest = std::array::from_fn(|k| highest[k].max(coordinates[k]));
-        }
-        // In units of the coordinates: 1 across a periodic cell, Å elsewhere.
-        let mut origin = [0.0; 3];
-        let mut width = [1.0; 3];
-        let mut count = [1; 3];
-        let mut around = [0; 3];
-        let mut images = 1.0;
-        for k in 0..3 {
-            let needed = reach * (1.0 + MARGIN);
-            if cell.periodic[k] {
-                let height = cell.height(k);
-                let bins = (height / needed).floor().clamp(1.0, MOST_BINS);
-                width[k] = 1.0 / bins;
-                count[k] = bins as i64;
-                let out = (needed * bins / height).ceil();
-                images *= 2.0 * out.min(MOST_IMAGES) + 1.0;
-                around[k] = out as i64;
-            } else if atoms > 0 {
-                origin[k] = lowest[k];
-                width[k] = needed.max((highest[k] - lowest[k]) / MOST_BINS);
-                count[k] = ((highest[k] - lowest[k]) / width[k]) as i64 + 1;
-                around[k] = 1;
-            }
-        }
-        // Where the cell is wider than the reach these are the 27 cells around an atom, or fewer.
-        if images > MOST_IMAGES {
-            let heights: [f64; 3] = std::array::from_fn(|k| cell.height(k));
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!(
-                    "expected a cell with at most {MOST_IMAGES} images within reach of an atom \
-                     ({reach} Å), found one whose opposite faces are only {heights:?} Å apart: \
-                     check the unit of the cell"
-                ),
-            ));
-        }
-
-        let slots = (count.iter().product::<i64>() as u64).min(2 * atoms as u64 + 1);
-        let mut bins = Self {
-            cell,
-            count,
-            around,
-            wrapped,
-            winding,
-            bin_of: Vec::new(),
-            slots,
-            start: Vec::new(),
-            order: Vec::new(),
-        };
-        bins.bin_of.try_reserve_exact(atoms)?;
-        for &position in &bins.wrapped {
-            let coordinates = cell.coordinates(position);
-            bins.bin_of.push(std::array::from_fn(|k| {
-                (((coordinates[k] - origin[k]) / width[k]) as i64).clamp(0, count[k] - 1)
-            }));
-        }
+    /// `wrapped` and `winding` are those of [`wrap`].
+    pub(super) fn new(grid: &'a Grid, wrapped: Vec<[f64; 3]>, winding: Vec<Shift>) -> Result<Self> {
+        let slots = grid.slots(wrapped.len());
+        let bin_of = collected(wrapped.iter().map(|&position| grid.bin(position)))?;
+        let (start, order) = (Vec::new(), Vec::new());
+        let mut bins = Self { grid, wrapped, winding, bin_of, slots, start, order };
         bins.sort()?;
         Ok(bins)
     }
@@ -150,8 +79,8 @@ impl<'a> Bins<'a> {
     }
 
     fn slot(&self, bin: [i64; 3]) -> usize {
-        let index = (bin[0] + self.count[0] * (bin[1] + self.count[1] * bin[2])) as u64;
-        if (self.count.iter().product::<i64>() as u64) <= self.slots {
+        let index = (bin[0] + self.grid.count[0] * (bin[1] + self.grid.count[1] * bin[2])) as u64;
+        if (self.grid.count.iter().product::<i64>() as u64) <= self.slots {
             return index as usize;
         }
         // Fibonacci hashing: neighboring bins spread over the table.
@@ -178,8 +107,12 @@ impl<'a> Bins<'a> {
     pub(super) fn around(&'a self, atom: usize) -> impl Iterator<Item = Image<'a>> {
         let center = self.bin_of[atom];
         let range = |k: usize| {
-            let (from, to) = (center[k] - self.around[k], center[k] + self.around[k]);
-            if self.cell.periodic[k] { from..=to } else { from.max(0)..=to.min(self.count[k] - 1) }
+            let (from, to) = (center[k] - self.grid.around[k], center[k] + self.grid.around[k]);
+            if self.grid.cell.periodic[k] {
+                from..=to
+            } else {
+                from.max(0)..=to.min(self.grid.count[k] - 1)
+            }
         };
         let (x, y, z) = (range(0), range(1), range(2));
         z.flat_map(move |z| {
@@ -189,16 +122,34 @@ impl<'a> Bins<'a> {
     }
 
     fn image(&'a self, unbounded: [i64; 3]) -> Image<'a> {
-        let bin = std::array::from_fn(|k| unbounded[k].rem_euclid(self.count[k]));
-        let shift = std::array::from_fn(|k| unbounded[k].div_euclid(self.count[k]) as i32);
+        let bin = std::array::from_fn(|k| unbounded[k].rem_euclid(self.grid.count[k]));
+        let shift = std::array::from_fn(|k| unbounded[k].div_euclid(self.grid.count[k]) as i32);
         let slot = self.slot(bin);
         let atoms = &self.order[self.start[slot] as usize..self.start[slot + 1] as usize];
-        Image { bins: self, bin, slot: atoms, shift, translation: self.cell.translation(shift) }
+        Image {
+            bins: self,
+            bin,
+            slot: atoms,
+            shift,
+            translation: self.grid.cell.translation(shift),
+        }
     }
 }
 
+/// Lowest and highest coordinates of positions inside the cell; none without positions.
+pub(crate) fn bounds(positions: &[[f64; 3]], cell: &Cell) -> Option<[[f64; 3]; 2]> {
+    let mut coordinates = positions.iter().map(|&position| cell.coordinates(position));
+    let first = coordinates.next()?;
+    Some(coordinates.fold([first; 2], |[lowest, highest], found| {
+        [
+            std::array::from_fn(|k| lowest[k].min(found[k])),
+            std::array::from_fn(|k| highest[k].max(found[k])),
+        ]
+    }))
+}
+
 /// Positions inside the cell, and the whole lattice vectors that were subtracted.
-fn wrap(positions: &[[f64; 3]], cell: &Cell) -> Result<(Vec<[f64; 3]>, Vec<Shift>)> {
+pub(crate) fn wrap(positions: &[[f64; 3]], cell: &Cell) -> Result<(Vec<[f64; 3]>, Vec<Shift>)> {
     let mut wrapped = Vec::new();
     wrapped.try_reserve_exact(positions.len())?;
     let mut winding = Vec::new();

@@ -5,13 +5,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::vector::{cross, dot, norm};
 
 /// Lattice vectors that span space, and their inverse.
-pub(super) struct Cell {
+pub(crate) struct Cell {
     /// One per row (Å); directions that do not repeat have unit vectors at right angles to all
     /// others.
-    vectors: [[f64; 3]; 3],
+    pub(crate) vectors: [[f64; 3]; 3],
     /// `inverse[k] · r` is the coordinate of r along lattice vector k.
-    inverse: [[f64; 3]; 3],
-    pub(super) periodic: [bool; 3],
+    pub(crate) inverse: [[f64; 3]; 3],
+    pub(crate) periodic: [bool; 3],
 }
 
 /// Volume over the product of the lengths below which lattice vectors count as dependent: beyond
@@ -21,7 +21,7 @@ const FLATTEST: f64 = 1e-6;
 const NAMES: [&str; 3] = ["first", "second", "third"];
 
 impl Cell {
-    pub(super) fn new(cell: Option<[[f64; 3]; 3]>, periodic: [bool; 3]) -> Result<Self> {
+    pub(crate) fn new(cell: Option<[[f64; 3]; 3]>, periodic: [bool; 3]) -> Result<Self> {
         let given = cell.unwrap_or_default();
         if given.iter().flatten().any(|x| x.is_nan() || x.abs() > LARGEST) {
             return Err(Error::new(
@@ -72,17 +72,17 @@ impl Cell {
 
     /// Distance between the two faces that lattice vector `k` connects (Å); 1 where it does not
     /// repeat.
-    pub(super) fn height(&self, k: usize) -> f64 {
+    pub(crate) fn height(&self, k: usize) -> f64 {
         1.0 / norm(self.inverse[k])
     }
 
     /// Coordinates of `position` along the lattice vectors; in Å where they do not repeat.
-    pub(super) fn coordinates(&self, position: [f64; 3]) -> [f64; 3] {
+    pub(crate) fn coordinates(&self, position: [f64; 3]) -> [f64; 3] {
         self.inverse.map(|row| dot(row, position))
     }
 
     /// What a shift adds to a position (Å).
-    pub(super) fn translation(&self, shift: Shift) -> [f64; 3] {
+    pub(crate) fn translation(&self, shift: Shift) -> [f64; 3] {
         let [a, b, c] = shift.map(f64::from);
         std::array::from_fn(|x| {
             a * self.vectors[0][x] + b * self.vectors[1][x] + c * self.vectors[2][x]

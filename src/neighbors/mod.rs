@@ -5,10 +5,13 @@
 
 mod bins;
 mod cell;
+mod grid;
 
 use crate::error::{Error, ErrorKind, Result};
 use bins::Bins;
-use cell::Cell;
+pub(crate) use bins::{bounds, wrap};
+pub(crate) use cell::Cell;
+pub(crate) use grid::Grid;
 
 /// Which atoms are within reach of each other, periodic images included as ghosts.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,7 +30,7 @@ pub struct Neighborhood {
 type Shift = [i32; 3];
 
 /// Coordinates and lattice vectors beyond this (Å) would overflow when multiplied.
-const LARGEST: f64 = 1e100;
+pub(crate) const LARGEST: f64 = 1e100;
 
 /// Lists every pair within `cutoff`.
 ///
@@ -61,11 +64,24 @@ pub fn neighborhood(
     }
     let size = largest_coordinate(positions)?;
     let cell = Cell::new(cell, periodic)?;
-    // The second term is what rounding does to positions far from the origin.
-    let reach = cutoff * (1.0 + 1e-12) + 8.0 * f64::EPSILON * size;
-    let bins = Bins::new(positions, &cell, reach)?;
+    let reach = reach(cutoff, size);
+    let (wrapped, winding) = wrap(positions, &cell)?;
+    let bounds = bounds(&wrapped, &cell);
+    let grid = Grid::new(cell, reach, bounds)?;
+    let bins = Bins::new(&grid, wrapped, winding)?;
     let rows = Rows::collect(&bins, reach)?;
-    rows.into_neighborhood(positions, &cell)
+    rows.into_neighborhood(positions, &grid.cell)
+}
+
+/// How far bins must reach where coordinates are as large as `size` (Å): rounding moves them.
+pub(crate) fn reach(cutoff: f64, size: f64) -> f64 {
+    cutoff * (1.0 + 1e-12) + 8.0 * f64::EPSILON * size
+}
+
+/// Refuses positions that are not finite, or too far from their cell to be wrapped.
+pub(crate) fn check_positions(positions: &[[f64; 3]], cell: &Cell) -> Result<()> {
+    largest_coordinate(positions)?;
+    wrap(positions, cell).map(drop)
 }
 
 fn largest_coordinate(positions: &[[f64; 3]]) -> Result<f64> {

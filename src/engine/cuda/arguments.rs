@@ -40,9 +40,48 @@ macro_rules! arguments {
 arguments! {
     /// `pairs.cuh`
     FindPairs {
-        positions: Address, starts: Address, entries: Address, rows: Address, kinds: Address,
-        pairs: Address, counts: Address,
-        cutoff: f64, softening: f64, intervals_per_length: f64,
+        positions: Address, atoms: Address, starts: Address, entries: Address, places: Address,
+        pairs: Address, counts: Address, bad: Address,
+        cutoff: f64, softening: f64, per_length: f64,
+        intervals: u32, active: u32, coordinates: u64,
+    }
+
+    /// `lists.cuh`
+    Grid {
+        vectors: [f64; 9], inverse: [f64; 9], origin: [f64; 3], width: [f64; 3],
+        count: [i32; 3], around: [i32; 3], periodic: [i32; 3],
+        first_slot: u32, slots: u32, reserved: u32,
+    }
+
+    /// `lists.cuh`
+    Wrap {
+        given: Address, structures: Address, grids: Address,
+        wrapped: Address, bins: Address, slots: Address, ranks: Address, counts: Address, bad: Address,
+        atoms: u32, reserved: u32,
+    }
+
+    /// `lists.cuh`
+    Scan { counts: Address, starts: Address, total: Address, count: u32, reserved: u32 }
+
+    /// `lists.cuh`
+    Scatter {
+        slots: Address, ranks: Address, starts: Address, members: Address, atoms: u32, reserved: u32,
+    }
+
+    /// `lists.cuh`
+    Arrange {
+        slots: Address, starts: Address, members: Address,
+        wrapped: Address, bins: Address, structures: Address, kinds: Address,
+        row_atoms: Address, row_positions: Address, row_bins: Address, row_structures: Address,
+        row_kinds: Address, atoms: u32, reserved: u32,
+    }
+
+    /// `lists.cuh`
+    ListPairs {
+        positions: Address, structures: Address, bins: Address, kinds: Address,
+        grids: Address, slots: Address, starts: Address,
+        pairs: Address, counts: Address, bad: Address, total: Address, capacity: u64,
+        cutoff: f64, softening: f64, per_length: f64,
         intervals: u32, active: u32,
     }
 
@@ -77,12 +116,13 @@ arguments! {
 
     /// `sums.cuh`
     Sums {
-        positions: Address, pairs: Address, starts: Address, counts: Address, kinds: Address,
+        positions: Address, atoms: Address, structures: Address, grids: Address,
+        pairs: Address, starts: Address, counts: Address, kinds: Address,
         gradients: Address, capacity: u64,
         parts: u32, active: u32,
-        per_step: f64, softening: f64,
+        per_length: f64, softening: f64,
         references: Address, charges: Address, charge_powers: Address, radii: Address,
-        energies: Address, forces: Address, virials: Address,
+        network: Address, energies: Address, forces: Address, virials: Address,
     }
 
     /// `halo.cuh`

@@ -1,6 +1,9 @@
 //! What the engine asks of a GPU: memory, copies and kernels. Two answer: a GPU through its driver
 //! ([`super::gpu`]), and the shim of the tests, which runs the same kernels on the processor
 //! ([`super::shim`]).
+//!
+//! Copies and kernels are asked for, and done one after the other while the caller goes on; it waits once,
+//! for what it needs.
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
@@ -22,7 +25,7 @@ pub struct Kernel<'a> {
 }
 
 /// How many threads run a kernel.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Launch {
     /// Blocks.
     pub grid: [u32; 2],
@@ -41,7 +44,8 @@ pub struct Limits {
     pub shared: usize,
 }
 
-/// Runs kernels, one after the other in the order of the calls.
+/// Does what it is asked for in the order of the calls, some time before [`Self::wait`] returns. An error
+/// may be that of an earlier call.
 ///
 /// # Safety
 /// Addresses are those that `allocate` gave and `free` did not take back; copies and kernels stay
@@ -53,22 +57,34 @@ pub unsafe trait Device: Send + Sync {
     /// New memory. What it holds is unspecified.
     fn allocate(&self, bytes: usize) -> Result<Address>;
 
-    /// Gives memory back.
+    /// Gives memory back, once everything asked for is done.
     fn free(&self, address: Address);
 
-    /// Copies to the device.
+    /// New memory of the host that the device reads and writes by itself, aligned to 16 bytes at least.
+    fn allocate_host(&self, bytes: usize) -> Result<*mut u8>;
+
+    /// Gives such memory back, once everything asked for is done.
+    fn free_host(&self, memory: *mut u8);
+
+    /// Asks for a copy to the device.
     ///
     /// # Safety
-    /// As many bytes are allocated at `to`.
-    unsafe fn upload(&self, to: Address, from: &[u8]) -> Result<()>;
+    /// As many bytes are allocated at `to`, and those at `from` stay as they are until [`Self::wait`].
+    unsafe fn upload(&self, to: Address, from: *const u8, bytes: usize) -> Result<()>;
 
-    /// Copies from the device, once all kernels are done.
+    /// Asks for a copy from the device.
     ///
     /// # Safety
-    /// As many bytes are allocated at `from`.
-    unsafe fn download(&self, to: &mut [u8], from: Address) -> Result<()>;
+    /// As many bytes are allocated at `from`, and nobody else uses those at `to` until [`Self::wait`].
+    unsafe fn download(&self, to: *mut u8, from: Address, bytes: usize) -> Result<()>;
 
-    /// Starts a kernel; `arguments` is the one struct that it takes, of `size` bytes.
+    /// Asks for zeros.
+    ///
+    /// # Safety
+    /// As many bytes are allocated at `at`.
+    unsafe fn clear(&self, at: Address, bytes: usize) -> Result<()>;
+
+    /// Asks for a kernel; `arguments` is the one struct that it takes, of `size` bytes, and is copied.
     ///
     /// # Safety
     /// The kernel takes such a struct, and with it stays within allocated memory.
@@ -79,6 +95,9 @@ pub unsafe trait Device: Send + Sync {
         arguments: *const c_void,
         size: usize,
     ) -> Result<()>;
+
+    /// Waits until everything asked for is done.
+    fn wait(&self) -> Result<()>;
 }
 
 /// What an [`Array`] may hold.
@@ -88,6 +107,8 @@ pub unsafe trait Device: Send + Sync {
 pub unsafe trait Plain: Copy {}
 
 // SAFETY: numbers without padding.
+unsafe impl Plain for u8 {}
+// SAFETY: as above.
 unsafe impl Plain for f32 {}
 // SAFETY: as above.
 unsafe impl Plain for f64 {}
@@ -96,14 +117,10 @@ unsafe impl Plain for u32 {}
 // SAFETY: arrays have no padding of their own.
 unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
 
-fn bytes<T: Plain>(values: &[T]) -> &[u8] {
+/// The bytes of plain values.
+pub fn bytes<T: Plain>(values: &[T]) -> &[u8] {
     // SAFETY: all bytes of plain values are initialised.
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
-}
-
-fn bytes_mut<T: Plain>(values: &mut [T]) -> &mut [u8] {
-    // SAFETY: as above, and any bytes are a value.
-    unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), size_of_val(values)) }
 }
 
 /// An array in a device's memory, which grows and is used again.
@@ -129,9 +146,10 @@ impl<T: Plain> Array<T> {
         Ok(array)
     }
 
-    /// Makes room for `len` values. What they are is unspecified.
-    pub fn resize(&mut self, len: usize) -> Result<()> {
-        if len > self.capacity {
+    /// Makes room for `len` values; whether it had to be made anew. What they are is unspecified.
+    pub fn resize(&mut self, len: usize) -> Result<bool> {
+        let grows = len > self.capacity;
+        if grows {
             // Where it must grow, it grows by an eighth more: the next list is hardly longer.
             let room = if self.capacity == 0 { len } else { len + len / 8 };
             self.release();
@@ -139,33 +157,53 @@ impl<T: Plain> Array<T> {
             self.capacity = room;
         }
         self.len = len;
-        Ok(())
+        Ok(grows)
     }
 
-    /// Takes a copy of `values`.
+    /// Takes a copy of `values`, before it returns.
     pub fn set(&mut self, values: &[T]) -> Result<()> {
         self.resize(values.len())?;
-        self.write(0, values)
-    }
-
-    /// Copies `values` to index `at` and on.
-    pub fn write(&mut self, at: usize, values: &[T]) -> Result<()> {
-        assert!(at + values.len() <= self.len, "a copy beyond an array's end");
         if values.is_empty() {
             return Ok(());
         }
-        // SAFETY: within the array.
-        unsafe { self.device.upload(self.at(at), bytes(values)) }
+        // SAFETY: within the array; the values are borrowed until the device has them.
+        unsafe { self.device.upload(self.address, values.as_ptr().cast(), size_of_val(values)) }?;
+        self.device.wait()
     }
 
-    /// Copies the first of the array's values to `to`.
-    pub fn read(&self, to: &mut [T]) -> Result<()> {
-        assert!(to.len() <= self.len, "a copy beyond an array's end");
-        if to.is_empty() {
+    /// Asks for a copy of all that `from` holds.
+    ///
+    /// # Safety
+    /// `from` stays as it is until the device was waited for.
+    pub unsafe fn begin_set(&mut self, from: &Pinned<T>) -> Result<()> {
+        self.resize(from.len)?;
+        if from.len == 0 {
             return Ok(());
         }
-        // SAFETY: within the array.
-        unsafe { self.device.download(bytes_mut(to), self.address) }
+        // SAFETY: there is room for as many, and as the caller promises.
+        unsafe { self.device.upload(self.address, from.address.cast(), from.len * size_of::<T>()) }
+    }
+
+    /// Asks for a copy of the first values, as many as `to` holds.
+    ///
+    /// # Safety
+    /// Nobody uses `to` until the device was waited for.
+    pub unsafe fn begin_read(&self, to: &mut Pinned<T>) -> Result<()> {
+        assert!(to.len <= self.len, "a copy beyond an array's end");
+        if to.len == 0 {
+            return Ok(());
+        }
+        // SAFETY: within the array, and as the caller promises.
+        unsafe { self.device.download(to.address.cast(), self.address, to.len * size_of::<T>()) }
+    }
+
+    /// Asks for zeros everywhere.
+    pub fn clear(&mut self) -> Result<()> {
+        if self.len == 0 {
+            return Ok(());
+        }
+        // SAFETY: the array's own bytes.
+        unsafe { self.device.clear(self.address, self.len * size_of::<T>()) }
     }
 
     /// Where it is.
@@ -176,6 +214,11 @@ impl<T: Plain> Array<T> {
     /// Where the value of an index is.
     pub fn at(&self, index: usize) -> Address {
         self.address + (index * size_of::<T>()) as Address
+    }
+
+    /// How many values it holds.
+    pub fn len(&self) -> usize {
+        self.len
     }
 
     /// Bytes allocated.
@@ -194,6 +237,70 @@ impl<T> Array<T> {
 }
 
 impl<T> Drop for Array<T> {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// An array of the host that the device copies to and from by itself, which grows and is used again.
+pub struct Pinned<T> {
+    device: Arc<dyn Device>,
+    address: *mut T,
+    len: usize,
+    capacity: usize,
+}
+
+// SAFETY: it owns its memory, which any thread may use.
+unsafe impl<T: Send> Send for Pinned<T> {}
+
+impl<T: Plain> Pinned<T> {
+    /// Nothing yet.
+    pub fn new(device: &Arc<dyn Device>) -> Self {
+        Self { device: Arc::clone(device), address: std::ptr::dangling_mut(), len: 0, capacity: 0 }
+    }
+
+    /// Makes room for `len` values. What they are is unspecified.
+    pub fn resize(&mut self, len: usize) -> Result<()> {
+        if len > self.capacity {
+            let room = if self.capacity == 0 { len } else { len + len / 8 };
+            self.release();
+            let memory = self.device.allocate_host(room * size_of::<T>())?;
+            // SAFETY: as many bytes were allocated; any bytes are values.
+            unsafe { memory.write_bytes(0, room * size_of::<T>()) };
+            (self.address, self.capacity) = (memory.cast(), room);
+        }
+        self.len = len;
+        Ok(())
+    }
+
+    /// What it holds.
+    pub fn values(&self) -> &[T] {
+        // SAFETY: as many values, all initialised; whoever asked for a copy to here has waited for it.
+        unsafe { std::slice::from_raw_parts(self.address, self.len) }
+    }
+
+    /// What it holds, to be changed.
+    pub fn values_mut(&mut self) -> &mut [T] {
+        // SAFETY: as above.
+        unsafe { std::slice::from_raw_parts_mut(self.address, self.len) }
+    }
+
+    /// Bytes allocated.
+    pub fn memory(&self) -> usize {
+        self.capacity * size_of::<T>()
+    }
+}
+
+impl<T> Pinned<T> {
+    fn release(&mut self) {
+        if self.capacity > 0 {
+            self.device.free_host(self.address.cast());
+            (self.address, self.len, self.capacity) = (std::ptr::dangling_mut(), 0, 0);
+        }
+    }
+}
+
+impl<T> Drop for Pinned<T> {
     fn drop(&mut self) {
         self.release();
     }

@@ -3,23 +3,23 @@
 use crate::engine::Topology;
 use crate::engine::order::{Numbers, in_space};
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::collected;
+use crate::memory::{collected, filled};
 
-/// Atoms in the engine's order. Positions have an index of their own: active owned atoms in row order,
-/// then ghosts that some atom lists.
+/// Rows of atoms. Positions stay in the caller's order.
 #[derive(Default)]
 pub struct Plan {
     /// Active owned atoms, one feature row each.
     pub active: usize,
     /// Rows of active atoms and of ghosts that live on other ranks.
     pub rows: usize,
-    /// The caller's index of each position.
+    /// The caller's index of each active row.
     pub atoms: Vec<u32>,
-    /// The feature row of each position; images of own atoms share their owner's.
-    pub row_of: Vec<u32>,
+    /// The feature row of each of the caller's atoms and ghosts, and its kind: images of own atoms share their
+    /// owner's row. Zeros of atoms that nobody lists.
+    pub places: Vec<[u32; 2]>,
     /// Where each row's entries begin; one more at the end.
     pub starts: Vec<u32>,
-    /// Positions of atoms that may be near.
+    /// The caller's indices of atoms that may be near.
     pub entries: Vec<u32>,
     /// Active owned atoms: the caller's index and the feature row.
     pub leaving: Vec<[u32; 2]>,
@@ -28,16 +28,10 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Orders the atoms of `topology` in space.
-    pub fn new(topology: &Topology, positions: &[[f64; 3]]) -> Result<Self> {
+    /// Orders the atoms of `topology` in space. `kinds`: those of atomic numbers.
+    pub fn new(topology: &Topology, positions: &[[f64; 3]], kinds: &[u32; 256]) -> Result<Self> {
         if u32::try_from(topology.neighbors.len()).is_err() {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                format!(
-                    "expected fewer than 2³² neighbors with device cuda, found {}: use more ranks",
-                    topology.neighbors.len()
-                ),
-            ));
+            return Err(too_many(topology.neighbors.len() as u64, "use more ranks"));
         }
         let order = in_space(topology, positions)?;
         let active = order.len();
@@ -49,21 +43,39 @@ impl Plan {
         for row in 0..active {
             starts.push(entries.len() as u32);
             let neighbors = topology.neighbors_of(numbers.atoms[row] as usize);
-            entries.extend(neighbors.iter().map(|&j| numbers.position(j)));
+            for &j in neighbors {
+                numbers.position(j);
+            }
+            entries.extend_from_slice(neighbors);
         }
         starts.push(entries.len() as u32);
-        let Numbers { atoms, row_of, remote: arriving, .. } = numbers;
+        let mut places = filled(topology.owned + topology.ghosts, [0; 2])?;
+        for (&atom, &row) in numbers.atoms.iter().zip(&numbers.row_of) {
+            let species = topology.species[atom as usize];
+            places[atom as usize] = [row, kinds[usize::from(species)]];
+        }
+        let Numbers { mut atoms, remote: arriving, .. } = numbers;
+        atoms.truncate(active);
         let rows = active + arriving.len();
-        Ok(Self { active, rows, atoms, row_of, starts, entries, leaving, arriving })
+        Ok(Self { active, rows, atoms, places, starts, entries, leaving, arriving })
     }
 
     /// Bytes allocated.
     pub fn memory(&self) -> usize {
         let words = self.atoms.capacity()
-            + self.row_of.capacity()
             + self.starts.capacity()
             + self.entries.capacity()
-            + 2 * (self.leaving.capacity() + self.arriving.capacity());
+            + 2 * (self.places.capacity() + self.leaving.capacity() + self.arriving.capacity());
         words * size_of::<u32>()
     }
+}
+
+/// The error for more neighbors than kernels can count.
+pub fn too_many(neighbors: u64, what_to_do: &str) -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        format!(
+            "expected fewer than 2³² neighbors with device cuda, found {neighbors}: {what_to_do}"
+        ),
+    )
 }

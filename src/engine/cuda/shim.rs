@@ -1,17 +1,26 @@
-//! The kernels on the processor, for tests: a library that `tests/cuda.rs` compiles from the same
+//! The kernels on the processor, for tests: a library that `tests/shim` compiles from the same
 //! source with `shim/shim.h` in front of it, named by an environment variable.
+//!
+//! It is as late as a GPU can be: nothing is done before somebody waits. It fails where another environment
+//! variable asks for it, as a GPU would: with the driver's number of an error.
 #![allow(unsafe_code)]
 
 use std::alloc::Layout;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CStr, CString, c_char, c_void};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::device::{Address, Device, Kernel, Launch, Limits};
+use super::failure;
+use super::queue::{Repeats, Work, kernels};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Names the shim's library, which then takes the place of a GPU.
 pub const VARIABLE: &str = "MLFF_STUDENT_CUDA_SHIM";
+
+/// What fails in calculators that are made from now on: `open=CODE` (the driver), `compile=CODE`, the name of a
+/// kernel and CODE, `driver=VERSION`, or `memory=BYTES`, more than which are not there. Several, with commas.
+const FAILS: &str = "MLFF_STUDENT_CUDA_SHIM_FAILS";
 
 /// As many GPUs as the shim stands for, all of them alike.
 pub const COUNT: usize = 2;
@@ -28,8 +37,20 @@ type Run = unsafe extern "C" fn(
 
 /// A shim's library, loaded for good.
 pub struct Shim {
+    index: usize,
     run: Run,
-    allocated: Mutex<HashMap<Address, Layout>>,
+    state: Mutex<State>,
+    fails: BTreeMap<String, usize>,
+}
+
+#[derive(Default)]
+struct State {
+    device: HashMap<Address, Layout>,
+    host: HashMap<Address, Layout>,
+    waiting: Vec<Work>,
+    failed: Option<Error>,
+    /// Copies stand for wholes: what changed in a list since then would show.
+    repeats: Repeats<Vec<Work>>,
 }
 
 fn failed(what: impl std::fmt::Display) -> Error {
@@ -37,8 +58,10 @@ fn failed(what: impl std::fmt::Display) -> Error {
 }
 
 impl Shim {
-    /// Loads the library at `path`.
-    pub fn open(path: &str) -> Result<Self> {
+    /// Loads the library at `path` as GPU `index`.
+    pub fn open(path: &str, index: usize) -> Result<Self> {
+        super::check_index(index, COUNT)?;
+        failure::check(index)?;
         let name = CString::new(path).map_err(failed)?;
         // SAFETY: strings end with NUL; the library's initialisation only notes its kernels.
         let symbol = unsafe {
@@ -53,11 +76,109 @@ impl Shim {
         }
         // SAFETY: shim.cpp declares it like this.
         let run = unsafe { std::mem::transmute::<*mut c_void, Run>(symbol) };
-        Ok(Self { run, allocated: Mutex::default() })
+        let mut fails = BTreeMap::new();
+        for fail in std::env::var(FAILS).unwrap_or_default().split(',').filter(|f| !f.is_empty()) {
+            let parsed = fail.split_once('=').and_then(|(what, n)| Some((what, n.parse().ok()?)));
+            let Some((what, number)) = parsed else {
+                return Err(failed(format!("{FAILS} holds {fail}, expected what=number")));
+            };
+            fails.insert(what.to_owned(), number);
+        }
+        let shim = Self { index, run, state: Mutex::default(), fails };
+        if let Some(&version) = shim.fails.get("driver") {
+            failure::check_driver(version as i32)?;
+        }
+        shim.may_fail("open", "making a context")?;
+        Ok(shim)
     }
 
-    fn allocated(&self) -> std::sync::MutexGuard<'_, HashMap<Address, Layout>> {
-        self.allocated.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn may_fail(&self, what: &str, doing: impl std::fmt::Display) -> Result<()> {
+        match self.fails.get(what) {
+            None => Ok(()),
+            Some(&code) => Err(failure::error(self.index, doing, code as u32, "as asked for")),
+        }
+    }
+
+    fn do_all(&self, all: &[Work]) -> Result<()> {
+        for work in all {
+            // SAFETY: as those promised who asked for it.
+            unsafe {
+                match *work {
+                    Work::Upload { to, from, bytes } | Work::Download { to, from, bytes } => {
+                        (to as *mut u8).copy_from_nonoverlapping(from as *const u8, bytes);
+                    }
+                    Work::Clear { at, bytes } => (at as *mut u8).write_bytes(0, bytes),
+                    Work::Kernel { ref module, ref name, launch, ref arguments, size } => {
+                        self.may_fail("compile", format_args!("compiling kernel {name}"))?;
+                        self.may_fail(name, failure::among(&kernels(all)))?;
+                        let [module, text] = [module, name].map(|text| CString::new(text.as_str()));
+                        let (module, text) = (module.map_err(failed)?, text.map_err(failed)?);
+                        let wrong = (self.run)(
+                            module.as_ptr(),
+                            text.as_ptr(),
+                            launch.grid.as_ptr(),
+                            launch.threads,
+                            launch.shared,
+                            arguments.as_ptr().cast(),
+                            size,
+                        );
+                        if !wrong.is_null() {
+                            let wrong = CStr::from_ptr(wrong).to_string_lossy();
+                            return Err(failed(format!("kernel {name}: {wrong}")));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Memory whose every value is NaN, which shows where it is read before it was written.
+    fn memory(&self, bytes: usize, host: bool) -> Result<Address> {
+        failure::check(self.index)?;
+        let mut state = self.state();
+        let held: usize = state.device.values().map(Layout::size).sum();
+        if let Some(&all) = self.fails.get("memory")
+            && !host
+            && held + bytes > all
+        {
+            return Err(failure::no_memory(self.index, bytes, Some(all - held)));
+        }
+        let layout = Layout::from_size_align(bytes.max(1), 256).map_err(failed)?;
+        // SAFETY: not of size zero.
+        let address = unsafe { std::alloc::alloc(layout) };
+        if address.is_null() {
+            return Err(failure::no_memory(self.index, bytes, None));
+        }
+        // SAFETY: as many bytes were allocated.
+        unsafe { address.write_bytes(0xff, bytes) };
+        let kept = if host { &mut state.host } else { &mut state.device };
+        kept.insert(address as Address, layout);
+        Ok(address as Address)
+    }
+
+    fn give_back(&self, address: Address, host: bool) {
+        // As on a GPU, an error is left to whoever waits next.
+        let finished = self.wait();
+        let mut state = self.state();
+        if let Err(error) = finished {
+            state.failed = Some(error);
+        }
+        let kept = if host { &mut state.host } else { &mut state.device };
+        if let Some(layout) = kept.remove(&address) {
+            // SAFETY: allocated above with this layout, and not yet freed.
+            unsafe { std::alloc::dealloc(address as *mut u8, layout) };
+        }
+    }
+
+    fn ask(&self, work: Work) -> Result<()> {
+        failure::check(self.index)?;
+        self.state().waiting.push(work);
+        Ok(())
     }
 }
 
@@ -69,36 +190,31 @@ unsafe impl Device for Shim {
     }
 
     fn allocate(&self, bytes: usize) -> Result<Address> {
-        let layout = Layout::from_size_align(bytes.max(1), 256).map_err(failed)?;
-        // SAFETY: not of size zero.
-        let address = unsafe { std::alloc::alloc(layout) };
-        if address.is_null() {
-            return Err(super::memory_error(bytes, "the shim"));
-        }
-        // What a kernel reads before it was written shows as NaN.
-        // SAFETY: as many bytes were allocated.
-        unsafe { address.write_bytes(0xff, bytes) };
-        self.allocated().insert(address as Address, layout);
-        Ok(address as Address)
+        self.memory(bytes, false)
     }
 
     fn free(&self, address: Address) {
-        if let Some(layout) = self.allocated().remove(&address) {
-            // SAFETY: allocated above with this layout, and not yet freed.
-            unsafe { std::alloc::dealloc(address as *mut u8, layout) };
-        }
+        self.give_back(address, false);
     }
 
-    unsafe fn upload(&self, to: Address, from: &[u8]) -> Result<()> {
-        // SAFETY: as the caller promises.
-        unsafe { (to as *mut u8).copy_from_nonoverlapping(from.as_ptr(), from.len()) };
-        Ok(())
+    fn allocate_host(&self, bytes: usize) -> Result<*mut u8> {
+        self.memory(bytes, true).map(|address| address as *mut u8)
     }
 
-    unsafe fn download(&self, to: &mut [u8], from: Address) -> Result<()> {
-        // SAFETY: as the caller promises.
-        unsafe { to.as_mut_ptr().copy_from_nonoverlapping(from as *const u8, to.len()) };
-        Ok(())
+    fn free_host(&self, memory: *mut u8) {
+        self.give_back(memory as Address, true);
+    }
+
+    unsafe fn upload(&self, to: Address, from: *const u8, bytes: usize) -> Result<()> {
+        self.ask(Work::Upload { to, from: from as Address, bytes })
+    }
+
+    unsafe fn download(&self, to: *mut u8, from: Address, bytes: usize) -> Result<()> {
+        self.ask(Work::Download { to: to as Address, from, bytes })
+    }
+
+    unsafe fn clear(&self, at: Address, bytes: usize) -> Result<()> {
+        self.ask(Work::Clear { at, bytes })
     }
 
     unsafe fn launch(
@@ -108,25 +224,19 @@ unsafe impl Device for Shim {
         arguments: *const c_void,
         size: usize,
     ) -> Result<()> {
-        let [module, name] = [kernel.module, kernel.name].map(CString::new);
-        let (module, name) = (module.map_err(failed)?, name.map_err(failed)?);
-        // SAFETY: strings end with NUL; the rest is as the caller promises.
-        let wrong = unsafe {
-            (self.run)(
-                module.as_ptr(),
-                name.as_ptr(),
-                launch.grid.as_ptr(),
-                launch.threads,
-                launch.shared,
-                arguments,
-                size,
-            )
-        };
-        if wrong.is_null() {
-            return Ok(());
+        // SAFETY: as the caller promises.
+        self.ask(unsafe { Work::kernel(kernel, launch, arguments, size) })
+    }
+
+    fn wait(&self) -> Result<()> {
+        failure::check(self.index)?;
+        let mut state = self.state();
+        let work = std::mem::take(&mut state.waiting);
+        if let Some(error) = state.failed.take() {
+            return Err(error);
         }
-        // SAFETY: a string constant.
-        let wrong = unsafe { CStr::from_ptr(wrong) }.to_string_lossy();
-        Err(failed(format!("kernel {} of {}: {wrong}", kernel.name, kernel.module)))
+        let whole = state.repeats.whole(&work, |work| Some(work.to_vec())).cloned();
+        drop(state);
+        self.do_all(whole.as_deref().unwrap_or(&work))
     }
 }

@@ -2,13 +2,14 @@
 //
 // The same source is compiled by NVRTC for GPUs and, with `shim.h` in front, as C++ for tests without one.
 // Kernels keep to what the shim can run: one struct of arguments, dynamic shared memory, __syncthreads,
-// full-warp shuffles and ballots.
+// full-warp shuffles and ballots, atomic operations on integers whose order leaves no trace.
 //
 // Features lie in records: for each slice of 16 channels, for each row (atom), K vectors of 16 floats.
 #pragma once
 
 #ifndef MLFF_SHIM
 typedef unsigned int uint32_t;
+typedef unsigned long long uint64_t;
 #define SHARED_MEMORY(name) extern __shared__ __align__(16) unsigned char name[]
 /// A kernel that takes one struct, and is run with blocks of at most so many threads.
 #define KERNEL(name, Arguments, THREADS) extern "C" __global__ void name(Arguments p)
@@ -82,6 +83,12 @@ struct __align__(16) Pair {
   float t;
   /// (r_j − r_i) / (d + softening).
   float u[3];
-  /// Index of the neighbor's position.
+  /// The caller's number of the neighbor; in a structure without a list, which image of the row's atom it is.
   uint32_t position;
 };
+
+/// What is not at most this large is not a finite number.
+constexpr double LARGEST = 1.7976931348623157e308;
+
+/// Sets a flag, which any number of threads may do.
+__device__ inline void note(uint32_t *flag) { atomicExch(flag, 1u); }

@@ -3,28 +3,53 @@
 #include "common.cuh"
 
 struct FindPairs {
-  /// Å, three for each position: atoms in row order, then ghosts.
+  /// Å, three for each of the caller's atoms and ghosts.
   const double *positions;
-  /// entries[starts[row]] … are the positions that atom `row` may be near to.
+  /// The caller's number of each row's atom.
+  const uint32_t *atoms;
+  /// entries[starts[row]] … are the caller's numbers of the atoms that the row's atom may be near to.
   const uint32_t *starts, *entries;
-  /// Of each position: its feature row, and its kind.
-  const uint32_t *rows, *kinds;
+  /// Feature row and kind of each of the caller's atoms and ghosts.
+  const uint32_t *places;
   /// Room for a pair in place of each entry; those found come first.
   Pair *pairs;
-  /// Pairs found of each atom.
+  /// Pairs found of each row.
   uint32_t *counts;
-  /// Å, Å, 1/Å.
-  double cutoff, softening, intervals_per_length;
+  /// 1 if a coordinate is not a finite number.
+  uint32_t *bad;
+  /// Å, Å, intervals of the filter tables in one Å.
+  double cutoff, softening, per_length;
   uint32_t intervals, active;
+  /// Of all positions.
+  uint64_t coordinates;
 };
+
+/// A pair at (x, y, z) from here, d away.
+__device__ inline Pair pair_at(double x, double y, double z, double d, double softening, double per_length,
+                               uint32_t intervals) {
+  const double place = d * per_length;
+  const uint32_t whole = (uint32_t)place;
+  const double soft = 1 / (d + softening);
+  Pair pair;
+  pair.interval = whole < intervals ? whole : intervals - 1;
+  pair.t = (float)(place - pair.interval);
+  pair.u[0] = (float)(x * soft);
+  pair.u[1] = (float)(y * soft);
+  pair.u[2] = (float)(z * soft);
+  return pair;
+}
 
 /// One warp for each atom.
 KERNEL(find_pairs, FindPairs, 128) {
+  const size_t thread = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+  for (size_t k = thread; k < p.coordinates; k += (size_t)gridDim.x * blockDim.x)
+    if (!(fabs(p.positions[k]) <= LARGEST))
+      note(p.bad);
   const uint32_t lane = threadIdx.x % 32;
-  const uint32_t row = (blockIdx.x * blockDim.x + threadIdx.x) / 32;
+  const uint32_t row = thread / 32;
   if (row >= p.active)
     return;
-  const double *here = p.positions + 3 * (size_t)row;
+  const double *here = p.positions + 3 * (size_t)p.atoms[row];
   const uint32_t start = p.starts[row], end = p.starts[row + 1];
   uint32_t found = 0;
   for (uint32_t first = start; first < end; first += 32) {
@@ -44,18 +69,9 @@ KERNEL(find_pairs, FindPairs, 128) {
     }
     const uint32_t mask = __ballot_sync(WARP, within);
     if (within) {
-      const double place = d * p.intervals_per_length;
-      const uint32_t whole = (uint32_t)place;
-      const uint32_t interval = whole < p.intervals ? whole : p.intervals - 1;
-      const double soft = 1 / (d + p.softening);
-      Pair pair;
-      pair.row = p.rows[position];
-      pair.kind = p.kinds[position];
-      pair.interval = interval;
-      pair.t = (float)(place - interval);
-      pair.u[0] = (float)(x * soft);
-      pair.u[1] = (float)(y * soft);
-      pair.u[2] = (float)(z * soft);
+      Pair pair = pair_at(x, y, z, d, p.softening, p.per_length, p.intervals);
+      pair.row = p.places[2 * (size_t)position];
+      pair.kind = p.places[2 * (size_t)position + 1];
       pair.position = position;
       p.pairs[start + found + __popc(mask & ((1u << lane) - 1))] = pair;
     }

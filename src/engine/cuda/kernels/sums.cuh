@@ -1,10 +1,16 @@
 // From pairs' gradients to energies, forces and virials, in float64: one warp for each atom.
 #pragma once
 #include "common.cuh"
+#include "lists.cuh"
 
 struct Sums {
-  /// Å, three for each position.
+  /// Å. With a list from the caller: three for each of its atoms and ghosts; else for each row.
   const double *positions;
+  /// The caller's number of each row's atom; null: that of the row.
+  const uint32_t *atoms;
+  /// Without a list from the caller: the structure of each row, and its cell.
+  const uint32_t *structures;
+  const Grid *grids;
   const Pair *pairs;
   const uint32_t *starts, *counts;
   /// Kind of each row.
@@ -13,15 +19,15 @@ struct Sums {
   const float *gradients;
   size_t capacity;
   uint32_t parts, active;
-  /// Of the steps of the filter tables (1/Å), and what is added to d where u is formed (Å).
-  double per_step, softening;
+  /// Intervals of the filter tables in one Å, and what is added to d where u is formed (Å).
+  double per_length, softening;
   /// Of each kind: what is added to its energy (eV), Z, Z to the power 0.23, and the radius of its repulsion (Å),
   /// as in model::repulsion; 0: it does not repel.
   const double *references, *charges, *charge_powers, *radii;
-  /// In: the network's (eV). Out: with references and repulsion.
-  double *energies;
-  /// Three for each row (eV/Å), nine for each row (eV).
-  double *forces, *virials;
+  /// Of each row: the network's energy (eV).
+  const double *network;
+  /// Of each of the caller's atoms: energy (eV), three forces (eV/Å), nine virials (eV).
+  double *energies, *forces, *virials;
 };
 
 struct Repulsion {
@@ -54,18 +60,26 @@ __device__ inline double over_warp(double value) {
   return value;
 }
 
-KERNEL(sums, Sums, 128) {
+template <bool LISTED> __device__ inline void sums_of(const Sums &p) {
   const uint32_t lane = threadIdx.x % 32;
   const uint32_t row = (blockIdx.x * blockDim.x + threadIdx.x) / 32;
   if (row >= p.active)
     return;
-  const double *here = p.positions + 3 * (size_t)row;
+  const size_t atom = p.atoms ? p.atoms[row] : row;
+  const double *here = p.positions + 3 * (LISTED ? atom : row);
   const uint32_t kind = p.kinds[row], start = p.starts[row], count = p.counts[row];
   double energy = 0, force[3] = {}, virial[9] = {};
   for (uint32_t k = lane; k < count; k += 32) {
     const Pair &pair = p.pairs[start + k];
-    const double *there = p.positions + 3 * (size_t)pair.position;
-    const double r[3] = {there[0] - here[0], there[1] - here[1], there[2] - here[2]};
+    const double *there = p.positions + 3 * (size_t)(LISTED ? pair.position : pair.row);
+    double r[3] = {there[0] - here[0], there[1] - here[1], there[2] - here[2]};
+    if (!LISTED) {
+      const Grid &grid = p.grids[p.structures[row]];
+      int shift[3];
+      unpack(pair.position, shift);
+      for (int a = 0; a < 3; ++a)
+        r[a] += translation(grid, shift, a);
+    }
     const double d = sqrt(r[0] * r[0] + r[1] * r[1] + r[2] * r[2]);
     double bar[4] = {};
     for (uint32_t part = 0; part < p.parts; ++part)
@@ -74,7 +88,7 @@ KERNEL(sums, Sums, 128) {
     // ∂E/∂r of the pair, both directions together: as pair::gradient.
     const double soft = d + p.softening;
     const double along = r[0] * bar[1] + r[1] * bar[2] + r[2] * bar[3];
-    double radial = (bar[0] * p.per_step - along / (soft * soft)) / d;
+    double radial = (bar[0] * p.per_length - along / (soft * soft)) / d;
     const double reach = p.radii[kind] + p.radii[pair.kind];
     if (d < reach && p.radii[kind] > 0 && p.radii[pair.kind] > 0) {
       const Repulsion found = repulsion(p.charges[kind] * p.charges[pair.kind],
@@ -94,10 +108,13 @@ KERNEL(sums, Sums, 128) {
   for (int q = 0; q < 9; ++q)
     virial[q] = over_warp(virial[q]);
   if (lane == 0) {
-    p.energies[row] += p.references[kind] + energy;
+    p.energies[atom] = p.network[row] + p.references[kind] + energy;
     for (int a = 0; a < 3; ++a)
-      p.forces[3 * (size_t)row + a] = force[a];
+      p.forces[3 * atom + a] = force[a];
     for (int q = 0; q < 9; ++q)
-      p.virials[9 * (size_t)row + q] = virial[q];
+      p.virials[9 * atom + q] = virial[q];
   }
 }
+
+KERNEL(sums, Sums, 128) { sums_of<true>(p); }
+KERNEL(sums_of_structures, Sums, 128) { sums_of<false>(p); }

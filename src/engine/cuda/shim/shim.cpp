@@ -247,6 +247,10 @@ const uint64_t *of_warp(unsigned mask, uint64_t value) {
 
 } // namespace shim
 
+/// How many kernels have been run.
+static std::atomic<unsigned> launches{0};
+extern "C" unsigned mlff_shim_launches() { return launches; }
+
 /// Runs a kernel to its end. `grid` blocks of `threads` threads; `arguments` of `size` bytes. Gives null, or what
 /// is wrong.
 extern "C" const char *mlff_shim_launch(const char *module, const char *name, const unsigned *grid, unsigned threads,
@@ -261,6 +265,7 @@ extern "C" const char *mlff_shim_launch(const char *module, const char *name, co
     return "a block has at most 227 KiB of shared memory";
   if (threads > found->second.threads || threads == 0)
     return "it was compiled for blocks of fewer threads";
+  ++launches;
   const Kernel kernel = found->second;
   const unsigned count = grid[0] * grid[1];
   std::atomic<unsigned> next{0};

@@ -94,6 +94,10 @@ inline unsigned __ballot_sync(unsigned mask, bool vote) {
   return bits;
 }
 
+inline unsigned atomicExch(unsigned *at, unsigned value) { return __atomic_exchange_n(at, value, __ATOMIC_RELAXED); }
+
+inline unsigned atomicAdd(unsigned *at, unsigned value) { return __atomic_fetch_add(at, value, __ATOMIC_RELAXED); }
+
 inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 
 template <class T> T min(T a, T b) { return b < a ? b : a; }

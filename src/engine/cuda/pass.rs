@@ -1,0 +1,400 @@
+//! From pairs to energies, forces and virials: the network forward and in reverse, all on the device.
+
+use std::sync::Arc;
+
+use super::arguments::{Atoms, GROUP, Message, PAIR_BYTES, SLICE, STATE, Sums};
+use super::device::{Address, Array, Launch, Pinned};
+use super::shape::{NODE_BYTES, SHARED_THREADS, Shape, THREADS};
+use super::student::{Student, feature_width};
+use super::tables;
+use crate::engine::{Results, pair};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Architecture;
+
+/// Numbers that a step gives for each atom: energy, force and virial.
+const RESULTS: usize = 1 + 3 + 9;
+
+/// Numbers in front of them: whether a position is bad, and how many pairs there are.
+const HEADER: usize = 2;
+
+/// The atoms of a step, and where their pairs are.
+#[derive(Clone, Copy)]
+pub struct List {
+    /// Atoms that are computed, a row each.
+    pub active: usize,
+    /// Rows of these and of atoms of other ranks.
+    pub rows: usize,
+    /// Atoms that results are given for.
+    pub owned: usize,
+    /// Where each row's pairs begin.
+    pub starts: Address,
+    /// Kind of each row.
+    pub kinds: Address,
+}
+
+/// Where positions are, as `kernels/sums.cuh` takes them.
+#[derive(Clone, Copy)]
+pub struct Places {
+    /// Of the caller's atoms, or of rows.
+    pub positions: Address,
+    /// The caller's number of each row's atom; 0: the row's.
+    pub atoms: Address,
+    /// Of structures without a list: that of each row, and their cells; 0, 0.
+    pub structures: Address,
+    /// The same.
+    pub grids: Address,
+}
+
+/// One engine's arrays. Records have the layout of `kernels/common.cuh`.
+pub struct Pass {
+    student: Arc<Student>,
+    shape: Shape,
+    /// The pairs of each row, with room behind them.
+    pairs: Array<[u32; PAIR_BYTES / 4]>,
+    counts: Array<u32>,
+    gradients: Array<[f32; 4]>,
+    /// For each message but the first: what is sent, of all rows.
+    features: Vec<Array<f32>>,
+    /// For each message: the state after it, and what the reverse pass needs, of active rows.
+    states: Vec<Array<f32>>,
+    kept: Vec<Array<f32>>,
+    /// Adjoint of the state after a message, of all rows.
+    bar: Array<f32>,
+    /// What a reverse message gives, of active rows.
+    received: Array<f32>,
+    /// The network's energy of active rows.
+    network: Array<f64>,
+    /// The header; energies, forces (3) and virials (9) of the caller's atoms, one array behind the other.
+    results: Array<f64>,
+    /// Whether they are zero where no kernel writes.
+    clean: bool,
+    /// A copy of them.
+    found: Pinned<f64>,
+}
+
+impl Pass {
+    /// For `student`.
+    pub fn new(student: &Arc<Student>) -> Self {
+        let device = &student.device;
+        let each = || student.model.blocks.iter().map(|_| Array::new(device)).collect();
+        Self {
+            shape: Shape::of(student, 0),
+            pairs: Array::new(device),
+            counts: Array::new(device),
+            gradients: Array::new(device),
+            features: each(),
+            states: each(),
+            kept: each(),
+            bar: Array::new(device),
+            received: Array::new(device),
+            network: Array::new(device),
+            results: Array::new(device),
+            clean: false,
+            found: Pinned::new(device),
+            student: Arc::clone(student),
+        }
+    }
+
+    /// Makes room for a list with so many pairs.
+    pub fn resize(&mut self, list: &List, capacity: usize) -> Result<()> {
+        let model = &self.student.model;
+        let channels = self.student.channels();
+        let blocks = model.blocks.len();
+        let kept = match model.architecture {
+            Architecture::Published => 3,
+            Architecture::Painn => 10,
+        };
+        let width = feature_width(model);
+        let received = if self.student.has_sender() { 5 } else { 4 };
+        self.shape = Shape::of(&self.student, list.active);
+        let gradients = self.shape.parts * capacity;
+        let needed = 4 * channels * list.active * (blocks * (STATE + kept) + received)
+            + 4 * channels * list.rows * ((blocks - 1) * width + STATE)
+            + PAIR_BYTES * capacity
+            + 16 * gradients
+            + 12 * list.active
+            + 8 * RESULTS * list.owned;
+        let mut room = || -> Result<()> {
+            self.pairs.resize(capacity)?;
+            self.counts.resize(list.active)?;
+            self.gradients.resize(gradients)?;
+            for b in 0..blocks {
+                if b > 0 {
+                    self.features[b].resize(list.rows * width * channels)?;
+                }
+                self.states[b].resize(list.active * STATE * channels)?;
+                self.kept[b].resize(list.active * kept * channels)?;
+            }
+            self.bar.resize(list.rows * STATE * channels)?;
+            self.received.resize(list.active * received * channels)?;
+            self.network.resize(list.active)?;
+            let length = HEADER + RESULTS * list.owned;
+            self.clean &= !self.results.resize(length)?;
+            self.found.resize(length)
+        };
+        room().map_err(|error| match error.kind() {
+            ErrorKind::Memory => error.within(format_args!(
+                "{} atoms with room for {capacity} neighbors need {:.1} MiB on the GPU in all",
+                list.active,
+                needed as f64 / 1048576.0
+            )),
+            _ => error,
+        })
+    }
+
+    /// Room for so many pairs.
+    pub fn capacity(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Where pairs go.
+    pub fn pairs(&self) -> Address {
+        self.pairs.address()
+    }
+
+    /// How many pairs each row has.
+    pub fn counts(&self) -> Address {
+        self.counts.address()
+    }
+
+    /// What a kernel sets to 1 if a position is not finite.
+    pub fn bad(&self) -> Address {
+        self.results.at(0)
+    }
+
+    /// Where the number of all pairs goes.
+    pub fn total(&self) -> Address {
+        self.results.at(1)
+    }
+
+    /// Where the records are that message `b` sends, and how many vectors each has.
+    pub fn sent(&self, b: usize) -> (Address, usize) {
+        (self.features[b].address(), feature_width(&self.student.model))
+    }
+
+    /// The same of the reverse messages.
+    pub fn sent_back(&self) -> (Address, usize) {
+        (self.bar.address(), STATE)
+    }
+
+    /// From now on the results of atoms that no kernel writes are to be zero.
+    pub fn forget(&mut self) {
+        self.clean = false;
+    }
+
+    /// Begins a step.
+    pub fn begin(&mut self) -> Result<()> {
+        if !self.clean {
+            self.results.clear()?;
+            self.clean = true;
+        }
+        Ok(())
+    }
+
+    /// Message `b` and what the atoms make of it.
+    pub fn forward(&self, list: &List, b: usize) -> Result<()> {
+        self.message(list, "forward", b)?;
+        let last = b + 1 == self.student.model.blocks.len();
+        self.atoms(list, if last { "turn" } else { "advance" }, b)
+    }
+
+    /// The same in reverse.
+    pub fn reverse(&self, list: &List, b: usize) -> Result<()> {
+        self.message(list, "reverse", b)?;
+        match b {
+            0 => Ok(()),
+            _ => self.atoms(list, "retreat", b - 1),
+        }
+    }
+
+    /// Runs a kernel of message `b`.
+    fn message(&self, list: &List, direction: &str, b: usize) -> Result<()> {
+        let student = &*self.student;
+        let shape = self.shape;
+        let family = student.model.architecture.name();
+        let first = if b == 0 { "_first" } else { "" };
+        let keeps = shape.kept_nodes > 0;
+        let shared = if keeps { "_shared" } else { "" };
+        let threads = if keeps { SHARED_THREADS } else { THREADS };
+        let blocks = list.active.div_ceil(threads as usize / GROUP);
+        let launch = Launch {
+            grid: [
+                (if keeps { blocks.min(student.device.limits().processors) } else { blocks })
+                    as u32,
+                shape.parts as u32,
+            ],
+            threads,
+            shared: shape.kept_nodes * NODE_BYTES,
+        };
+        let nodes = tables::nodes(student.intervals);
+        let (features, feature_rows) = match b {
+            0 => (student.kinds.features.address(), student.kinds.count),
+            _ => (self.features[b].address(), list.rows),
+        };
+        let arguments = Message {
+            pairs: self.pairs.address(),
+            starts: list.starts,
+            counts: self.counts.address(),
+            kinds: list.kinds,
+            table: student.tables[b].address(),
+            features,
+            embedding: student.kinds.embedding.address(),
+            state: self.states[b].address(),
+            bar: self.bar.address(),
+            received: self.received.address(),
+            gradients: self.gradients.address(),
+            capacity: self.capacity() as u64,
+            active: list.active as u32,
+            rows: list.rows as u32,
+            feature_rows: feature_rows as u32,
+            slices: (student.channels() / SLICE) as u32,
+            nodes: nodes as u32,
+            resident: (nodes - shape.kept_nodes) as u32,
+            first: u32::from(b + 1 == student.model.blocks.len()),
+        };
+        student.launch(
+            "messages",
+            &format!("{direction}_{family}{first}{shared}"),
+            launch,
+            &arguments,
+        )
+    }
+
+    /// Runs a kernel of the atoms' own layers for the update of block `b`.
+    fn atoms(&self, list: &List, task: &str, b: usize) -> Result<()> {
+        let student = &*self.student;
+        let tile = self.shape.tile;
+        let next =
+            |arrays: &[Array<f32>]| -> Address { arrays.get(b + 1).map_or(0, Array::address) };
+        let arguments = Atoms {
+            active: list.active as u32,
+            rows: list.rows as u32,
+            state: self.states[b].address(),
+            kept: self.kept[b].address(),
+            next_kept: next(&self.kept),
+            next_state: next(&self.states),
+            features: next(&self.features),
+            received: self.received.address(),
+            bar: self.bar.address(),
+            energies: self.network.address(),
+            ..student.network.blocks[b]
+        };
+        let family = student.model.architecture.name();
+        let launch = Launch {
+            grid: [list.active.div_ceil(tile.rows) as u32, 1],
+            threads: tile.threads as u32,
+            shared: tile.shared(&student.network, student.channels()),
+        };
+        student.launch(
+            &student.atoms_module,
+            &format!("{task}_{family}_{}", tile.suffix),
+            launch,
+            &arguments,
+        )
+    }
+
+    /// Sums what pairs give, and waits for it.
+    pub fn finish(&mut self, list: &List, places: &Places) -> Result<()> {
+        let student = &*self.student;
+        let kinds = &student.kinds;
+        let sums = Sums {
+            positions: places.positions,
+            atoms: places.atoms,
+            structures: places.structures,
+            grids: places.grids,
+            pairs: self.pairs.address(),
+            starts: list.starts,
+            counts: self.counts.address(),
+            kinds: list.kinds,
+            gradients: self.gradients.address(),
+            capacity: self.capacity() as u64,
+            parts: self.shape.parts as u32,
+            active: list.active as u32,
+            per_length: student.per_length(),
+            softening: student.model.softening,
+            references: kinds.references.address(),
+            charges: kinds.charges.address(),
+            charge_powers: kinds.charge_powers.address(),
+            radii: kinds.radii.address(),
+            network: self.network.address(),
+            energies: self.results.at(HEADER),
+            forces: self.results.at(HEADER + list.owned),
+            virials: self.results.at(HEADER + 4 * list.owned),
+        };
+        let name = if places.grids == 0 { "sums" } else { "sums_of_structures" };
+        student.launch_warps(name, list.active, &sums)?;
+        // SAFETY: nobody uses the copy before the next line has waited for it.
+        #[allow(unsafe_code)]
+        unsafe {
+            self.results.begin_read(&mut self.found)?;
+        }
+        student.device.wait()
+    }
+
+    /// Whether a position of this step was not finite.
+    pub fn found_bad(&mut self) -> bool {
+        let bad = self.found.values()[0].to_bits() != 0;
+        // The flag stays until it is cleared.
+        self.clean &= !bad;
+        bad
+    }
+
+    /// How many pairs a list made on the device has.
+    pub fn found_pairs(&self) -> u64 {
+        self.found.values()[1].to_bits()
+    }
+
+    /// Copies what was found to `results`, unless it is not finite.
+    pub fn give(&self, owned: usize, results: &mut Results) -> Result<()> {
+        let found = &self.found.values()[HEADER..];
+        let (energies, rest) = found.split_at(owned);
+        let (forces, virials) = rest.split_at(3 * owned);
+        let (forces, virials) = (forces.as_chunks().0, virials.as_chunks().0);
+        pair::check_values(energies, forces)?;
+        // Room first: what was there before stays until nothing can fail.
+        room(&mut results.atomic_energies, owned)?;
+        room(&mut results.forces, owned)?;
+        room(&mut results.atomic_virials, owned)?;
+        let before = std::mem::take(results);
+        *results = pair::total(
+            refilled(before.atomic_energies, energies),
+            refilled(before.forces, forces),
+            refilled(before.atomic_virials, virials),
+        );
+        Ok(())
+    }
+
+    /// Bytes allocated.
+    pub fn memory(&self) -> usize {
+        let records = self.features.iter().chain(&self.states).chain(&self.kept);
+        records.map(Array::memory).sum::<usize>()
+            + self.bar.memory()
+            + self.received.memory()
+            + self.pairs.memory()
+            + self.counts.memory()
+            + self.gradients.memory()
+            + self.network.memory()
+            + self.results.memory()
+            + self.found.memory()
+    }
+}
+
+/// Makes room for `len` values in all.
+fn room<T>(values: &mut Vec<T>, len: usize) -> Result<()> {
+    Ok(values.try_reserve_exact(len.saturating_sub(values.len()))?)
+}
+
+/// The memory of `old` with other values.
+fn refilled<T: Copy>(mut old: Vec<T>, values: &[T]) -> Vec<T> {
+    old.clear();
+    old.extend_from_slice(values);
+    old
+}
+
+/// The error for a flag that the host cannot confirm.
+pub fn unconfirmed() -> Error {
+    Error::new(
+        ErrorKind::Internal,
+        "the GPU found a position that is not finite, which the processor does not: please report it",
+    )
+}

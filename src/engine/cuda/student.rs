@@ -1,0 +1,184 @@
+//! A student in a device's memory: what all engines of a calculator share.
+
+use std::sync::Arc;
+
+use super::arguments::{Arguments, SLICE};
+use super::device::{Array, Device, Kernel, Launch};
+use super::network::Network;
+use super::tables;
+use crate::engine::layers;
+use crate::error::Result;
+use crate::model::{Model, repulsion};
+
+/// A student in a device's memory.
+pub struct Student {
+    /// What it computes.
+    pub model: Arc<Model>,
+    /// Where.
+    pub device: Arc<dyn Device>,
+    /// Its dense layers.
+    pub network: Network,
+    /// Name of the kernels for this number of channels.
+    pub atoms_module: String,
+    /// For each message, see `kernels/message.cuh`.
+    pub tables: Vec<Array<f32>>,
+    /// Of the tables.
+    pub intervals: usize,
+    /// What follows from species alone.
+    pub kinds: Kinds,
+}
+
+/// What follows from an atom's species alone. Its kind is its index in `Model::species`.
+pub struct Kinds {
+    /// By atomic number.
+    pub of: [u32; 256],
+    /// How many there are.
+    pub count: usize,
+    /// s before the first message: records of one vector.
+    pub embedding: Array<f32>,
+    /// What the first block sends.
+    pub features: Array<f32>,
+    /// See `kernels/sums.cuh`.
+    pub references: Array<f64>,
+    /// The same.
+    pub charges: Array<f64>,
+    /// The same.
+    pub charge_powers: Array<f64>,
+    /// The same.
+    pub radii: Array<f64>,
+}
+
+impl Kinds {
+    fn new(device: &Arc<dyn Device>, model: &Model) -> Result<Self> {
+        let (h, count) = (model.hidden, model.species.len());
+        let width = feature_width(model);
+        let mut of = [0; 256];
+        let mut embedding = vec![0.0_f32; layers::padded(h) * count];
+        let mut features = vec![0.0_f32; layers::padded(h) * count * width];
+        for (kind, &number) in model.species.iter().enumerate() {
+            of[usize::from(number)] = kind as u32;
+            let s = model.embedding_row(number);
+            let sent = layers::sent(&model.blocks[0], s);
+            for channel in 0..h {
+                let (slice, lane) = (channel / SLICE, channel % SLICE);
+                let record = slice * count + kind;
+                embedding[record * SLICE + lane] = s[channel] as f32;
+                for (k, run) in sent.chunks_exact(h).enumerate() {
+                    features[(record * width + k) * SLICE + lane] = run[channel] as f32;
+                }
+            }
+        }
+        let each = |value: &dyn Fn(u8) -> f64| -> Result<Array<f64>> {
+            Array::of(
+                device,
+                &model.species.iter().map(|&number| value(number)).collect::<Vec<_>>(),
+            )
+        };
+        let radius = |number| model.repulsion.as_ref().map_or(0.0, |found| found.radius(number));
+        Ok(Self {
+            of,
+            count,
+            embedding: Array::of(device, &embedding)?,
+            features: Array::of(device, &features)?,
+            references: each(&|number| model.reference_energies[usize::from(number)])?,
+            charges: each(&|number| f64::from(number))?,
+            charge_powers: each(&|number| f64::from(number).powf(repulsion::EXPONENT))?,
+            radii: each(&radius)?,
+        })
+    }
+
+    fn memory(&self) -> usize {
+        let numbers = [&self.references, &self.charges, &self.charge_powers, &self.radii];
+        self.embedding.memory()
+            + self.features.memory()
+            + numbers.iter().map(|array| array.memory()).sum::<usize>()
+    }
+}
+
+/// Vectors in a feature record: (x¹, x², x³, v), or (s, v).
+pub fn feature_width(model: &Model) -> usize {
+    if model.blocks[0].sender.is_some() { 6 } else { 4 }
+}
+
+impl Student {
+    /// Copies `model` to `device`.
+    pub fn new(model: Arc<Model>, device: Arc<dyn Device>) -> Result<Self> {
+        let (tables, intervals) = tables::interpolated(&model)?;
+        let channels = layers::padded(model.hidden);
+        let special = matches!(channels, 32 | 64 | 128);
+        Ok(Self {
+            network: Network::new(&device, &model)?,
+            atoms_module: format!("atoms-{}", if special { channels } else { 0 }),
+            tables: tables.iter().map(|table| Array::of(&device, table)).collect::<Result<_>>()?,
+            intervals,
+            kinds: Kinds::new(&device, &model)?,
+            model,
+            device,
+        })
+    }
+
+    /// Channels, a multiple of 16.
+    pub fn channels(&self) -> usize {
+        layers::padded(self.model.hidden)
+    }
+
+    /// Whether what is sent is a network's of s.
+    pub fn has_sender(&self) -> bool {
+        self.model.blocks[0].sender.is_some()
+    }
+
+    /// Intervals of the tables in one Å.
+    pub fn per_length(&self) -> f64 {
+        self.intervals as f64 / self.model.cutoff
+    }
+
+    /// Asks for a kernel.
+    pub fn launch<A: Arguments>(
+        &self,
+        module: &str,
+        name: &str,
+        launch: Launch,
+        arguments: &A,
+    ) -> Result<()> {
+        let arguments: *const A = arguments;
+        // SAFETY: `A` is what the kernel of this name takes, and the arrays behind its addresses are
+        // those that were sized for it.
+        #[allow(unsafe_code)]
+        unsafe {
+            self.device.launch(Kernel { module, name }, launch, arguments.cast(), size_of::<A>())
+        }
+    }
+
+    /// Asks for a kernel with one warp for each of so many atoms.
+    pub fn launch_warps<A: Arguments>(
+        &self,
+        name: &str,
+        atoms: usize,
+        arguments: &A,
+    ) -> Result<()> {
+        const WARPS: usize = 4;
+        let grid = [atoms.div_ceil(WARPS) as u32, 1];
+        let launch = Launch { grid, threads: 32 * WARPS as u32, shared: 0 };
+        self.launch("messages", name, launch, arguments)
+    }
+
+    /// Asks for a kernel with one thread for each of so many items.
+    pub fn launch_threads<A: Arguments>(
+        &self,
+        name: &str,
+        items: usize,
+        arguments: &A,
+    ) -> Result<()> {
+        const THREADS: usize = 256;
+        let grid = [items.div_ceil(THREADS) as u32, 1];
+        let launch = Launch { grid, threads: THREADS as u32, shared: 0 };
+        self.launch("messages", name, launch, arguments)
+    }
+
+    /// Bytes allocated.
+    pub fn memory(&self) -> usize {
+        self.tables.iter().map(Array::memory).sum::<usize>()
+            + self.network.memory()
+            + self.kinds.memory()
+    }
+}
