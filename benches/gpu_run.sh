@@ -18,11 +18,18 @@ check() {
   rm -f "$log"
 }
 
-# Sixteen water molecules off a lattice, for the sanitizers, which are slow.
-for k in {0..15}; do
-  x=$((k % 4 * 3)) y=$((k / 4 * 3))
-  printf 'O %d.1 %d.0 0.0\nH %d.9 %d.6 0.1\nH %d.6 %d.9 0.4\n' $x $y $x $y $x $((y))
-done | { printf '48\nProperties=species:S:1:pos:R:3\n' && cat; } >droplet.xyz
+# waters SIDE HEIGHT: water molecules off a lattice.
+waters() {
+  local k x y z
+  for ((k = 0; k < $1 * $1 * $2; k++)); do
+    x=$((k % $1 * 3)) y=$((k / $1 % $1 * 3)) z=$((k / $1 / $1 * 3))
+    printf 'O %d.1 %d.0 %d.0\nH %d.9 %d.6 %d.1\nH %d.6 %d.9 %d.4\n' $x $y $z $x $y $z $x $y $z
+  done
+}
+
+# For the sanitizers, which are slow: a droplet, and a box whose atoms are sorted into bins.
+{ printf '48\nProperties=species:S:1:pos:R:3\n' && waters 4 1; } >droplet.xyz
+{ printf '525\nLattice="15 0 0 0 15 0 0 0 21" Properties=species:S:1:pos:R:3 pbc="T T T"\n' && waters 5 7; } >box.xyz
 
 report() {
   echo "# $(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null || echo 'no nvidia-smi here')"
@@ -35,7 +42,7 @@ report() {
   if command -v compute-sanitizer >/dev/null; then
     for tool in memcheck racecheck; do
       check "compute-sanitizer $tool" compute-sanitizer --tool $tool --error-exitcode 9 \
-        bin/mlff-student eval --device cuda project/models/organics-small.safetensors droplet.xyz
+        bin/mlff-student eval --device cuda project/models/organics-small.safetensors droplet.xyz box.xyz
     done
   else
     echo "        compute-sanitizer is not installed here: not run"

@@ -177,6 +177,54 @@ fn a_structure_with_more_pairs_than_there_is_room_for_gets_more_room() {
 }
 
 #[test]
+fn a_structure_that_moves_is_followed_step_by_step() {
+    let mut random = fastrand::Rng::with_seed(8);
+    let mut calculators = calculators();
+    // From the third step on the same kernels run with the same arguments: only what they point to changes.
+    for (atoms, edge, periodic) in [(20, 6.0, false), (60, 9.0, true), (600, 19.0, true)] {
+        let mut structure = Atoms::random(&mut random, atoms, [edge; 3], [periodic; 3]);
+        for step in 0..6 {
+            check(&format!("{atoms} atoms, step {step}"), &mut calculators, &structure);
+            for x in structure.positions.iter_mut().flatten() {
+                *x += 0.8 * (random.f64() - 0.5);
+            }
+        }
+        // Denser and denser, until there is no room for all pairs.
+        for step in 0..4 {
+            let shrink = |row: [f64; 3]| row.map(|x| 0.88 * x);
+            structure.cell = structure.cell.map(|cell| cell.map(shrink));
+            structure.positions.iter_mut().for_each(|r| *r = shrink(*r));
+            check(&format!("{atoms} atoms, squeezed {step}"), &mut calculators, &structure);
+        }
+    }
+}
+
+#[test]
+fn memory_is_within_the_bound_that_the_design_states() {
+    shim::instead_of_a_gpu();
+    let mut random = fastrand::Rng::with_seed(9);
+    let atoms = 800;
+    let structure = Atoms::random(&mut random, atoms, [20.0; 3], [true; 3]);
+    for (architecture, blocks) in [(Architecture::Published, 3), (Architecture::Painn, 2)] {
+        let channels = 32;
+        let model = Arc::new(students::random(architecture, channels, blocks, &[8]));
+        let options = Options { device: Device::Cuda(0), ..Options::default() };
+        let mut calculator = Calculator::new(model, options).unwrap();
+        let before = calculator.memory();
+        calculator.compute_structure(&structure.structure()).unwrap();
+        let found = (calculator.memory() - before) as f64 / atoms as f64;
+        // Room for 64 neighbors, and one part of the slices.
+        let features = match architecture {
+            Architecture::Published => 11 * blocks + 4,
+            Architecture::Painn => 20 * blocks + 3,
+        };
+        let bound = 4.5 * (channels * features) as f64 + 600.0 + 64.0 * (36.0 + 18.0);
+        eprintln!("{architecture:?}: {found:.0} of {bound:.0} bytes for each atom");
+        assert!(found <= bound && found >= 0.6 * bound, "{architecture:?}: {found} of {bound}");
+    }
+}
+
+#[test]
 fn a_cell_too_thin_for_the_device_is_listed_by_the_processor() {
     let cell = [[0.007, 0.0, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 30.0]];
     let structure = Atoms::new(vec![[0.001, 0.2, 0.3]], Some(cell), [true, false, false]);
