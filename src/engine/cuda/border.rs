@@ -31,10 +31,17 @@ impl Border {
         }
     }
 
-    /// Takes what follows from a neighbor list.
-    pub fn set(&mut self, plan: &Plan) -> Result<()> {
-        self.leaving.set(&plan.leaving)?;
-        self.arriving.set(&plan.arriving)
+    /// Asks for copies of what follows from a neighbor list.
+    ///
+    /// # Safety
+    /// The plan stays as it is until the device was waited for.
+    #[allow(unsafe_code)]
+    pub unsafe fn begin_set(&mut self, plan: &Plan) -> Result<()> {
+        // SAFETY: as the caller promises.
+        unsafe {
+            self.leaving.begin_set(&plan.leaving)?;
+            self.arriving.begin_set(&plan.arriving)
+        }
     }
 
     /// Sends records of `width` vectors to the ghosts; gives the seconds it took. `atoms`: owned and ghosts.
@@ -67,7 +74,7 @@ impl Border {
             self.outbox.begin_read(&mut self.outside)?;
             student.device.wait()?;
             exchange.forward(Rows::F32(self.outside.values_mut()), values)?;
-            self.outbox.begin_set(&self.outside)?;
+            self.outbox.begin_set(self.outside.values())?;
         }
         halo.atoms = self.arriving.address();
         halo.count = plan.arriving.len() as u32;

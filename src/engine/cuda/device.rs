@@ -162,26 +162,22 @@ impl<T: Plain> Array<T> {
 
     /// Takes a copy of `values`, before it returns.
     pub fn set(&mut self, values: &[T]) -> Result<()> {
+        // SAFETY: the values are borrowed until the device was waited for, whether they were asked for or not.
+        let asked = unsafe { self.begin_set(values) };
+        asked.and(self.device.wait())
+    }
+
+    /// Asks for a copy of `values`.
+    ///
+    /// # Safety
+    /// They stay as they are until the device was waited for.
+    pub unsafe fn begin_set(&mut self, values: &[T]) -> Result<()> {
         self.resize(values.len())?;
         if values.is_empty() {
             return Ok(());
         }
-        // SAFETY: within the array; the values are borrowed until the device has them.
-        unsafe { self.device.upload(self.address, values.as_ptr().cast(), size_of_val(values)) }?;
-        self.device.wait()
-    }
-
-    /// Asks for a copy of all that `from` holds.
-    ///
-    /// # Safety
-    /// `from` stays as it is until the device was waited for.
-    pub unsafe fn begin_set(&mut self, from: &Pinned<T>) -> Result<()> {
-        self.resize(from.len)?;
-        if from.len == 0 {
-            return Ok(());
-        }
         // SAFETY: there is room for as many, and as the caller promises.
-        unsafe { self.device.upload(self.address, from.address.cast(), from.len * size_of::<T>()) }
+        unsafe { self.device.upload(self.address, values.as_ptr().cast(), size_of_val(values)) }
     }
 
     /// Asks for a copy of the first values, as many as `to` holds.

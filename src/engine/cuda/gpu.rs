@@ -376,9 +376,10 @@ unsafe impl Device for Gpu {
     }
 
     fn wait(&self) -> Result<()> {
-        self.enter()?;
         let mut queue = self.queue();
+        // Whatever happens: after this call the caller's memory may be gone.
         let work = std::mem::take(&mut queue.asked);
+        self.enter()?;
         if let Some(error) = queue.failed.take() {
             return Err(error);
         }

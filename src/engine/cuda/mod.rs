@@ -167,15 +167,31 @@ impl Cuda {
         let plan = Plan::new(&self.topology, positions, &self.student.kinds.of)?;
         let kinds: Vec<u32> =
             collected(plan.atoms.iter().map(|&atom| plan.places[atom as usize][1]))?;
-        self.atoms.set(&plan.atoms)?;
-        self.kinds.set(&kinds)?;
-        self.places.set(&plan.places)?;
-        self.starts.set(&plan.starts)?;
-        self.entries.set(&plan.entries)?;
-        self.border.set(&plan)?;
+        // SAFETY: the device is waited for while both are there, whether all of it was asked for or not.
+        #[allow(unsafe_code)]
+        let sent = unsafe { self.send(&plan, &kinds) };
+        let waited = self.student.device.wait();
+        sent.and(waited)?;
         self.pass.resize(&self.list(&plan), plan.entries.len())?;
         self.pass.forget();
         Ok(plan)
+    }
+
+    /// Asks for copies of a plan.
+    ///
+    /// # Safety
+    /// Plan and kinds stay as they are until the device was waited for.
+    #[allow(unsafe_code)]
+    unsafe fn send(&mut self, plan: &Plan, kinds: &[u32]) -> Result<()> {
+        // SAFETY: as the caller promises.
+        unsafe {
+            self.atoms.begin_set(&plan.atoms)?;
+            self.kinds.begin_set(kinds)?;
+            self.places.begin_set(&plan.places)?;
+            self.starts.begin_set(&plan.starts)?;
+            self.entries.begin_set(&plan.entries)?;
+            self.border.begin_set(plan)
+        }
     }
 
     /// The pairs of this step.
@@ -185,7 +201,7 @@ impl Cuda {
         // SAFETY: what is given changes in the next step, after the device was waited for.
         #[allow(unsafe_code)]
         unsafe {
-            self.positions.begin_set(&self.given)?;
+            self.positions.begin_set(self.given.values())?;
         }
         let model = &self.student.model;
         self.student.launch_warps(

@@ -229,9 +229,9 @@ unsafe impl Device for Shim {
     }
 
     fn wait(&self) -> Result<()> {
-        failure::check(self.index)?;
         let mut state = self.state();
         let work = std::mem::take(&mut state.waiting);
+        failure::check(self.index)?;
         if let Some(error) = state.failed.take() {
             return Err(error);
         }

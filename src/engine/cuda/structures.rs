@@ -210,7 +210,7 @@ impl Structures {
         // SAFETY: what is staged changes in the next call, after the device was waited for.
         #[allow(unsafe_code)]
         unsafe {
-            self.sent.begin_set(&self.staged)?;
+            self.sent.begin_set(self.staged.values())?;
         }
 
         let mut ready = Ready {
