@@ -182,9 +182,10 @@ tools:
 STUDENTS ?= $(addprefix ../shared/reference/models/student-,427k.onnx 77k.onnx 21k.onnx)
 
 bench: all $(VENV)-bench/.ready ## speed beside PyTorch, the machine's peak and, in LAMMPS, other potentials; STUDENTS=... chooses models
+	@mkdir -p $(TARGET)/bench
 	@for model in $(STUDENTS); do \
-	  echo "== speed of $$model"; \
-	  $(TARGET)/release/mlff-student bench $$model --python $(VENV)-bench/bin/python || exit 1; \
+	  echo "== speed of $$model"; name=$$(basename $$model); \
+	  $(TARGET)/release/mlff-student bench $$model --python $(VENV)-bench/bin/python --json $(TARGET)/bench/$${name%.*}.json || exit 1; \
 	done
 	@echo "== in LAMMPS, beside other potentials"
 	$(BIN)/python benches/peers.py $(STUDENTS) --venv $(VENV) --plugin $(PLUGIN) --out $(TARGET)/bench

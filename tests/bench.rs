@@ -126,7 +126,11 @@ fn a_gpu_is_timed_without_the_processors_peak() {
 #[test]
 #[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn people_get_the_same_figures_as_text() {
-    let text = stdout(&mut bench("student-21k.onnx"));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("figures.json");
+    let text = stdout(bench("student-21k.onnx").arg("--json").arg(&file));
+    let written: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    assert_ordered(&written["microseconds_per_atom_step"]);
     for name in ["library", "µs/atom/step", "GFLOP/s", "memory", "new neighbor list"] {
         assert!(text.lines().any(|line| line.starts_with(name)), "{name}: {text}");
     }

@@ -57,15 +57,17 @@ fn compute(calculator: &mut Calculator, seed: u64) -> (usize, usize) {
     (owner.len(), around.neighbors.len())
 }
 
-/// The bound of `docs/design.md` (bytes).
+/// The bound of `docs/performance.md` (bytes).
 fn bound(model: &Model, atoms: usize, ghosts: usize, entries: usize) -> usize {
     let channels = model.hidden.next_multiple_of(16);
     let blocks = model.blocks.len();
-    let floats = match model.blocks[0].update {
-        Update::Published { .. } => 11 * blocks + 12,
-        Update::Painn { .. } => 20 * blocks + 14,
+    let (own, lent) = match model.blocks[0].update {
+        Update::Published { .. } => (11 * blocks + 8, 4),
+        Update::Painn { .. } => (20 * blocks + 9, 5),
     };
-    atoms * (4 * channels * floats * 105 / 100 + 200) + 80 * ghosts + 30 * entries
+    let floats = |count: usize| 4 * channels * count * 105 / 100;
+    let borrowed = atoms * 3 / 2 * (floats(lent) + 110);
+    atoms * (floats(own) + 200) + borrowed + 80 * ghosts + 25 * entries
 }
 
 #[test]

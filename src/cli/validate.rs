@@ -170,7 +170,7 @@ fn json(report: &Report) -> Result<String> {
     Ok(text + "\n")
 }
 
-fn write(path: &Path, text: &str) -> Result<()> {
+pub(super) fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).map_err(|error| unwritable(path, &error))
 }
 

@@ -20,6 +20,7 @@ use self::summary::Summary;
 use self::system::System;
 use super::eval::InstructionSetName;
 use super::inspect::Form;
+use super::validate::write;
 use super::{Failure, device, load, print, to_json};
 use crate::engine::{Device, InstructionSet, Options, peak};
 use crate::error::{Error, ErrorKind, Result};
@@ -67,10 +68,16 @@ pub(super) struct Arguments {
     /// Form of the output
     #[arg(long, value_enum, default_value = "text")]
     format: Form,
+    /// File that gets the figures as JSON, beside what is printed
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
     let report = measure(arguments)?;
+    if let Some(path) = &arguments.json {
+        write(path, &(to_json(&report)? + "\n"))?;
+    }
     print(&match arguments.format {
         Form::Json => to_json(&report)? + "\n",
         Form::Text => report.text(),
