@@ -45,6 +45,8 @@ pub struct BlockPairs {
     pub close: Vec<ClosePair>,
     /// For each pair ∂E/∂d · step and ∂E/∂u.
     pub gradients: Buffer,
+    /// Scratch: entries of one atom that may be within the cutoff.
+    near: Vec<[u32; 2]>,
 }
 
 /// How distances become places in the table.
@@ -75,12 +77,17 @@ impl BlockPairs {
         emptied(&mut self.neighbors, block.entries.len())?;
         self.close.clear();
         let per_length = reach.intervals as f64 / reach.cutoff;
+        // Beyond what rounding of a square can hide.
+        let beyond = reach.cutoff * reach.cutoff * (1.0 + 1e-12);
         for (k, range) in block.starts.windows(2).enumerate() {
             let [[start, across, alone], [end, ..]] = [range[0], range[1]];
             let here = positions[first + k];
             let mut span = [self.list.len() as u32; 4];
             for (from, to, last) in [(start, across, 1), (across, alone, 2), (alone, end, 3)] {
-                for &[neighbor, target] in &block.entries[from as usize..to as usize] {
+                let entries = &block.entries[from as usize..to as usize];
+                for &[neighbor, target] in
+                    nearer(&mut self.near, entries, &here, positions, beyond)?
+                {
                     let (r, d) = pair::distance(&here, &positions[neighbor as usize]);
                     if d > reach.cutoff {
                         continue;
@@ -117,10 +124,32 @@ impl BlockPairs {
 
     /// Bytes allocated.
     pub fn memory(&self) -> usize {
-        16 * self.spans.capacity()
+        8 * self.near.capacity()
+            + 16 * self.spans.capacity()
             + size_of::<Pair>() * self.list.capacity()
             + 4 * self.neighbors.capacity()
             + size_of::<ClosePair>() * self.close.capacity()
             + self.gradients.memory()
     }
+}
+
+/// The entries that are not beyond a squared distance of `beyond`. Two of three entries are, in no order: a
+/// first look without branches and roots leaves few surprises to the loop that needs them.
+fn nearer<'a>(
+    near: &'a mut Vec<[u32; 2]>,
+    entries: &[[u32; 2]],
+    here: &[f64; 3],
+    positions: &[[f64; 3]],
+    beyond: f64,
+) -> Result<&'a [[u32; 2]]> {
+    near.try_reserve(entries.len().saturating_sub(near.len()))?;
+    near.resize(near.len().max(entries.len()), [0; 2]);
+    let mut count = 0;
+    for &entry in entries {
+        let there = &positions[entry[0] as usize];
+        let [x, y, z]: [f64; 3] = std::array::from_fn(|a| there[a] - here[a]);
+        near[count] = entry;
+        count += usize::from(x * x + y * y + z * z <= beyond);
+    }
+    Ok(&near[..count])
 }
