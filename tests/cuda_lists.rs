@@ -8,6 +8,7 @@ mod students;
 use std::sync::Arc;
 
 use bits::bits;
+use mlff_student::ErrorKind;
 use mlff_student::engine::{Calculator, Device, Options, Precision, Results, Structure};
 use mlff_student::model::{Architecture, Model};
 
@@ -261,7 +262,13 @@ fn structures_of_all_kinds_together_are_those_of_single_calls() {
 fn what_the_processor_refuses_the_device_refuses_with_the_same_words() {
     let mut random = fastrand::Rng::with_seed(7);
     let mut calculators = calculators();
-    let sizes = [(20, [false; 3]), (20, [true; 3]), (600, [false; 3]), (600, [true, true, false])];
+    let sizes = [
+        (20, [false; 3]),
+        (20, [true; 3]),
+        (600, [false; 3]),
+        (600, [true, true, false]),
+        (600, [true; 3]),
+    ];
     let mut refused = 0;
     for (atoms, periodic) in sizes {
         let sound = Atoms::random(&mut random, atoms, [19.0; 3], periodic);
@@ -271,6 +278,9 @@ fn what_the_processor_refuses_the_device_refuses_with_the_same_words() {
             broken.positions[7][1] = bad;
             cases.push(broken);
         }
+        let mut broken = sound.clone();
+        broken.positions.iter_mut().for_each(|r| r[1] = f64::NAN);
+        cases.push(broken);
         let mut broken = sound.clone();
         broken.positions[3] = broken.positions[9];
         cases.push(broken);
@@ -306,5 +316,18 @@ fn what_the_processor_refuses_the_device_refuses_with_the_same_words() {
         // And go on.
         check("the sound one", &mut calculators, &sound);
     }
-    assert_eq!(refused, 40);
+    assert_eq!(refused, 58);
+}
+
+#[test]
+fn atoms_that_are_nowhere_need_no_room_for_pairs() {
+    let mut random = fastrand::Rng::with_seed(10);
+    let [_, mut cuda] = calculators();
+    let mut structure = Atoms::random(&mut random, 600, [19.0; 3], [true; 3]);
+    cuda.compute_structure(&structure.structure()).unwrap();
+    let memory = cuda.memory();
+    structure.positions.iter_mut().for_each(|r| r[1] = f64::NAN);
+    let error = cuda.compute_structure(&structure.structure()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Numeric);
+    assert_eq!(cuda.memory(), memory);
 }

@@ -47,6 +47,8 @@ pub struct Limits {
 /// Does what it is asked for in the order of the calls, some time before [`Self::wait`] returns. An error
 /// may be that of an earlier call.
 ///
+/// One thread at a time asks and waits: each calculator opens a device of its own, and computes in one thread.
+///
 /// # Safety
 /// Addresses are those that `allocate` gave and `free` did not take back; copies and kernels stay
 /// within what was allocated there.

@@ -240,11 +240,15 @@ impl Gpu {
         Ok(function)
     }
 
-    /// Waits, and leaves an error to whoever waits next.
+    /// Waits before memory goes, and leaves an error to whoever waits next.
     fn finish(&self) {
-        if let Err(error) = self.wait() {
-            self.queue().failed = Some(error);
+        let waited = self.wait();
+        let mut queue = self.queue();
+        if let Err(error) = waited {
+            queue.failed = Some(error);
         }
+        // Graphs may name the memory.
+        queue.repeats = Repeats::default();
     }
 
     fn ask(&self, work: Work) -> Result<()> {
@@ -393,11 +397,12 @@ unsafe impl Device for Gpu {
                 .map_err(|error| self.failed(failure::among(&kernels(&work)), error)),
             None => work.iter().try_for_each(|work| self.begin(work)),
         };
-        drop(queue);
-        // What was begun uses the caller's memory, whether all of it was or not.
+        // What was begun uses the caller's memory, whether all of it was or not. Nobody else captures this stream
+        // while the queue is locked.
         // SAFETY: the stream is this one's own.
         let waited = unsafe { result::stream::synchronize(self.stream) }
             .map_err(|error| self.failed(failure::among(&kernels(&work)), error));
+        drop(queue);
         begun.and(waited)
     }
 }

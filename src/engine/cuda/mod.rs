@@ -302,7 +302,7 @@ impl Cuda {
         Ok(())
     }
 
-    /// Structures that are on the device, until there is room for all their pairs.
+    /// Structures that are on the device, until there is room for all their pairs or a position is found to be bad.
     fn with_pairs(&mut self, ready: &structures::Ready) -> Result<()> {
         let (atoms, before) = self.room;
         let mut capacity = ready.capacity;
@@ -321,6 +321,10 @@ impl Cuda {
                 self.pass.reverse(&ready.list, b)?;
             }
             self.pass.finish(&ready.list, &ready.places)?;
+            // A bad step is not run again.
+            if self.pass.found_bad() {
+                return Ok(());
+            }
             let pairs = self.pass.found_pairs();
             if !ready.counted() || pairs <= capacity as u64 {
                 self.room = (ready.list.active, capacity);

@@ -82,8 +82,9 @@ pub fn kernels(work: &[Work]) -> Vec<&str> {
 /// neighbor list of molecular dynamics lives for some ten steps.
 const OFTEN: usize = 3;
 
-/// How many lists are remembered: molecules of several sizes in turn have one each.
-const REMEMBERED: usize = 8;
+/// How many lists are remembered: molecules of several sizes in turn have one each, and a step with exchanges has
+/// two for each block.
+const REMEMBERED: usize = 32;
 
 /// Lists that came before, the last one in front. `W` is what a device makes of one.
 pub struct Repeats<W> {
@@ -163,7 +164,7 @@ mod tests {
         // Another list does not disturb it, and has a whole of its own.
         assert_eq!([ask(2), ask(2), ask(1), ask(2)], [None, None, Some(1), Some(2)]);
         // Too many others do.
-        for other in 3..11 {
+        for other in 3..3 + REMEMBERED as u64 {
             assert_eq!(ask(other), None);
         }
         assert_eq!(ask(1), None);

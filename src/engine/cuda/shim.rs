@@ -162,12 +162,13 @@ impl Shim {
     }
 
     fn give_back(&self, address: Address, host: bool) {
-        // As on a GPU, an error is left to whoever waits next.
+        // As on a GPU, an error is left to whoever waits next, and wholes that may name the memory are forgotten.
         let finished = self.wait();
         let mut state = self.state();
         if let Err(error) = finished {
             state.failed = Some(error);
         }
+        state.repeats = Repeats::default();
         let kept = if host { &mut state.host } else { &mut state.device };
         if let Some(layout) = kept.remove(&address) {
             // SAFETY: allocated above with this layout, and not yet freed.

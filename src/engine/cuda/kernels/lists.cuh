@@ -31,8 +31,10 @@ __device__ inline double coordinate(const Grid &grid, int k, const double *r) {
 }
 
 /// What a shift adds to component `x` of a position (Å). That of the opposite shift is its negative, to the last bit.
+/// Sums are written out so that every kernel rounds them alike, whatever compiles it.
 __device__ inline double translation(const Grid &grid, const int *shift, int x) {
-  return shift[0] * grid.vectors[x] + shift[1] * grid.vectors[3 + x] + shift[2] * grid.vectors[6 + x];
+  const double first = shift[0] * grid.vectors[x];
+  return fma((double)shift[2], grid.vectors[6 + x], fma((double)shift[1], grid.vectors[3 + x], first));
 }
 
 /// A shift as one word: ten bits for each vector.
@@ -106,7 +108,8 @@ KERNEL(wrap, Wrap, 256) {
     bin[k] = (int)fmin(fmax(place, 0.0), grid.count[k] - 1.0);
     p.bins[3 * (size_t)atom + k] = bin[k];
   }
-  const uint32_t slot = slot_of(grid, bin);
+  // Nobody looks for the pairs of bad atoms: in one slot together, many would cost as much as all their pairs.
+  const uint32_t slot = bad ? grid.first_slot + atom % grid.slots : slot_of(grid, bin);
   p.slots[atom] = slot;
   p.ranks[atom] = atomicAdd(p.counts + slot, 1u);
 }
@@ -209,12 +212,12 @@ struct ListPairs {
   const Grid *grids;
   /// Rows of slot s: slots[s] … slots[s + 1] − 1.
   const uint32_t *slots;
-  /// Where the pairs of each row go.
+  /// Where the pairs of each row go; one more at the end.
   const uint32_t *starts;
   Pair *pairs;
   /// Pairs of each row.
   uint32_t *counts;
-  /// 1 if an atom is nowhere.
+  /// 1 if an atom is nowhere: then no pairs are needed.
   uint32_t *bad;
   /// Pairs of all rows, and room for them: where there are more, none are written and counts are zero. Null: the
   /// room is enough.
@@ -233,6 +236,8 @@ constexpr uint32_t FEW = 4096;
 struct Row {
   const double *here;
   uint32_t row, lane, start, found;
+  /// Where the next row's pairs begin.
+  uint32_t end;
 };
 
 /// Each lane asks for an atom and its image, or for none. Both directions of a pair are compared on their own, yet
@@ -245,16 +250,18 @@ __device__ inline void consider(const ListPairs &p, const Grid &grid, Row &row, 
     const double *there = p.positions + 3 * (size_t)other;
     for (int k = 0; k < 3; ++k)
       r[k] = (there[k] - row.here[k]) + translation(grid, shift, k);
-    d = sqrt(r[0] * r[0] + r[1] * r[1] + r[2] * r[2]);
+    d = sqrt(fma(r[2], r[2], fma(r[1], r[1], r[0] * r[0])));
     within = d <= p.cutoff && (other != row.row || shift[0] || shift[1] || shift[2]);
   }
   const uint32_t mask = __ballot_sync(WARP, within);
-  if (WRITE && within) {
+  const uint32_t place = row.start + row.found + __popc(mask & ((1u << row.lane) - 1));
+  // Pairs were counted by the same sums: no more are found, and none would be written over the next row's.
+  if (WRITE && within && place < row.end) {
     Pair pair = pair_at(r[0], r[1], r[2], d, p.softening, p.per_length, p.intervals);
     pair.row = other;
     pair.kind = p.kinds[other];
     pair.position = packed(shift);
-    p.pairs[(size_t)row.start + row.found + __popc(mask & ((1u << row.lane) - 1))] = pair;
+    p.pairs[place] = pair;
   }
   row.found += __popc(mask);
 }
@@ -316,15 +323,18 @@ template <bool WRITE> __device__ inline void list_pairs(const ListPairs &p) {
   row.row = (blockIdx.x * blockDim.x + threadIdx.x) / 32;
   if (row.row >= p.active)
     return;
-  if (WRITE && p.total && *p.total > p.capacity) {
+  // Whether kernels before this one have seen all positions: lanes that ask while others set the flag would differ.
+  const bool seen = p.bins || (WRITE && p.total);
+  if ((seen && *p.bad) || (WRITE && p.total && *p.total > p.capacity)) {
     if (row.lane == 0)
       p.counts[row.row] = 0;
     return;
   }
   row.here = p.positions + 3 * (size_t)row.row;
   row.start = WRITE ? p.starts[row.row] : 0;
+  row.end = WRITE ? p.starts[row.row + 1] : 0;
   row.found = 0;
-  if (row.lane < 3 && !(fabs(row.here[row.lane]) <= FAR))
+  if (!seen && row.lane < 3 && !(fabs(row.here[row.lane]) <= FAR))
     note(p.bad);
   const Grid &grid = p.grids[p.structures[row.row]];
   const bool one_bin = grid.count[0] == 1 && grid.count[1] == 1 && grid.count[2] == 1;
@@ -333,7 +343,7 @@ template <bool WRITE> __device__ inline void list_pairs(const ListPairs &p) {
   else
     search_bins<WRITE>(p, grid, row);
   if (row.lane == 0)
-    p.counts[row.row] = row.found;
+    p.counts[row.row] = WRITE ? min(row.found, row.end - row.start) : row.found;
 }
 
 KERNEL(count_pairs, ListPairs, 128) { list_pairs<false>(p); }
