@@ -91,6 +91,23 @@ fn to_json(value: &impl serde::Serialize) -> Result<String> {
     })
 }
 
+/// Writes a file.
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).map_err(|error| unwritable(path, &error))
+}
+
+/// The error for a place that cannot be written to.
+fn unwritable(path: &Path, error: &io::Error) -> Error {
+    Error::new(
+        ErrorKind::Io,
+        format!(
+            "{}: expected a place to write to: {error}; check the folder, its permissions and the \
+             space left",
+            path.display()
+        ),
+    )
+}
+
 /// What `--device` takes.
 fn device(text: &str) -> std::result::Result<Device, String> {
     match text {

@@ -11,7 +11,7 @@ use clap::ValueEnum;
 
 use super::eval::PrecisionName;
 use super::progress::Progress;
-use super::{Failure, load, print};
+use super::{Failure, load, print, unwritable, write};
 use crate::dataset::{Dataset, Split};
 use crate::engine::Options;
 use crate::error::{Error, ErrorKind, Result};
@@ -168,21 +168,6 @@ fn json(report: &Report) -> Result<String> {
         Error::new(ErrorKind::Internal, format!("the report cannot be written as JSON: {error}"))
     })?;
     Ok(text + "\n")
-}
-
-pub(super) fn write(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).map_err(|error| unwritable(path, &error))
-}
-
-fn unwritable(path: &Path, error: &io::Error) -> Error {
-    Error::new(
-        ErrorKind::Io,
-        format!(
-            "{}: expected a place to write to: {error}; check the folder, its permissions and the \
-             space left",
-            path.display()
-        ),
-    )
 }
 
 fn say(text: &str) {

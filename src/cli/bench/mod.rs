@@ -20,8 +20,7 @@ use self::summary::Summary;
 use self::system::System;
 use super::eval::InstructionSetName;
 use super::inspect::Form;
-use super::validate::write;
-use super::{Failure, device, load, print, to_json};
+use super::{Failure, device, load, print, to_json, write};
 use crate::engine::{Device, InstructionSet, Options, peak};
 use crate::error::{Error, ErrorKind, Result};
 

@@ -10,6 +10,7 @@ use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use super::queue::Work;
 use crate::error::Result;
 
 /// A place in a device's memory; 0: none.
@@ -68,23 +69,38 @@ pub unsafe trait Device: Send + Sync {
     /// Gives such memory back, once everything asked for is done.
     fn free_host(&self, memory: *mut u8);
 
+    /// Asks for something, to be done after what was asked for before.
+    ///
+    /// # Safety
+    /// As for the calls below, of which each asks for one kind of work.
+    unsafe fn ask(&self, work: Work) -> Result<()>;
+
     /// Asks for a copy to the device.
     ///
     /// # Safety
     /// As many bytes are allocated at `to`, and those at `from` stay as they are until [`Self::wait`].
-    unsafe fn upload(&self, to: Address, from: *const u8, bytes: usize) -> Result<()>;
+    unsafe fn upload(&self, to: Address, from: *const u8, bytes: usize) -> Result<()> {
+        // SAFETY: as the caller promises.
+        unsafe { self.ask(Work::Upload { to, from: from as Address, bytes }) }
+    }
 
     /// Asks for a copy from the device.
     ///
     /// # Safety
     /// As many bytes are allocated at `from`, and nobody else uses those at `to` until [`Self::wait`].
-    unsafe fn download(&self, to: *mut u8, from: Address, bytes: usize) -> Result<()>;
+    unsafe fn download(&self, to: *mut u8, from: Address, bytes: usize) -> Result<()> {
+        // SAFETY: as the caller promises.
+        unsafe { self.ask(Work::Download { to: to as Address, from, bytes }) }
+    }
 
     /// Asks for zeros.
     ///
     /// # Safety
     /// As many bytes are allocated at `at`.
-    unsafe fn clear(&self, at: Address, bytes: usize) -> Result<()>;
+    unsafe fn clear(&self, at: Address, bytes: usize) -> Result<()> {
+        // SAFETY: as the caller promises.
+        unsafe { self.ask(Work::Clear { at, bytes }) }
+    }
 
     /// Asks for a kernel; `arguments` is the one struct that it takes, of `size` bytes, and is copied.
     ///
@@ -96,7 +112,10 @@ pub unsafe trait Device: Send + Sync {
         launch: Launch,
         arguments: *const c_void,
         size: usize,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        // SAFETY: as the caller promises.
+        unsafe { self.ask(Work::kernel(kernel, launch, arguments, size)) }
+    }
 
     /// Waits until everything asked for is done.
     fn wait(&self) -> Result<()>;

@@ -12,7 +12,7 @@ use cudarc::driver::sys::{
 };
 use cudarc::driver::{DriverError, result, sys};
 
-use super::device::{Address, Device, Kernel, Launch, Limits};
+use super::device::{Address, Device, Kernel, Limits};
 use super::failure;
 use super::queue::{Repeats, Work, kernels};
 use super::{nvrtc, ptx};
@@ -251,12 +251,6 @@ impl Gpu {
         queue.repeats = Repeats::default();
     }
 
-    fn ask(&self, work: Work) -> Result<()> {
-        failure::check(self.index)?;
-        self.queue().asked.push(work);
-        Ok(())
-    }
-
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -356,27 +350,10 @@ unsafe impl Device for Gpu {
         let _ = unsafe { result::free_host(memory.cast()) };
     }
 
-    unsafe fn upload(&self, to: Address, from: *const u8, bytes: usize) -> Result<()> {
-        self.ask(Work::Upload { to, from: from as Address, bytes })
-    }
-
-    unsafe fn download(&self, to: *mut u8, from: Address, bytes: usize) -> Result<()> {
-        self.ask(Work::Download { to: to as Address, from, bytes })
-    }
-
-    unsafe fn clear(&self, at: Address, bytes: usize) -> Result<()> {
-        self.ask(Work::Clear { at, bytes })
-    }
-
-    unsafe fn launch(
-        &self,
-        kernel: Kernel<'_>,
-        launch: Launch,
-        arguments: *const c_void,
-        size: usize,
-    ) -> Result<()> {
-        // SAFETY: as the caller promises.
-        self.ask(unsafe { Work::kernel(kernel, launch, arguments, size) })
+    unsafe fn ask(&self, work: Work) -> Result<()> {
+        failure::check(self.index)?;
+        self.queue().asked.push(work);
+        Ok(())
     }
 
     fn wait(&self) -> Result<()> {

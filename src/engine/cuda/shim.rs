@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::device::{Address, Device, Kernel, Launch, Limits};
+use super::device::{Address, Device, Limits};
 use super::failure;
 use super::queue::{Repeats, Work, kernels};
 use crate::error::{Error, ErrorKind, Result};
@@ -175,12 +175,6 @@ impl Shim {
             unsafe { std::alloc::dealloc(address as *mut u8, layout) };
         }
     }
-
-    fn ask(&self, work: Work) -> Result<()> {
-        failure::check(self.index)?;
-        self.state().waiting.push(work);
-        Ok(())
-    }
 }
 
 // SAFETY: addresses are those of the process's own memory.
@@ -206,27 +200,10 @@ unsafe impl Device for Shim {
         self.give_back(memory as Address, true);
     }
 
-    unsafe fn upload(&self, to: Address, from: *const u8, bytes: usize) -> Result<()> {
-        self.ask(Work::Upload { to, from: from as Address, bytes })
-    }
-
-    unsafe fn download(&self, to: *mut u8, from: Address, bytes: usize) -> Result<()> {
-        self.ask(Work::Download { to: to as Address, from, bytes })
-    }
-
-    unsafe fn clear(&self, at: Address, bytes: usize) -> Result<()> {
-        self.ask(Work::Clear { at, bytes })
-    }
-
-    unsafe fn launch(
-        &self,
-        kernel: Kernel<'_>,
-        launch: Launch,
-        arguments: *const c_void,
-        size: usize,
-    ) -> Result<()> {
-        // SAFETY: as the caller promises.
-        self.ask(unsafe { Work::kernel(kernel, launch, arguments, size) })
+    unsafe fn ask(&self, work: Work) -> Result<()> {
+        failure::check(self.index)?;
+        self.state().waiting.push(work);
+        Ok(())
     }
 
     fn wait(&self) -> Result<()> {
