@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mlff_student::engine::{Calculator, Options, TopologyInput};
+use mlff_student::engine::{Calculator, Options, TopologyInput, Virials};
 use mlff_student::model::{Model, Update};
 use mlff_student::neighbors::neighborhood;
 
@@ -53,7 +53,7 @@ fn compute(calculator: &mut Calculator, seed: u64) -> (usize, usize) {
         list_cutoff: LIST,
     };
     calculator.set_topology(&input).unwrap();
-    calculator.compute(&positions, None).unwrap();
+    calculator.compute(&positions, None, Virials::Atomic).unwrap();
     (owner.len(), around.neighbors.len())
 }
 

@@ -7,7 +7,7 @@ use super::boundary::status_of;
 use super::calculator::{enter, mlff_calculator};
 use super::status::mlff_status;
 use super::versioned::{self, versioned};
-use crate::engine::{Exchange, Results, Rows, Structure};
+use crate::engine::{Exchange, Results, Rows, Structure, Virials};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Copies rows of atoms' features to their ghosts in other processes (LAMMPS: forward_comm).
@@ -128,7 +128,11 @@ pub unsafe extern "C" fn mlff_calculator_compute(
         let positions = unsafe { array(positions.cast(), owned + ghosts, "positions") }?;
         let mut callback = exchange.map(|function| Callback { function, user });
         let exchange = callback.as_mut().map(|callback| callback as &mut dyn Exchange);
-        let computed = calculator.compute(positions, exchange)?;
+        let virials = match out.atomic_virials.is_null() {
+            true => Virials::Total,
+            false => Virials::Atomic,
+        };
+        let computed = calculator.compute(positions, exchange, virials)?;
         // SAFETY: as documented, there is room for the owned atoms' results.
         unsafe { out.write(results, computed, None) };
         Ok(())

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{Engine, Results, Structure, Topology, TopologyInput, pair};
+use super::{Engine, Results, Structure, Topology, TopologyInput, Virials, pair};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::collected;
 use crate::model::Scope;
@@ -148,7 +148,7 @@ impl Workspace {
         }
         self.system.set(scope, structures)?;
         self.engine.set_topology(self.system.topology(scope)?)?;
-        self.engine.compute(&self.system.positions, None, &mut self.results)
+        self.engine.compute(&self.system.positions, None, Virials::Atomic, &mut self.results)
     }
 
     /// Results of each structure of a run, whose first one is called `first` in errors.

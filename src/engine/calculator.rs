@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::batch::{self, Workspace};
 use super::{
     Backend, Engine, Exchange, FilterMode, InstructionSet, Precision, Reference, Results, Seconds,
-    Topology, TopologyInput,
+    Topology, TopologyInput, Virials,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Potential, Scope};
@@ -149,6 +149,7 @@ impl Calculator {
         &mut self,
         positions: &[[f64; 3]],
         exchange: Option<&mut dyn Exchange>,
+        virials: Virials,
     ) -> Result<&Results> {
         let Some((owned, ghosts)) = self.counts else {
             return Err(Error::new(
@@ -168,7 +169,7 @@ impl Calculator {
             ));
         }
         let Workspace { engine, results, .. } = &mut self.workspace;
-        engine.compute(positions, exchange, results)?;
+        engine.compute(positions, exchange, virials, results)?;
         Ok(results)
     }
 

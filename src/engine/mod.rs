@@ -87,6 +87,15 @@ pub trait Exchange {
     fn forward(&mut self, rows: Rows<'_>, width: usize) -> Result<()>;
 }
 
+/// Which virials a computation with a neighbor list has to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Virials {
+    /// That of the system.
+    Total,
+    /// That, and each atom's part of it, which takes time and memory of its own.
+    Atomic,
+}
+
 /// What a computation gives. Arrays hold one entry for each owned atom.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Results {
@@ -96,11 +105,11 @@ pub struct Results {
     pub atomic_energies: Vec<f64>,
     /// −∂E/∂r of each owned atom, contributions through other ranks' atoms included (eV/Å).
     pub forces: Vec<[f64; 3]>,
-    /// Sum of `atomic_virials` (eV), row by row: −Σ r ⊗ ∂E/∂r over pairs, half of each for either
-    /// atom. Over all ranks its symmetric part is −∂E/∂ε. Positive = the system pushes outward, as in LAMMPS.
+    /// −Σ r ⊗ ∂E/∂r over pairs (eV), row by row, half of each for either atom. Over all ranks its
+    /// symmetric part is −∂E/∂ε. Positive = the system pushes outward, as in LAMMPS.
     pub virial: [f64; 9],
-    /// Each owned atom's part of the virial: half of each of its pairs. Sums to `virial` (over all
-    /// ranks).
+    /// Each owned atom's part of the virial: half of each of its pairs. Sums to `virial` (but for rounding).
+    /// May be empty where nobody asked ([`Virials::Total`]).
     pub atomic_virials: Vec<[f64; 9]>,
 }
 
@@ -132,6 +141,7 @@ pub trait Engine: Send {
         &mut self,
         positions: &[[f64; 3]],
         exchange: Option<&mut dyn Exchange>,
+        virials: Virials,
         results: &mut Results,
     ) -> Result<()>;
 

@@ -58,15 +58,25 @@ pub fn gradient(r: &[f64; 3], d: f64, softening: f64, d_bar: f64, u_bar: &[f64; 
 /// r = to − from, and its length.
 pub fn distance(from: &[f64; 3], to: &[f64; 3]) -> ([f64; 3], f64) {
     let r: [f64; 3] = std::array::from_fn(|a| to[a] - from[a]);
-    (r, (r[0] * r[0] + r[1] * r[1] + r[2] * r[2]).sqrt())
+    (r, length(&r))
+}
+
+/// |r|.
+pub fn length(r: &[f64; 3]) -> f64 {
+    (r[0] * r[0] + r[1] * r[1] + r[2] * r[2]).sqrt()
 }
 
 /// Adds a pair to one of its atoms, i: r = r_j − r_i, and g = ∂E/∂r of the pair with both
 /// directions together. Half of the virial is i's.
 pub fn add(force: &mut [f64; 3], virial: &mut [f64; 9], r: &[f64; 3], g: &[f64; 3]) {
+    // r_i enters r with a minus, and the force is the negative slope.
+    (0..3).for_each(|a| force[a] += g[a]);
+    add_virial(virial, r, g);
+}
+
+/// Adds one half of a pair's virial.
+pub fn add_virial(virial: &mut [f64; 9], r: &[f64; 3], g: &[f64; 3]) {
     for a in 0..3 {
-        // r_i enters r with a minus, and the force is the negative slope.
-        force[a] += g[a];
         for b in 0..3 {
             virial[3 * a + b] -= 0.5 * r[a] * g[b];
         }
@@ -79,16 +89,17 @@ pub fn total(
     forces: Vec<[f64; 3]>,
     atomic_virials: Vec<[f64; 9]>,
 ) -> Results {
-    let mut virial = [0.0; 9];
-    for atomic in &atomic_virials {
-        virial.iter_mut().zip(atomic).for_each(|(sum, part)| *sum += part);
+    let virial = sum(&atomic_virials);
+    // An empty sum is −0.
+    let energy = atomic_energies.iter().sum::<f64>() + 0.0;
+    Results { energy, atomic_energies, forces, virial, atomic_virials }
+}
+
+/// The sum of virials.
+pub fn sum<'a>(virials: impl IntoIterator<Item = &'a [f64; 9]>) -> [f64; 9] {
+    let mut total = [0.0; 9];
+    for virial in virials {
+        total.iter_mut().zip(virial).for_each(|(sum, part)| *sum += part);
     }
-    Results {
-        // An empty sum is −0.
-        energy: atomic_energies.iter().sum::<f64>() + 0.0,
-        atomic_energies,
-        forces,
-        virial,
-        atomic_virials,
-    }
+    total
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::table::FilterTable;
-use super::{Engine, Exchange, FilterMode, Results, Rows, Seconds, Topology, pair};
+use super::{Engine, Exchange, FilterMode, Results, Rows, Seconds, Topology, Virials, pair};
 use crate::error::Result;
 use crate::memory::ask_for;
 use crate::model::filter::{silu, silu_slope};
@@ -427,6 +427,7 @@ impl Engine for Reference {
         &mut self,
         positions: &[[f64; 3]],
         mut exchange: Option<&mut dyn Exchange>,
+        _: Virials,
         results: &mut Results,
     ) -> Result<()> {
         let started = Instant::now();

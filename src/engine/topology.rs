@@ -309,7 +309,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::engine::{Calculator, Options, Precision};
+    use crate::engine::{Calculator, Options, Precision, Virials};
     use crate::model::{
         Architecture, Basis, Block, Envelope, EnvelopePlace, Filter, Linear, Mlp, Model, Update,
     };
@@ -368,7 +368,7 @@ mod tests {
             owner: None,
             list_cutoff: 6.0,
         })?;
-        calculator.compute(&positions, None).map(|_| ())
+        calculator.compute(&positions, None, Virials::Total).map(|_| ())
     }
 
     #[test]

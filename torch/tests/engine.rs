@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use mlff_student::dataset::Frame;
 use mlff_student::engine::{
-    Backend, Calculator, FilterMode, Options, Precision, Results, Structure, TopologyInput,
+    Backend, Calculator, FilterMode, Options, Precision, Results, Structure, TopologyInput, Virials,
 };
 use mlff_student::model::{Model, Potential};
 use mlff_student::{Error, ErrorKind};
@@ -166,7 +166,7 @@ fn atoms_of_no_species_take_no_part_and_ghosts_of_other_processes_are_refused() 
             owner: None,
             list_cutoff: 6.0,
         })?;
-        calculator.compute(&positions, None).cloned()
+        calculator.compute(&positions, None, Virials::Atomic).cloned()
     };
     let species = [8, 1, 0, 6];
     let own = compute(Backend::Own, &species, 4).unwrap();

@@ -315,7 +315,9 @@ impl<V: Vector> Network<V> {
                 each!(slice, |row, c| {
                     let to = slice.record::<V>(STATE, 1, row, c);
                     if last {
-                        (0..3).for_each(|a| put(bar, to + a * V::LANES, zero));
+                        for a in 0..3 {
+                            put(bar, to + a * V::LANES, zero);
+                        }
                         continue;
                     }
                     let v: [V; 3] = at3(state, to);

@@ -3,9 +3,11 @@
 
 use super::pairs::{BlockPairs, ClosePair};
 use super::plan::Plan;
-use crate::engine::{Topology, pair};
+use super::simd::{Task, Vector};
+use crate::engine::{Topology, Virials, pair};
 use crate::error::Result;
-use crate::model::Model;
+use crate::memory::emptied;
+use crate::model::{Model, Repulsion};
 
 /// What atoms get from the pairs of a block: its own atoms, by row, and behind them those whose rows
 /// it borrows.
@@ -15,8 +17,10 @@ pub struct Sums {
     pub energies: Vec<f64>,
     /// Forces (eV/Å).
     pub forces: Vec<[f64; 3]>,
-    /// Virials (eV).
+    /// Their virials (eV); empty if nobody asked.
     pub virials: Vec<[f64; 9]>,
+    /// Sum of all virials (eV); zero if those of atoms were asked for.
+    pub virial: [f64; 9],
 }
 
 /// What is known of the block whose gradients are summed.
@@ -41,63 +45,147 @@ impl Sums {
     pub fn resize(&mut self, rows: usize) -> Result<()> {
         self.energies.try_reserve(rows.saturating_sub(self.energies.len()))?;
         self.forces.try_reserve(rows.saturating_sub(self.forces.len()))?;
-        self.virials.try_reserve(rows.saturating_sub(self.virials.len()))?;
         self.energies.resize(rows, 0.0);
         self.forces.resize(rows, [0.0; 3]);
-        self.virials.resize(rows, [0.0; 9]);
         Ok(())
     }
 
-    /// Adds up what the pairs of the block give its atoms.
-    pub fn collect(&mut self, place: Place<'_>, pairs: &BlockPairs) {
-        let Place { model, positions, first, .. } = place;
-        self.energies[place.plan.block_rows..].fill(0.0);
+    /// Sets everything to zero but the readout's energies, and makes room for the virials of atoms that
+    /// are wanted.
+    pub fn clear(&mut self, block_rows: usize, virials: Virials) -> Result<()> {
+        self.energies[block_rows..].fill(0.0);
         self.forces.fill([0.0; 3]);
-        self.virials.fill([0.0; 9]);
-        for (i, &[start, _, alone, end]) in pairs.spans.iter().enumerate() {
-            self.energies[i] += model.reference_energies[place.species(first + i)];
-            let (mut force, mut virial) = (self.forces[i], self.virials[i]);
-            for k in start as usize..end as usize {
-                let there = &positions[pairs.neighbors[k] as usize];
-                let (r, d) = pair::distance(&positions[first + i], there);
-                let [d_bar, u_bar @ ..]: [f64; 4] =
-                    std::array::from_fn(|q| f64::from(pairs.gradients[4 * k + q]));
-                let d_bar = d_bar * place.per_step;
-                let g = pair::gradient(&r, d, model.softening, d_bar, &u_bar);
-                pair::add(&mut force, &mut virial, &r, &g);
-                if k < alone as usize {
-                    // The other atom sees −r and −g.
-                    let j = pairs.list[k].target as usize;
-                    let (r, g) = (r.map(|x| -x), g.map(|x| -x));
-                    pair::add(&mut self.forces[j], &mut self.virials[j], &r, &g);
-                }
-            }
-            (self.forces[i], self.virials[i]) = (force, virial);
-        }
-        if let Some(repulsion) = &model.repulsion {
-            for &ClosePair { row, pair } in &pairs.close {
-                let (i, k) = (row as usize, pair as usize);
-                let (here, there) = (first + i, pairs.neighbors[k] as usize);
-                let (r, d) = pair::distance(&positions[here], &positions[there]);
-                let species = [here, there].map(|at| place.species(at) as u8);
-                let (energy, slope) = repulsion.at(species, d);
-                let mut add = |row: usize, sign: f64| {
-                    let r = r.map(|x| sign * x);
-                    self.energies[row] += 0.5 * energy;
-                    let g = r.map(|x| slope * x / d);
-                    pair::add(&mut self.forces[row], &mut self.virials[row], &r, &g);
-                };
-                add(i, 1.0);
-                if pair < pairs.spans[i][2] {
-                    add(pairs.list[k].target as usize, -1.0);
-                }
-            }
-        }
+        self.virial = [0.0; 9];
+        let rows = match virials {
+            Virials::Total => 0,
+            Virials::Atomic => self.forces.len(),
+        };
+        emptied(&mut self.virials, rows)?;
+        self.virials.resize(rows, [0.0; 9]);
+        Ok(())
     }
 
     /// Bytes allocated.
     pub fn memory(&self) -> usize {
         8 * self.energies.capacity() + 24 * self.forces.capacity() + 72 * self.virials.capacity()
+    }
+}
+
+/// Pairs whose gradients are computed together: a vector of float64 of the widest instruction set.
+const TOGETHER: usize = 8;
+
+/// Adds up what the pairs of a block give its atoms. Plain float64: a [`Task`] so that it is compiled for
+/// the instruction set.
+pub struct Collect<'a> {
+    /// Of the block.
+    pub place: Place<'a>,
+    /// Its pairs.
+    pub pairs: &'a BlockPairs,
+    /// Which virials are wanted.
+    pub virials: Virials,
+    /// What was cleared for them, and is added to.
+    pub sums: &'a mut Sums,
+}
+
+impl<V: Vector> Task<V> for Collect<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { place, pairs, virials, sums } = self;
+        let Place { model, positions, first, .. } = place;
+        let mut total = [[0.0; TOGETHER]; 9];
+        for (i, &[start, _, alone, end]) in pairs.spans.iter().enumerate() {
+            let [start, alone, end] = [start, alone, end].map(|at| at as usize);
+            let here = &positions[first + i];
+            sums.energies[i] += model.reference_energies[place.species(first + i)];
+            let mut force = sums.forces[i];
+            for from in (start..end).step_by(TOGETHER) {
+                let run = from..end.min(from + TOGETHER);
+                // Component by component. Where no pair is, any distance does: its gradient is zero.
+                let mut r = [[1.0; TOGETHER]; 3];
+                let mut bar = [[0.0; TOGETHER]; 4];
+                for (q, k) in run.clone().enumerate() {
+                    let there = &positions[pairs.neighbors[k] as usize];
+                    (0..3).for_each(|a| r[a][q] = there[a] - here[a]);
+                    (0..4).for_each(|a| bar[a][q] = f64::from(pairs.gradients[4 * k + a]));
+                }
+                let mut g = [[0.0; TOGETHER]; 3];
+                for q in 0..TOGETHER {
+                    let vector = [r[0][q], r[1][q], r[2][q]];
+                    let d = pair::length(&vector);
+                    let u_bar = [bar[1][q], bar[2][q], bar[3][q]];
+                    let d_bar = bar[0][q] * place.per_step;
+                    let found = pair::gradient(&vector, d, model.softening, d_bar, &u_bar);
+                    (0..3).for_each(|a| g[a][q] = found[a]);
+                }
+                for (q, k) in run.clone().enumerate() {
+                    let g = [g[0][q], g[1][q], g[2][q]];
+                    (0..3).for_each(|a| force[a] += g[a]);
+                    if k < alone {
+                        let force = &mut sums.forces[pairs.list[k].target as usize];
+                        (0..3).for_each(|a| force[a] -= g[a]);
+                    }
+                }
+                match virials {
+                    Virials::Total => {
+                        for q in 0..TOGETHER {
+                            // Of a pair that is computed for both atoms, both halves.
+                            let share = if from + q < alone { 1.0 } else { 0.5 };
+                            for (ab, sum) in total.iter_mut().enumerate() {
+                                sum[q] -= share * r[ab / 3][q] * g[ab % 3][q];
+                            }
+                        }
+                    }
+                    Virials::Atomic => {
+                        for (q, k) in run.enumerate() {
+                            let (r, g) = ([r[0][q], r[1][q], r[2][q]], [g[0][q], g[1][q], g[2][q]]);
+                            // The other atom sees −r and −g: the same product.
+                            pair::add_virial(&mut sums.virials[i], &r, &g);
+                            if k < alone {
+                                let j = pairs.list[k].target as usize;
+                                pair::add_virial(&mut sums.virials[j], &r, &g);
+                            }
+                        }
+                    }
+                }
+            }
+            sums.forces[i] = force;
+        }
+        sums.virial = total.map(|lanes| lanes.iter().sum());
+        if let Some(repulsion) = &model.repulsion {
+            repel(place, pairs, repulsion, virials, sums);
+        }
+    }
+}
+
+/// Adds the repulsion of pairs that are close, which are rare.
+fn repel(
+    place: Place<'_>,
+    pairs: &BlockPairs,
+    repulsion: &Repulsion,
+    virials: Virials,
+    sums: &mut Sums,
+) {
+    let Place { positions, first, .. } = place;
+    for &ClosePair { row, pair } in &pairs.close {
+        let (i, k) = (row as usize, pair as usize);
+        let (here, there) = (first + i, pairs.neighbors[k] as usize);
+        let (r, d) = pair::distance(&positions[here], &positions[there]);
+        let species = [here, there].map(|at| place.species(at) as u8);
+        let (energy, slope) = repulsion.at(species, d);
+        let g = r.map(|x| slope * x / d);
+        let mut add = |row: usize, sign: f64| {
+            sums.energies[row] += 0.5 * energy;
+            (0..3).for_each(|a| sums.forces[row][a] += sign * g[a]);
+            let virial = match virials {
+                Virials::Total => &mut sums.virial,
+                Virials::Atomic => &mut sums.virials[row],
+            };
+            pair::add_virial(virial, &r, &g);
+        };
+        add(i, 1.0);
+        if pair < pairs.spans[i][2] {
+            add(pairs.list[k].target as usize, -1.0);
+        }
     }
 }
 

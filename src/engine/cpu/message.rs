@@ -7,6 +7,8 @@
 //! rows that it borrows, and from there to theirs ([`Return`]).
 #![allow(unsafe_code)]
 
+use std::ops::Range;
+
 use super::pairs::{BlockPairs, Pair};
 use super::simd::{Task, Vector, dot, three};
 
@@ -54,15 +56,20 @@ struct Targets<const N: usize> {
 }
 
 impl<const N: usize> Targets<N> {
-    /// The rows of the channel block of `span`; those borrowed are zero at first.
+    /// The rows of the channel block of `span`.
     #[inline(always)]
     fn new<V: Vector>(span: Span<'_>, own: &mut [f32], borrowed: &mut [f32]) -> Self {
         let record = N * V::LANES;
         let own = &mut own[span.channel * span.block_rows * record..][..span.block_rows * record];
-        let borrowed =
-            &mut borrowed[span.channel * span.borrowed * record..][..span.borrowed * record];
-        borrowed.fill(0.0);
+        let borrowed = &mut borrowed[Self::borrowed::<V>(span)];
         Self { own: own.as_mut_ptr(), borrowed: borrowed.as_mut_ptr(), block_rows: span.block_rows }
+    }
+
+    /// Where the borrowed rows of the channel block are.
+    #[inline(always)]
+    fn borrowed<V: Vector>(span: Span<'_>) -> Range<usize> {
+        let values = span.borrowed * N * V::LANES;
+        span.channel * values..(span.channel + 1) * values
     }
 
     /// Where the record of a pair's target is.
@@ -215,6 +222,7 @@ impl Forward<'_> {
     fn kernel<V: Vector, const SENDER: bool, const INITIAL: bool>(self) {
         let Self { span, pairs, out, borrowed } = self;
         let width = Span::width(SENDER);
+        borrowed[Targets::<STATE>::borrowed::<V>(span)].fill(0.0);
         let targets = Targets::<STATE>::new::<V>(span, out, borrowed);
         let features = span.features.as_ptr();
         // SAFETY of all pointers below: `BlockPairs` only holds records of rows and intervals that
@@ -300,6 +308,9 @@ impl Reverse<'_> {
     fn kernel<V: Vector, const SENDER: bool, const INITIAL: bool, const OUT: usize>(self) {
         let Self { span, pairs, bar, out, borrowed } = self;
         let width = Span::width(SENDER);
+        if !INITIAL {
+            borrowed[Targets::<OUT>::borrowed::<V>(span)].fill(0.0);
+        }
         let targets = Targets::<OUT>::new::<V>(span, out, borrowed);
         let (features, bar) = (span.features.as_ptr(), bar.as_ptr());
         let gradients = pairs.gradients.as_mut_ptr();

@@ -28,14 +28,15 @@ use rayon::prelude::*;
 
 use self::atoms::{Advance, Retreat, Turn, Work, kept_width};
 use self::buffer::Buffer;
-use self::collect::{Place, Sums};
+use self::collect::{Collect, Place, Sums};
 use self::message::{COEFFICIENTS, Forward, Return, Reverse, STATE, Span};
 use self::network::Network;
 use self::pairs::{BlockPairs, Reach};
 use self::plan::Plan;
 use self::simd::{Portable, Vector};
 use super::{
-    Engine, Exchange, FilterMode, InstructionSet, Options, Results, Seconds, Topology, layers, pair,
+    Engine, Exchange, FilterMode, InstructionSet, Options, Results, Seconds, Topology, Virials,
+    layers, pair,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{emptied, filled};
@@ -538,7 +539,7 @@ impl<V: Vector> Cpu<V> {
     }
 
     /// Sums what pairs give, in the caller's order of atoms.
-    fn collect(&mut self, plan: &Plan) -> Result<Results> {
+    fn collect(&mut self, plan: &Plan, virials: Virials) -> Result<Results> {
         let Self { student, topology, positions, blocks, pool, .. } = self;
         // The kernels' slopes are per interval.
         let per_step = match student.filter {
@@ -548,30 +549,44 @@ impl<V: Vector> Cpu<V> {
         let place =
             |first| Place { model: &student.model, topology, plan, positions, first, per_step };
         each(pool.as_deref(), blocks.iter_mut().enumerate(), |(index, block)| {
-            block.sums.collect(place(index * plan.block_rows), &block.pairs);
+            let Block { pairs, sums, .. } = block;
+            sums.clear(plan.block_rows, virials)?;
+            V::run(Collect { place: place(index * plan.block_rows), pairs, virials, sums });
             Ok(())
         })?;
         let mut atomic_energies = filled(topology.owned, 0.0)?;
         let mut forces = filled(topology.owned, [0.0; 3])?;
-        let mut atomic_virials = filled(topology.owned, [0.0; 9])?;
+        let wanted = match virials {
+            Virials::Total => 0,
+            Virials::Atomic => topology.owned,
+        };
+        let mut atomic_virials = filled(wanted, [0.0; 9])?;
         for (atoms, block) in plan.atoms[..plan.active].chunks(plan.block_rows).zip(&*blocks) {
             for (row, &atom) in atoms.iter().enumerate() {
                 let atom = atom as usize;
                 atomic_energies[atom] = block.sums.energies[row];
                 forces[atom] = block.sums.forces[row];
-                atomic_virials[atom] = block.sums.virials[row];
+                if let Some(virial) = block.sums.virials.get(row) {
+                    atomic_virials[atom] = *virial;
+                }
             }
         }
         for (block, found) in blocks.iter().zip(&plan.blocks) {
             for (k, &row) in found.borrowed.iter().enumerate() {
                 let (atom, from) = (plan.atoms[row as usize] as usize, plan.block_rows + k);
-                let Sums { energies, forces: given, virials } = &block.sums;
+                let Sums { energies, forces: given, virials, .. } = &block.sums;
                 atomic_energies[atom] += energies[from];
                 (0..3).for_each(|a| forces[atom][a] += given[from][a]);
-                (0..9).for_each(|a| atomic_virials[atom][a] += virials[from][a]);
+                if let Some(virial) = virials.get(from) {
+                    (0..9).for_each(|a| atomic_virials[atom][a] += virial[a]);
+                }
             }
         }
-        Ok(pair::total(atomic_energies, forces, atomic_virials))
+        let mut found = pair::total(atomic_energies, forces, atomic_virials);
+        if virials == Virials::Total {
+            found.virial = pair::sum(blocks.iter().map(|block| &block.sums.virial));
+        }
+        Ok(found)
     }
 }
 
@@ -587,6 +602,7 @@ impl<V: Vector> Engine for Cpu<V> {
         &mut self,
         positions: &[[f64; 3]],
         mut exchange: Option<&mut dyn Exchange>,
+        virials: Virials,
         results: &mut Results,
     ) -> Result<()> {
         let started = Instant::now();
@@ -613,7 +629,7 @@ impl<V: Vector> Engine for Cpu<V> {
             .and_then(|()| self.reverse(&plan, &mut exchange));
         let started = Instant::now();
         let found = done.and_then(|()| {
-            let found = self.collect(&plan)?;
+            let found = self.collect(&plan, virials)?;
             pair::check_results(&found)?;
             Ok(found)
         });

@@ -36,7 +36,8 @@ use self::plan::Plan;
 use self::structures::Structures;
 use self::student::Student;
 use super::{
-    Engine, Exchange, FilterMode, Options, Precision, Results, Seconds, Structure, Topology, pair,
+    Engine, Exchange, FilterMode, Options, Precision, Results, Seconds, Structure, Topology,
+    Virials, pair,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{collected, filled};
@@ -367,6 +368,7 @@ impl Engine for Cuda {
         &mut self,
         positions: &[[f64; 3]],
         mut exchange: Option<&mut dyn Exchange>,
+        _: Virials,
         results: &mut Results,
     ) -> Result<()> {
         let started = Instant::now();

@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use self::functions::{Failure, Input, Opening, Output, Table};
-use super::{Device, Engine, Exchange, Options, Precision, Results, Seconds, Topology, pair};
+use super::{
+    Device, Engine, Exchange, Options, Precision, Results, Seconds, Topology, Virials, pair,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::filled;
 use crate::model::Potential;
@@ -188,6 +190,7 @@ impl Engine for Torch {
         &mut self,
         positions: &[[f64; 3]],
         _: Option<&mut dyn Exchange>,
+        _: Virials,
         results: &mut Results,
     ) -> Result<()> {
         let started = Instant::now();
