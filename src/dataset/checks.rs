@@ -19,13 +19,13 @@ impl Dataset {
     }
 
     /// Leaves out held-out frames that training or an earlier split has too: errors on them would
-    /// be flattering.
-    pub(super) fn drop_duplicates(&mut self) {
+    /// be flattering. Frames without a split are what is trained on.
+    pub fn drop_duplicates(&mut self) {
         let mut duplicates = BTreeSet::new();
         let mut seen: HashMap<(u64, i64), Vec<usize>> = HashMap::new();
         for split in Split::ALL {
             for (index, frame) in self.frames.iter().enumerate() {
-                if frame.split != Some(split) {
+                if used_as(frame) != split {
                     continue;
                 }
                 let (atoms, bin) = fingerprint(frame);
@@ -33,7 +33,7 @@ impl Dataset {
                 let earlier = |&other: &usize| {
                     self.frames
                         .get(other)
-                        .is_some_and(|other| other.split != frame.split && same(other, frame))
+                        .is_some_and(|other| used_as(other) != split && same(other, frame))
                 };
                 if alike.any(|indices| indices.iter().any(earlier)) {
                     duplicates.insert(index);
@@ -64,8 +64,8 @@ impl Dataset {
         }
         let mut scaffolds: BTreeMap<&str, BTreeSet<Split>> = BTreeMap::new();
         for frame in &self.frames {
-            if let Some(split) = frame.split.filter(|_| !frame.scaffold.is_empty()) {
-                scaffolds.entry(&frame.scaffold).or_default().insert(split);
+            if !frame.scaffold.is_empty() {
+                scaffolds.entry(&frame.scaffold).or_default().insert(used_as(frame));
             }
         }
         let shared: Vec<&str> = scaffolds
@@ -82,6 +82,10 @@ impl Dataset {
             ));
         }
     }
+}
+
+fn used_as(frame: &Frame) -> Split {
+    frame.split.unwrap_or(Split::Train)
 }
 
 /// What is wrong with a frame by itself.
@@ -115,16 +119,7 @@ fn defect(frame: &Frame) -> Option<&'static str> {
 pub(super) fn one_method(sources: &[Source]) -> Result<Option<String>> {
     let mut first: Option<(&Source, &str)> = None;
     for source in sources {
-        if let Some(units) = source.units.as_deref().filter(|&units| units != UNITS) {
-            return Err(Error::new(
-                ErrorKind::Format,
-                format!(
-                    "{}: expected units \"{UNITS}\", found {units:?}: convert energies to eV, \
-                     lengths to Å, forces to eV/Å and stresses to eV/Å³",
-                    source.path
-                ),
-            ));
-        }
+        check_units(&source.path, source.units.as_deref())?;
         match (first, source.teacher.as_deref()) {
             (None, Some(teacher)) => first = Some((source, teacher)),
             (Some((other, expected)), Some(found)) if expected != found => {
@@ -134,6 +129,18 @@ pub(super) fn one_method(sources: &[Source]) -> Result<Option<String>> {
         }
     }
     Ok(first.map(|(_, teacher)| teacher.to_string()))
+}
+
+/// An error for units other than [`UNITS`], where any are named.
+pub(super) fn check_units(place: &str, units: Option<&str>) -> Result<()> {
+    let Some(units) = units.filter(|&units| units != UNITS) else { return Ok(()) };
+    Err(Error::new(
+        ErrorKind::Format,
+        format!(
+            "{place}: expected units \"{UNITS}\", found {units:?}: convert energies to eV, \
+             lengths to Å, forces to eV/Å and stresses to eV/Å³"
+        ),
+    ))
 }
 
 /// The error for labels of two methods.

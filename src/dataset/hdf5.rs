@@ -5,7 +5,7 @@ use std::path::Path;
 use hdf5_reader::error::Error as Hdf5Error;
 use hdf5_reader::{Attribute, Datatype, Hdf5File};
 
-use super::{Frame, Source, Split};
+use super::{Frame, Source, Split, content};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What every HDF5 file begins with.
@@ -30,12 +30,13 @@ fn read_file(path: &Path, name: &str) -> Result<(Source, Vec<Frame>)> {
     if text("format").as_deref() == Some(FORMAT) {
         check_version(attributes.iter().find(|attribute| attribute.name == "format_version"))?;
     }
-    let frames = file.frames(name)?;
+    let content_hash = text("content_hash");
+    let frames = file.frames(name, content_hash.as_deref())?;
     let source = Source {
         path: name.to_string(),
         teacher: text("teacher"),
         units: text("units"),
-        content_hash: text("content_hash"),
+        content_hash,
         frames: frames.len(),
     };
     Ok((source, frames))
@@ -83,7 +84,8 @@ impl Arrays {
         root.attributes().map_err(|error| damaged(&error))
     }
 
-    fn frames(&self, file: &str) -> Result<Vec<Frame>> {
+    /// All frames; those of the `hash`, where there is one.
+    fn frames(&self, file: &str, hash: Option<&str>) -> Result<Vec<Frame>> {
         let species = self.integers("structures/atomic_numbers", &[Any])?;
         let offsets = self.integers("metadata/atom_offsets", &[Any])?;
         let (atoms, count) = (species.len(), offsets.len().saturating_sub(1));
@@ -141,7 +143,10 @@ impl Arrays {
                 stress: stress.filter(|stress| !stress.iter().flatten().all(|v| v.is_nan())),
             });
         }
-        Ok(frames)
+        match hash {
+            Some(hash) => content::check(&frames, names.as_deref(), hash).map(|()| frames),
+            None => Ok(frames),
+        }
     }
 
     /// Values of any integer type, or of an enumeration (Python's bool).
@@ -182,7 +187,7 @@ impl Arrays {
             Datatype::FloatingPoint { size: 4, .. } => dataset
                 .read_array::<f32>()
                 .map(|values| values.iter().map(|&value| f64::from(value)).collect()),
-            other => return Err(wrong_type(name, "floating-point numbers", other)),
+            other => return Err(wrong_type(name, "float32 or float64", other)),
         };
         values.map_err(|error| damaged(&error).within(name))
     }
@@ -274,7 +279,7 @@ fn damaged(error: &Hdf5Error) -> Error {
 fn wrong_type(name: &str, expected: &str, found: &Datatype) -> Error {
     let found = match found {
         Datatype::FixedPoint { .. } => "integers".into(),
-        Datatype::FloatingPoint { .. } => "floating-point numbers".into(),
+        Datatype::FloatingPoint { size, .. } => format!("float{}", 8 * size),
         Datatype::String { .. } | Datatype::VarLen { .. } => "strings".into(),
         other => format!("{other:?}"),
     };

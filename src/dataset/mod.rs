@@ -6,6 +6,7 @@
 //! them, counted by reason in [`Dataset::dropped`].
 
 mod checks;
+mod content;
 pub(crate) mod extxyz;
 mod hdf5;
 
@@ -108,7 +109,7 @@ pub struct Source {
     pub teacher: Option<String>,
     /// Of lengths and energies, [`UNITS`] in all files that are read.
     pub units: Option<String>,
-    /// SHA-256 of the content, as the file's attribute says (hexadecimal).
+    /// SHA-256 of the content, where the file says it (hexadecimal); it was checked.
     pub content_hash: Option<String>,
     /// Frames in the file, before any were dropped.
     pub frames: usize,

@@ -1,10 +1,11 @@
-"""Writes the datasets and the student that tests read: `python make_datasets.py` (numpy, ase, h5py).
+"""Writes the datasets and the student that tests read: `.venv-teacher/bin/python tests/data/make_datasets.py`.
 
 Labels and weights are random numbers: reading and comparing are tested here, not physics.
 """
 
 import json
 import pathlib
+import sys
 
 import ase.io
 import h5py
@@ -12,7 +13,10 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1]))
+from teacher.dataset import Dataset, Frame  # noqa: E402
+
 TEACHER = "GFN2-xTB (tblite 0.8.0)"
 
 
@@ -61,9 +65,22 @@ def arrays(frames):
     }
 
 
+def content_hash(arrays):
+    """The data tool's own hash."""
+    names = ("structures/cells", "structures/pbc", "labels/energy", "labels/stress", "metadata/name", "metadata/split")
+    ends = arrays["metadata/atom_offsets"]
+    frames = []
+    for start, end, *values in zip(ends, ends[1:], *(arrays[name] for name in names)):
+        numbers, positions, forces = (
+            arrays[name][start:end] for name in ("structures/atomic_numbers", "structures/positions", "labels/forces"))
+        cell, pbc, energy, stress, name, split = values
+        frames.append(Frame(numbers, positions, cell, pbc, energy, forces, stress, name=name, split=split))
+    return Dataset(frames, TEACHER).content_hash()
+
+
 def write(name, arrays, compressed=False, packed=False, **attributes):
     attributes = {"format": "mlff-student-dataset", "format_version": 1, "teacher": TEACHER,
-                  "units": "angstrom, electronvolt", "content_hash": "0" * 64} | attributes
+                  "units": "angstrom, electronvolt"} | attributes
     # The newest layout makes small files; the packed one is as the data tool writes it.
     with h5py.File(HERE / name, "w", libver="earliest" if compressed or packed else "latest") as file:
         file.attrs.update({key: value for key, value in attributes.items() if value is not None})
@@ -76,7 +93,6 @@ def write(name, arrays, compressed=False, packed=False, **attributes):
                 values = values.astype(options["dtype"])
             if packed and path in ("structures/positions", "labels/forces"):
                 options |= {"chunks": (8, 3), "scaleoffset": 4}
-                values = values.round(4)
             elif packed or compressed and not text:
                 options |= {"chunks": True, "compression": "gzip", "shuffle": packed}
             file.create_dataset(path, data=values, **options)
@@ -127,8 +143,12 @@ def write_student(name, elements=9, hidden=4, basis=5):
 def main():
     good = list(frames())
     sound = arrays(good)
-    write("sound.h5", sound, compressed=True)
-    write("packed.h5", sound, packed=True)
+    write("sound.h5", sound, compressed=True, content_hash=content_hash(sound))
+    rounded = sound | {name: sound[name].round(4) for name in ("structures/positions", "labels/forces")}
+    write("packed.h5", rounded, packed=True, content_hash=content_hash(rounded))
+    changed_force = sound["labels/forces"].copy()
+    changed_force[0, 0] += 1e-3
+    write("edited.h5", sound | {"labels/forces": changed_force}, content_hash=content_hash(sound))
     write_xyz("sound.xyz", good)
     required = {name: values for name, values in sound.items()
                 if not name.startswith("metadata/") or name.endswith("offsets")}
@@ -144,6 +164,9 @@ def main():
     broken["structures/positions"][15, 0] = np.nan  # frame 3
     broken["structures/cells"][5] = 0
     write("defects.h5", broken)
+    partly = sound["labels/stress"].copy()
+    partly[5, 0, 1] = np.nan
+    write("stress.h5", sound | {"labels/stress": partly})
     leak = {**good[2], "split": "test", "name": "copy of torsion-2"}
     write("duplicates.h5", arrays(good + [leak, {**good[2], "name": "copy in its own split"}]))
 
@@ -152,6 +175,7 @@ def main():
 
     changed("forces-shape.h5", labels__forces=required["labels/forces"][:, :2])
     changed("forces-count.h5", labels__forces=required["labels/forces"][:-1])
+    changed("half.h5", labels__forces=required["labels/forces"].astype(np.float16))
     changed("energy-type.h5", labels__energy=np.array(["-1 eV"] * len(good), dtype=object))
     offsets = required["metadata/atom_offsets"].copy()
     changed("offsets-end.h5", metadata__atom_offsets=offsets[:-1])

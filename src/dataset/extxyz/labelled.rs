@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::comment::items;
 use super::{Frame as Structure, Reader, number};
-use crate::dataset::checks::mixed_teachers;
+use crate::dataset::checks::{check_units, mixed_teachers};
 use crate::dataset::{Frame, Source, Split};
 use crate::error::Result;
 
@@ -22,6 +22,13 @@ pub(crate) fn read_labelled(path: &Path) -> Result<(Source, Vec<Frame>)> {
     let mut frames = Vec::new();
     while let Some(structure) = reader.next_frame()? {
         let place = reader.place(&structure);
+        // A number that was cut short still is a number.
+        if !reader.line_is_whole() {
+            return Err(reader.broken(
+                "expected a line that ends, found the end of the file: it is truncated; copy it or \
+                 write it again",
+            ));
+        }
         let value = |key| structure.comment.value(key).map(str::to_string);
         match (&source.teacher, value("teacher")) {
             (None, found) => source.teacher = found,
@@ -30,8 +37,9 @@ pub(crate) fn read_labelled(path: &Path) -> Result<(Source, Vec<Frame>)> {
             }
             _ => {}
         }
-        source.units = source.units.or_else(|| value("units"));
-        source.content_hash = source.content_hash.or_else(|| value("content_hash"));
+        let units = value("units");
+        check_units(&place, units.as_deref())?;
+        source.units = source.units.or(units);
         frames.try_reserve(1)?;
         frames.push(labelled(structure, &reader.name).map_err(|error| error.within(place))?);
     }

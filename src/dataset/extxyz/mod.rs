@@ -91,6 +91,11 @@ impl Reader {
         format!("{}, frame {}, line {}", self.name, frame.number, frame.line)
     }
 
+    /// Whether the line that was read last ended before the file did.
+    fn line_is_whole(&self) -> bool {
+        self.line.ends_with(b"\n")
+    }
+
     /// The next frame; `None` at the end of the file.
     pub(crate) fn next_frame(&mut self) -> Result<Option<Frame>> {
         let count = loop {
