@@ -99,6 +99,24 @@ def test_turning_a_bond_moves_one_side():
         assert turned == pytest.approx(40.0, abs=1e-6)
 
 
+def test_a_molecule_that_cannot_be_compared_or_relaxed_fails_the_frequencies():
+    pytest.importorskip("tblite", reason="SKIPPED: tblite is missing: run with the teacher's environment")
+    from validation import frequencies
+
+    fine = {"converged": True, "mae_cm": 5.0, "max_cm": 9.0, "spurious": 0, "lowest_cm": 50.0, "bond_mae": 0.001, "bond_max": 0.002}
+    nan = float("nan")
+    for change, met in [
+        ({}, True), ({"converged": False}, False), ({"mae_cm": nan, "max_cm": nan}, False), ({"spurious": 1}, False), ({"mae_cm": 40.0}, False),
+    ]:
+        found = [fine, fine | change]
+        assert frequencies.met(found) == met, change
+        last = frequencies.table({"model": dict(zip("ab", found))}).splitlines()[-1]
+        assert last.endswith("ok" if met else "NOT MET")
+    step = {"converged": True, "largest": 1.0}
+    for change, met in [({}, True), ({"converged": False}, False), ({"largest": 6.0}, False)]:
+        assert frequencies.steps_met({"CH₄": step, "CO₂": step | change}) == met
+
+
 class Pair:
     """Two atoms whose energy has a known end at 5 Angstrom."""
 
