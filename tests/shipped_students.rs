@@ -1,7 +1,7 @@
 //! What every student under `models/` promises.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mlff_student::dataset::{Dataset, Split};
@@ -76,22 +76,46 @@ fn they_are_smooth_equivariant_students_of_seven_elements_that_repel_each_other(
 #[test]
 fn their_files_say_where_they_come_from_and_how_good_they_are() {
     for (name, (path, model)) in students() {
+        let header = header(&path);
         for key in [
+            "format",
+            "format_version",
+            "architecture",
+            "hidden",
+            "blocks",
+            "cutoff",
+            "species",
+            "units",
             "teacher",
             "training_data_hash",
             "training_frames",
             "training_samples",
+            "earlier_samples",
             "trained_until",
+            "trainer_commit",
             "licence",
+            "valid_force_mae_eV_per_A",
+            "valid_energy_mae_eV_per_atom",
             "test_frames",
             "test_force_mae_eV_per_A",
             "test_energy_mae_eV_per_atom",
         ] {
-            assert!(model.metadata.contains_key(key), "{name}: {key}");
+            assert!(header[key].as_str().is_some_and(|value| !value.is_empty()), "{name}: {key}");
         }
+        assert_eq!(header["units"], "angstrom, electronvolt", "{name}");
+        let references = &model.reference_energies;
+        assert!(model.species.iter().all(|&z| references[usize::from(z)] < -1.0), "{name}");
         assert!(path.with_extension("md").exists(), "{name} has no card");
         assert!(path.with_extension("toml").exists(), "{name} does not say how it was trained");
     }
+}
+
+/// The metadata of a safetensors file.
+fn header(path: &Path) -> serde_json::Value {
+    let bytes = std::fs::read(path).unwrap();
+    let (length, rest) = bytes.split_first_chunk().unwrap();
+    let header = &rest[..u64::from_le_bytes(*length) as usize];
+    serde_json::from_slice::<serde_json::Value>(header).unwrap()["__metadata__"].take()
 }
 
 #[test]
@@ -202,6 +226,12 @@ fn the_labels_that_ship_are_sound_and_hold_enough_out() {
     let files: Vec<PathBuf> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     let dataset = Dataset::load(&files).unwrap();
+    let hashes: BTreeSet<&str> =
+        dataset.sources.iter().map(|source| source.content_hash.as_deref().unwrap()).collect();
+    for (name, (_, model)) in students() {
+        let trained_on: BTreeSet<&str> = model.metadata["training_data_hash"].split(' ').collect();
+        assert_eq!(trained_on, hashes, "{name}");
+    }
     assert!(dataset.frames.len() >= 100_000, "{}", dataset.frames.len());
     assert!(dataset.dropped.is_empty(), "{}", dataset.dropped[0].sentence());
     let molecules = |split, temperature: Option<f64>| -> BTreeSet<&str> {
