@@ -16,10 +16,11 @@ def generate(args):
 
 def explore(args):
     from . import explore
-    from .generate import carry_out
+    from .generate import carry_out, digest
 
     works = [explore.Walk(args.round, i) for i in range(max(1, round(args.frames / explore.Walk.expected)))]
     identity = {"seed": args.seed, "teacher": args.teacher, "round": args.round}
+    identity |= {"walker": digest(args.walker), "judge": digest(args.judge)}
     failed = carry_out(args.folder, works, identity, args.jobs, explore.load_students, (args.walker, args.judge))
     finish(failed, f"... {args.folder}")
 
@@ -43,11 +44,9 @@ def merge(args):
 
 
 def label(args):
-    from . import dataset, files, labelling
+    from . import dataset, labelling
 
-    result = labelling.label(args.structures, args.teacher, args.jobs)
-    files.write(result, args.output)
-    print_json(dataset.summary(result))
+    print_json(dataset.summary(labelling.label(args.structures, args.output, args.teacher, args.jobs)))
 
 
 def info(args):
@@ -106,7 +105,7 @@ def main():
     p.add_argument("inputs", nargs="+", help="folders of generate, .h5 or .xyz files")
     p.add_argument("-o", "--output", action="append", required=True, help=".h5 or .xyz; may be given twice")
 
-    p = command(label, "labels structures of a file with the teacher")
+    p = command(label, "labels structures of a file with the teacher; a run that was stopped goes on")
     p.add_argument("structures", help="whatever ASE reads, or a dataset")
     p.add_argument("-o", "--output", required=True, help=".h5 or .xyz")
     labels(p)

@@ -58,7 +58,7 @@ class Frame:
             return "structure not finite"
         if not (np.isfinite(self.energy) and np.isfinite(self.forces).all()):
             return "label not finite"
-        if self.pbc.any() and np.isnan(self.stress).any() and not np.isnan(self.stress).all():
+        if not (np.isfinite(self.stress).all() or np.isnan(self.stress).all()):
             return "label not finite"
         return None
 

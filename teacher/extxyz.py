@@ -22,7 +22,7 @@ def write(dataset, path):
                 atoms.info["temperature"] = frame.temperature
             atoms.info["teacher"] = dataset.teacher
             labels = {"energy": frame.energy, "forces": frame.forces}
-            if not np.isnan(frame.stress).any():
+            if not np.isnan(frame.stress).all():
                 labels["stress"] = frame.stress
             atoms.calc = SinglePointCalculator(atoms, **labels)
             yield atoms

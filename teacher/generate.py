@@ -148,11 +148,6 @@ def load_mover(model):
     _mover = teachers.student(model)
 
 
-def worker_teacher():
-    """The teacher that this worker loaded."""
-    return _teacher
-
-
 def _follow_parent():
     connection.wait([parent_process().sentinel])
     os._exit(1)
@@ -208,8 +203,13 @@ def generate(folder, works, seed, spec, jobs, mover=None):
     identity = {"seed": seed, "teacher": spec}
     if mover is None:
         return carry_out(folder, works, identity, jobs)
-    identity["mover"] = hashlib.sha256(Path(mover).read_bytes()).hexdigest()
+    identity["mover"] = digest(mover)
     return carry_out(folder, works, identity, jobs, load_mover, (mover,))
+
+
+def digest(path):
+    """What tells a file from others, wherever it is."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def carry_out(folder, works, identity, jobs, prepare=None, arguments=()):

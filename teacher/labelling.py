@@ -1,15 +1,47 @@
 """Labels for given structures, as active learning needs them."""
 
-import os
-from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from . import dataset, extxyz, files, generate, teachers
+
+# Structures of one job.
+PART = 8
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the structures, with their places in the file."""
+
+    index: int
+    structures: list
+
+    @property
+    def name(self):
+        return f"label-{self.index:06d}"
+
+    @property
+    def expected(self):
+        return len(self.structures)
+
+    def subject(self):
+        """What `generate` asks of its jobs: structures bring molecule and split with them."""
+        return None, ""
+
+    def frames(self, job, _):
+        """Labelled frames, and reasons where there is none."""
+        for index, atoms in self.structures:
+            info = {name: extxyz.text(atoms.info.get(name, "")) for name in dataset.TEXTS}
+            info["name"] = info["name"] or f"label-{index:06d}"
+            info["split"] = info["split"] or "train"
+            temperature = float(atoms.info.get("temperature", np.nan))
+            try:
+                yield job.teacher.label(atoms, **info, temperature=temperature)
+            except teachers.Dropped as reason:
+                yield str(reason)
 
 
 def read_structures(path):
@@ -27,25 +59,17 @@ def read_structures(path):
             yield atoms
 
 
-def _label(indexed):
-    index, atoms = indexed
-    info = {name: extxyz.text(atoms.info.get(name, "")) for name in dataset.TEXTS}
-    info["name"] = info["name"] or f"label-{index:06d}"
-    info["split"] = info["split"] or "train"
-    temperature = float(atoms.info.get("temperature", np.nan))
-    try:
-        return generate.worker_teacher().label(atoms, **info, temperature=temperature)
-    except teachers.Dropped as reason:
-        return str(reason)
-
-
-def label(path, spec, jobs):
-    """A dataset of the structures in a file; order, names and metadata are kept."""
-    os.environ.update(generate.ONE_THREAD)
-    teacher = teachers.load(spec)
-    with ProcessPoolExecutor(jobs, get_context("spawn"), generate.start_worker, (spec,)) as workers:
-        structures = list(enumerate(read_structures(path)))
-        results = list(tqdm(workers.map(_label, structures, chunksize=8), total=len(structures), unit="frame"))
-    kept = [r for r in results if not isinstance(r, str)]
-    dropped = Counter(r for r in results if isinstance(r, str))
-    return dataset.Dataset(kept, teacher.name, dropped)
+def label(path, output, spec, jobs):
+    """Labels the structures in a file and writes them; order, names and metadata are kept. What is done is kept beside the
+    output until all is."""
+    structures = list(enumerate(read_structures(path)))
+    works = [Part(i // PART, structures[i : i + PART]) for i in range(0, len(structures), PART)]
+    folder = Path(f"{output}.parts")
+    identity = {"seed": 0, "teacher": spec, "structures": generate.digest(path)}
+    failed = generate.carry_out(folder, works, identity, jobs)
+    if failed:
+        raise RuntimeError(f"{failed} jobs failed: their errors are above; the same command tries them again")
+    result = generate.collect(folder).checked()
+    files.write(result, output)
+    shutil.rmtree(folder)
+    return result

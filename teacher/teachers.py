@@ -4,6 +4,7 @@ import importlib
 from importlib.metadata import version
 
 import numpy as np
+from ase.calculators.calculator import CalculationFailed, InputError, ReadError
 
 from .dataset import Frame
 from .molecules import ELEMENTS
@@ -19,8 +20,9 @@ class Dropped(Exception):
     """A structure that gets no label; the message is the reason that is counted."""
 
 
-# What calculators raise where a structure is beyond them; anything else is an error in the program.
-FAILURES = (RuntimeError, ArithmeticError, np.linalg.LinAlgError)
+# What calculators raise where a structure is beyond them, by ASE's convention. Anything else is an error of the program or
+# the machine: other RuntimeErrors may be properties that a calculator lacks, or a GPU without memory.
+FAILURES = (CalculationFailed, InputError, ReadError, ArithmeticError, np.linalg.LinAlgError)
 
 
 class Teacher:
@@ -35,13 +37,15 @@ class Teacher:
         """A labelled frame of this ASE structure (eV, Å), or `Dropped`."""
         # Rounding first makes labels exact for what the files hold.
         atoms = atoms.copy()
+        # Constraints would set forces to zero.
+        atoms.set_constraint()
         atoms.positions = atoms.positions.round(DECIMALS)
         atoms.cell = atoms.cell.array.round(8)
         check_structure(atoms)
         atoms.calc = self.calculator()
         try:
             energy, forces = atoms.get_potential_energy(), atoms.get_forces()
-            stress = atoms.get_stress(voigt=False) if atoms.pbc.all() else None
+            stress = stress_of(atoms) if atoms.pbc.all() else None
         except FAILURES as error:
             raise Dropped("unconverged") from error
         check_label(atoms, energy, forces, stress, MAX_FORCE.get(kind, USUAL_MAX_FORCE))
@@ -56,6 +60,14 @@ class Teacher:
             kind=kind,
             **metadata,
         )
+
+
+def stress_of(atoms):
+    """Of a box, or None where the calculator knows no stress: energies and forces are labels without it."""
+    try:
+        return atoms.get_stress(voigt=False)
+    except NotImplementedError:
+        return None
 
 
 def check_structure(atoms):
@@ -88,9 +100,16 @@ def gfn2():
 
 def student(model):
     """A student in the teacher's place, where atoms are only to be moved."""
-    from mlff_student import Calculator
+    from mlff_student import Calculator, Error
 
-    calculator = Calculator(model)
+    class Mover(Calculator):
+        def calculate(self, *arguments, **options):
+            try:
+                super().calculate(*arguments, **options)
+            except Error as error:
+                raise CalculationFailed(str(error)) from error
+
+    calculator = Mover(model)
     return Teacher(str(model), lambda: calculator)
 
 

@@ -1,5 +1,7 @@
 """Calculators that fail in every way a teacher can fail, and cheap ones."""
 
+import time
+
 import numpy as np
 from ase.calculators.calculator import CalculationFailed, Calculator
 from ase.calculators.lj import LennardJones
@@ -27,6 +29,16 @@ def program_error():
     return Given(error=NameError("a misspelt name"))
 
 
+def no_memory():
+    return Given(error=RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"))
+
+
+def no_stress():
+    calculator = Given()
+    calculator.implemented_properties = ["energy", "forces"]
+    return calculator
+
+
 def nan_forces():
     return Given(forces=lambda n: np.full((n, 3), np.nan))
 
@@ -41,6 +53,16 @@ def transposed_forces():
 
 def cheap():
     return LennardJones(sigma=1.0, epsilon=0.01, rc=4.0)
+
+
+class Slow(LennardJones):
+    def calculate(self, *arguments, **options):
+        time.sleep(0.05)
+        super().calculate(*arguments, **options)
+
+
+def slow():
+    return Slow(sigma=1.0, epsilon=0.01, rc=4.0)
 
 
 def zero():

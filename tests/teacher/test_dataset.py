@@ -114,7 +114,17 @@ def bromine(f):
     f.numbers[0] = 35
 
 
+def partly_nan_stress(f):
+    f.stress = np.zeros((3, 3))
+    f.stress[0, 1] = np.nan
+
+
+def infinite_stress(f):
+    f.stress = np.full((3, 3), np.inf)
+
+
 @pytest.mark.parametrize("ending", [".h5", ".xyz"])
+@pytest.mark.parametrize("place", [1, 3], ids=["molecule", "box"])
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
@@ -122,11 +132,13 @@ def bromine(f):
         (nan_energy, "label not finite"),
         (nan_position, "structure not finite"),
         (bromine, "element outside H C N O F S Cl"),
+        (partly_nan_stress, "label not finite"),
+        (infinite_stress, "label not finite"),
     ],
 )
-def test_frames_with_defects_are_dropped_and_counted(tmp_path, ending, damage, reason):
+def test_frames_with_defects_are_dropped_and_counted(tmp_path, ending, damage, reason, place):
     d = data()
-    damage(d.frames[1])
+    damage(d.frames[place])
     files.write(d, tmp_path / f"a{ending}")
     found = files.read(tmp_path / f"a{ending}")
     assert len(found.frames) == 4

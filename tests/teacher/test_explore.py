@@ -15,7 +15,7 @@ LIBRARY = ROOT / "target" / "release" / "libmlff_student.so"
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def explored(tmp_path_factory):
     if not LIBRARY.exists():
         pytest.skip(f"{LIBRARY} is missing: make library")
     folder = tmp_path_factory.mktemp("explore")
@@ -23,7 +23,19 @@ def found(tmp_path_factory):
     command += ["--walker", MODELS[0], "--judge", MODELS[1]]
     environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'python'}", "PATH": "/usr/bin:/bin"}
     subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=300)
-    return generate.collect(folder)
+    return folder, command, environment
+
+
+@pytest.fixture(scope="module")
+def found(explored):
+    return generate.collect(explored[0])
+
+
+def test_a_folder_of_other_students_is_refused(explored):
+    _, command, environment = explored
+    command = command[: command.index("--walker")] + ["--walker", MODELS[1], "--judge", MODELS[0]]
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert run.returncode != 0 and "holds a run with" in run.stderr and "walker" in run.stderr
 
 
 def test_walks_give_labelled_frames_of_training_molecules(found):

@@ -136,6 +136,30 @@ def test_given_structures_are_labelled_in_order_with_counts_of_what_is_not(tmp_p
     assert again["content_hash"] == found["content_hash"]
 
 
+def test_labelling_goes_on_after_a_kill_to_the_same_file(tmp_path):
+    structures = []
+    for seed in range(48):
+        structures.append(molecule("CH4"))
+        structures[-1].rattle(0.05, seed=seed)
+    write(tmp_path / "in.xyz", structures)
+    arguments = ["label", tmp_path / "in.xyz", "--teacher", "calculators:slow", "-o"]
+    killed, whole = tmp_path / "killed.h5", tmp_path / "whole.h5"
+    parts = tmp_path / "killed.h5.parts/shards"
+    process = start(*arguments, killed)
+    wait_for(lambda: len(list(parts.glob("*.h5"))) >= 2)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    done = len(list(parts.glob("*.h5")))
+    assert done < 6 and not killed.exists()
+    status, _, err = run(*arguments[:-3], "--teacher", "calculators:cheap", "-o", killed)
+    assert status != 0 and "holds a run with" in err
+    found = summary(*arguments, killed)
+    assert not parts.parent.exists()
+    assert found["frames"] == 48
+    assert found["content_hash"] == summary(*arguments, whole)["content_hash"]
+    assert [f.name for f in files.read(killed).frames] == [f"label-{i:06d}" for i in range(48)]
+
+
 def test_errors_in_jobs_are_reported_and_tried_again(tmp_path):
     arguments = [
         "generate",

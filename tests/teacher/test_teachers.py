@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
+from ase.constraints import FixAtoms
 from teacher import teachers
 
 import calculators
@@ -101,9 +102,26 @@ def test_labels_that_are_dropped(factory, reason, atoms):
         teachers.load(f"calculators:{factory}").label(atoms)
 
 
-def test_errors_in_a_calculators_program_are_not_taken_for_bad_structures():
-    with pytest.raises(NameError):
-        teachers.load("calculators:program_error").label(molecule("CH4"))
+@pytest.mark.parametrize(("factory", "error"), [("program_error", NameError), ("no_memory", RuntimeError)])
+def test_errors_of_program_and_machine_are_not_taken_for_bad_structures(factory, error):
+    with pytest.raises(error):
+        teachers.load(f"calculators:{factory}").label(molecule("CH4"))
+
+
+def test_a_calculator_without_stress_labels_boxes_without_one():
+    frame = teachers.load("calculators:no_stress").label(water_box())
+    assert frame.forces.shape == (3, 3) and np.isnan(frame.stress).all() and frame.pbc.all()
+
+
+def test_fixed_atoms_have_the_forces_that_they_would_have():
+    teacher, free = teachers.load("calculators:cheap"), molecule("CH3OH")
+    fixed = free.copy()
+    fixed.set_constraint(FixAtoms([0, 1, 2]))
+    expected, found = teacher.label(free).forces, teacher.label(fixed).forces
+    assert np.linalg.norm(expected[:3], axis=1).min() > 0
+    np.testing.assert_array_equal(found, expected)
+    # The caller's structure keeps what it had.
+    assert len(fixed.constraints) == 1
 
 
 def test_any_ase_calculator_is_a_teacher():
