@@ -60,6 +60,46 @@ pub struct Sample {
     strain: Option<([[f32; 3]; 3], f32)>,
 }
 
+/// An atom and one that it sees.
+pub struct Pair {
+    to: usize,
+    from: usize,
+    /// r_from − r_to, images included (Å).
+    r: [f64; 3],
+    /// Its length (Å).
+    d: f64,
+}
+
+/// The pairs of a frame within the cutoff (Å), by receiving atom; an error for atoms at one place
+/// and cells without a volume.
+pub fn pairs(frame: &Frame, cutoff: f64) -> Result<Vec<Pair>> {
+    let list = neighborhood(&frame.positions, frame.cell, frame.periodic, cutoff)?;
+    let atoms = frame.positions.len();
+    let mut pairs = Vec::with_capacity(list.neighbors.len());
+    for (to, window) in list.offsets.windows(2).enumerate() {
+        for &j in &list.neighbors[window[0]..window[1]] {
+            let j = j as usize;
+            let (from, position) = if j < atoms {
+                (j, frame.positions[j])
+            } else {
+                (list.owner[j - atoms] as usize, list.ghosts[j - atoms])
+            };
+            let r: [f64; 3] = std::array::from_fn(|a| position[a] - frame.positions[to][a]);
+            let d = r.iter().map(|x| x * x).sum::<f64>().sqrt();
+            if d == 0.0 {
+                return Err(Error::new(
+                    ErrorKind::Numeric,
+                    format!("expected atoms apart, found {to} and {from} at one place"),
+                ));
+            }
+            if d < cutoff {
+                pairs.push(Pair { to, from, r, d });
+            }
+        }
+    }
+    Ok(pairs)
+}
+
 /// What a network adds to: subtracted from labels before it is trained.
 pub struct Baseline<'a> {
     /// Elements in the order of the embedding's rows (atomic numbers).
@@ -91,8 +131,6 @@ impl Sample {
                 format!("expected at most {} atoms, found {}", u16::MAX, species.len()),
             )));
         }
-        let list = neighborhood(&frame.positions, frame.cell, frame.periodic, radial.cutoff)
-            .map_err(within)?;
         let mut sample = Self {
             energy: frame.energy
                 - species
@@ -109,39 +147,18 @@ impl Sample {
         let mut strain = frame.stress.zip(frame.volume()).map(|(stress, volume)| {
             (stress.map(|row| row.map(|component| component * volume)), volume)
         });
-        let atoms = frame.positions.len();
-        for (i, window) in list.offsets.windows(2).enumerate() {
-            for &j in &list.neighbors[window[0]..window[1]] {
-                let j = j as usize;
-                let (owner, position) = if j < atoms {
-                    (j, frame.positions[j])
-                } else {
-                    (list.owner[j - atoms] as usize, list.ghosts[j - atoms])
-                };
-                let r: [f64; 3] = std::array::from_fn(|a| position[a] - frame.positions[i][a]);
-                let d = r.iter().map(|x| x * x).sum::<f64>().sqrt();
-                if d >= radial.cutoff {
-                    continue;
-                }
-                if d == 0.0 {
-                    return Err(within(Error::new(
-                        ErrorKind::Numeric,
-                        format!("expected atoms apart, found {i} and {owner} at one place"),
-                    )));
-                }
-                sample.pairs.push([i as u16, owner as u16]);
-                sample.vectors.push(r.map(|x| x as f32));
-                if let Some(repulsion) = baseline.repulsion {
-                    // Each pair stands in the list twice.
-                    let (value, slope) = repulsion.at([frame.species[i], frame.species[owner]], d);
-                    sample.energy -= 0.5 * value;
-                    for a in 0..3 {
-                        forces[i][a] -= slope * r[a] / d;
-                        if let Some((strain, _)) = &mut strain {
-                            for b in 0..3 {
-                                strain[a][b] -= 0.5 * slope * r[a] * r[b] / d;
-                            }
-                        }
+        for Pair { to: i, from, r, d } in pairs(frame, radial.cutoff).map_err(within)? {
+            sample.pairs.push([i as u16, from as u16]);
+            sample.vectors.push(r.map(|x| x as f32));
+            let Some(repulsion) = baseline.repulsion else { continue };
+            // Each pair stands in the list twice.
+            let (value, slope) = repulsion.at([frame.species[i], frame.species[from]], d);
+            sample.energy -= 0.5 * value;
+            for a in 0..3 {
+                forces[i][a] -= slope * r[a] / d;
+                if let Some((strain, _)) = &mut strain {
+                    for b in 0..3 {
+                        strain[a][b] -= 0.5 * slope * r[a] * r[b] / d;
                     }
                 }
             }

@@ -8,6 +8,20 @@ use tch::{Kind, Tensor};
 use crate::curves::Row;
 use crate::optimizer::Optimizer;
 
+/// Its file's name in the output folder, without ending.
+pub const CHECKPOINT: &str = "checkpoint";
+
+/// What a run began with: labels and what the student's file says follow from it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Beginning {
+    /// Hash of the student's file that gave the weights; none for random weights.
+    pub from: Option<u64>,
+    /// Frames that this student had seen.
+    pub earlier_samples: u64,
+    /// Subtracted from the labels, one for each element (eV).
+    pub reference_energies: Vec<f64>,
+}
+
 /// Where a run is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Place {
@@ -26,6 +40,8 @@ pub struct Place {
 pub struct Checkpoint {
     /// Configuration and data that it belongs to.
     pub fingerprint: u64,
+    /// What it began with.
+    pub beginning: Beginning,
     /// Where it is.
     pub place: Place,
     /// Flat, as they are (not averaged).
@@ -40,10 +56,15 @@ impl Checkpoint {
     /// Writes beside the destination and renames, so that a kill leaves the one before.
     pub fn save(&self, path: &Path) -> Result<()> {
         let Place { epoch, batch, samples, seconds } = self.place;
-        let halves = [self.fingerprint >> 32, self.fingerprint & 0xffff_ffff];
+        let Beginning { from, earlier_samples, reference_energies } = &self.beginning;
+        let [high, low] = halves(self.fingerprint);
+        let [from_high, from_low] = halves(from.unwrap_or(0));
         let place = [
-            halves[0] as f64,
-            halves[1] as f64,
+            high,
+            low,
+            from_high,
+            from_low,
+            *earlier_samples as f64,
             epoch as f64,
             batch as f64,
             samples as f64,
@@ -54,6 +75,7 @@ impl Checkpoint {
         let columns = Row::COLUMNS.len() as i64;
         let tensors = [
             ("place", Tensor::from_slice(&place)),
+            ("reference_energies", Tensor::from_slice(reference_energies)),
             ("weights", self.weights.copy()),
             ("mean", self.optimizer.mean.shallow_clone()),
             ("square", self.optimizer.square.shallow_clone()),
@@ -90,12 +112,19 @@ impl Checkpoint {
             Vec::<f64>::try_from(flat).map_err(|error| broken(&error.to_string()))
         };
         let place = numbers("place")?;
-        let &[high, low, epoch, batch, samples, seconds, steps] = &place[..] else {
+        let &[high, low, from_high, from_low, earlier, epoch, batch, samples, seconds, steps] =
+            &place[..]
+        else {
             return Err(broken("another number of counters"));
         };
         let rows = numbers("history")?;
         Ok(Self {
-            fingerprint: ((high as u64) << 32) | low as u64,
+            fingerprint: whole(high, low),
+            beginning: Beginning {
+                from: Some(whole(from_high, from_low)).filter(|&hash| hash != 0),
+                earlier_samples: earlier as u64,
+                reference_energies: numbers("reference_energies")?,
+            },
             place: Place {
                 epoch: epoch as u64,
                 batch: batch as u64,
@@ -112,4 +141,13 @@ impl Checkpoint {
             history: rows.chunks_exact(Row::COLUMNS.len()).filter_map(Row::from_numbers).collect(),
         })
     }
+}
+
+/// Tensors hold float64, which has no room for 64 bits.
+fn halves(number: u64) -> [f64; 2] {
+    [(number >> 32) as f64, (number & 0xffff_ffff) as f64]
+}
+
+fn whole(high: f64, low: f64) -> u64 {
+    ((high as u64) << 32) | low as u64
 }

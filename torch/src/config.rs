@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use mlff_student::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::CHECKPOINT;
+
 /// The whole file.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -230,6 +232,8 @@ impl Config {
             ("student.basis", student.basis),
             ("training.pairs_per_batch", training.pairs_per_batch),
             ("training.threads", training.threads),
+            ("training.samples", training.samples as usize),
+            ("output.validate_every", output.validate_every as usize),
             ("output.validation_frames", output.validation_frames),
         ] {
             if size == 0 {
@@ -285,8 +289,13 @@ impl Config {
                 student.hidden
             ));
         }
-        if training.samples == 0 {
-            return invalid("training.samples: expected at least 1, found 0".into());
+        // The student's file stands beside the checkpoint.
+        let name = &output.name;
+        if name.is_empty() || name.contains(['/', '\\']) || name.eq_ignore_ascii_case(CHECKPOINT) {
+            return invalid(format!(
+                "output.name: expected the name of a file without folder and ending, other than \
+                 {CHECKPOINT:?}, found {name:?}"
+            ));
         }
         Ok(())
     }
@@ -355,6 +364,9 @@ mod tests {
             ("[training]\naverage = 1.0", "training.average: expected a number from 0"),
             ("[student]\nenvelope_power = 2", "student.envelope_power: expected 3"),
             ("[student]\nhidden = \"big\"", "expected TOML"),
+            ("[output]\nvalidate_every = 0", "output.validate_every: expected at least 1"),
+            ("[output]\nname = \"checkpoint\"", "output.name: expected the name of a file"),
+            ("[output]\nname = \"runs/one\"", "output.name: expected the name of a file"),
             ("loss = 3", "loss: expected a section"),
         ] {
             let text = format!("{line}\n[data]\nfiles = [\"a.h5\"]\n");

@@ -7,7 +7,7 @@ use mlff_student::Result;
 use mlff_student::dataset::{Dataset, Frame, Split};
 use rayon::prelude::*;
 
-use crate::batch::{Baseline, Sample};
+use crate::batch::{Baseline, Sample, pairs};
 use crate::config;
 use crate::student::Student;
 
@@ -30,9 +30,16 @@ pub struct Data {
 
 impl Data {
     /// Reads the files and says what was left out.
-    pub fn load(config: &config::Data, species: &[u8], seed: u64) -> Result<Self> {
+    pub fn load(config: &config::Data, student: &Student, seed: u64) -> Result<Self> {
         let mut dataset = Dataset::load(&config.files)?;
-        dataset.drop_unknown_elements(species);
+        dataset.drop_unknown_elements(&student.species);
+        let says = dataset.frames.iter().any(|frame| frame.split == Some(Split::Valid));
+        for frame in dataset.frames.iter_mut().filter(|frame| frame.split.is_none()) {
+            let watch = !says && watched(frame);
+            frame.split = Some(if watch { Split::Valid } else { Split::Train });
+        }
+        dataset.drop_duplicates();
+        drop_what_has_no_pairs(&mut dataset, student.cutoff);
         dataset.require_frames()?;
         for sentence in &dataset.notes {
             eprintln!("note: {sentence}");
@@ -52,12 +59,10 @@ impl Data {
             metadata: BTreeMap::new(),
         };
         data.describe(&dataset);
-        let says = dataset.frames.iter().any(|frame| frame.split == Some(Split::Valid));
         for frame in dataset.frames {
             match frame.split {
                 Some(Split::Valid) => data.valid.push(frame),
                 Some(Split::Test) => data.test.push(frame),
-                _ if !says && watched(&frame) => data.valid.push(frame),
                 _ => data.train.push(frame),
             }
         }
@@ -91,6 +96,17 @@ impl Data {
     }
 }
 
+/// Leaves out frames that no network can be evaluated on.
+fn drop_what_has_no_pairs(dataset: &mut Dataset, cutoff: f64) {
+    let bad: Vec<bool> =
+        dataset.frames.par_iter().map(|frame| pairs(frame, cutoff).is_err()).collect();
+    let mut bad = bad.into_iter();
+    dataset.drop(|_| {
+        let reason = "the student cannot be evaluated there (atoms at one place, bad cell)";
+        bad.next().unwrap_or(false).then(|| reason.into())
+    });
+}
+
 /// Molecules, not frames, are held back: frames of one molecule resemble each other.
 fn watched(frame: &Frame) -> bool {
     let name =
@@ -106,6 +122,10 @@ fn hash(frame: &Frame, hasher: &mut DefaultHasher) {
     for vector in frame.positions.iter().chain(&frame.forces) {
         vector.map(f64::to_bits).hash(hasher);
     }
+    for vector in [&frame.cell, &frame.stress].into_iter().flatten().flatten() {
+        vector.map(f64::to_bits).hash(hasher);
+    }
+    (frame.periodic, frame.cell.is_some(), frame.stress.is_some()).hash(hasher);
     frame.energy.to_bits().hash(hasher);
 }
 

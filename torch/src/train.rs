@@ -1,7 +1,7 @@
 //! The training run: steps, looks at the validation frames, checkpoints, result.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
@@ -14,7 +14,7 @@ use mlff_student::{Error, ErrorKind, Result};
 use tch::{Device, Kind, Tensor};
 
 use crate::batch::{Batch, Radial, Sample};
-use crate::checkpoint::{Checkpoint, Place};
+use crate::checkpoint::{Beginning, CHECKPOINT, Checkpoint, Place};
 use crate::config::Config;
 use crate::cuda;
 use crate::curves::{self, Row};
@@ -49,26 +49,107 @@ pub fn run(config: &Config, start: &Start) -> Result<PathBuf> {
         Error::new(ErrorKind::Io, format!("{}: cannot be made: {error}", folder.display()))
     })?;
     let mut student = Student::new(&config.student)?;
-    let mut data = Data::load(&config.data, &student.species, config.training.seed)?;
+    let data = Data::load(&config.data, &student, config.training.seed)?;
     let mut weights = Parameters::random(&student.shape, config.training.seed, device);
-    match &start.from {
-        Some(path) => {
-            let within = |error: Error| error.within(path.display());
-            let model = Model::load(path).map_err(within)?;
-            weights.set(&student.take(&model).map_err(within)?.to_device(device));
-            data.metadata.insert("earlier_samples".into(), samples_of(&model).to_string());
-            eprintln!("going on from {}", path.display());
-        }
-        None => student.reference_energies = references::fit(&data.train, &student.species),
-    }
-    let mut run = Run::new(config, student, weights, device, &data)?;
-    if !start.restart {
-        run.resume()?;
+    let from = start.from.as_deref().map(Origin::load).transpose()?;
+    let fingerprint = fingerprint(config, &data);
+    let found = match start.restart {
+        true => None,
+        false => find_checkpoint(folder, fingerprint, from.as_ref())?,
+    };
+    let beginning = match (&found, from) {
+        (Some(found), _) => found.beginning.clone(),
+        (None, Some(from)) => from.begin(&mut student, &mut weights)?,
+        (None, None) => Beginning {
+            from: None,
+            earlier_samples: 0,
+            reference_energies: references::fit(&data.train, &student.species),
+        },
+    };
+    student.reference_energies.clone_from(&beginning.reference_energies);
+    let mut run = Run::new(config, student, weights, device, &data, fingerprint, beginning)?;
+    if let Some(found) = found {
+        run.resume(found);
     }
     if run.train(start.most_steps)? {
         run.look_at_held_out(&data.test)?;
     }
     run.write_student()
+}
+
+/// A student to go on from.
+struct Origin {
+    path: PathBuf,
+    model: Model,
+    hash: u64,
+}
+
+impl Origin {
+    fn load(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|error| {
+            Error::new(ErrorKind::Io, format!("{}: expected a student: {error}", path.display()))
+        })?;
+        let mut hasher = DefaultHasher::new();
+        bytes.hash(&mut hasher);
+        let model = Model::load(path).map_err(|error| error.within(path.display()))?;
+        Ok(Self { path: path.into(), model, hash: hasher.finish() })
+    }
+
+    fn begin(&self, student: &mut Student, weights: &mut Parameters) -> Result<Beginning> {
+        let taken = student.take(&self.model).map_err(|error| error.within(self.path.display()))?;
+        weights.set(&taken.to_device(weights.flat.device()));
+        eprintln!("going on from {}", self.path.display());
+        Ok(Beginning {
+            from: Some(self.hash),
+            earlier_samples: samples_of(&self.model),
+            reference_energies: student.reference_energies.clone(),
+        })
+    }
+}
+
+/// Of the data, and of all in the configuration that the next step depends on.
+fn fingerprint(config: &Config, data: &Data) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let Config { student, training, loss, .. } = config;
+    format!("{student:?} {training:?} {loss:?}").hash(&mut hasher);
+    (data.fingerprint, data.train.len()).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn checkpoint_path(folder: &Path) -> PathBuf {
+    folder.join(CHECKPOINT).with_extension("safetensors")
+}
+
+/// The run in this folder, where there is one; another run than was asked for is an error.
+fn find_checkpoint(
+    folder: &Path,
+    fingerprint: u64,
+    from: Option<&Origin>,
+) -> Result<Option<Checkpoint>> {
+    let path = checkpoint_path(folder);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let found = Checkpoint::load(&path)?;
+    let refuse = |message: String| {
+        Err(Error::new(ErrorKind::InvalidArgument, format!("{}: {message}", path.display())))
+    };
+    if found.fingerprint != fingerprint {
+        return refuse(
+            "this checkpoint is of other data or another configuration: choose another \
+             output.folder, start anew with --restart, or go on from its student with --restart \
+             --from"
+                .into(),
+        );
+    }
+    if let Some(from) = from.filter(|from| found.beginning.from != Some(from.hash)) {
+        return refuse(format!(
+            "this checkpoint is of a run that did not begin from {}: go on with that run without \
+             --from, start anew with --restart, or choose another output.folder",
+            from.path.display()
+        ));
+    }
+    Ok(Some(found))
 }
 
 /// Frames that a student has seen, in all runs.
@@ -116,6 +197,7 @@ struct Run<'a> {
     history: Vec<Row>,
     place: Place,
     fingerprint: u64,
+    beginning: Beginning,
     metadata: std::collections::BTreeMap<String, String>,
 }
 
@@ -126,6 +208,8 @@ impl<'a> Run<'a> {
         weights: Parameters,
         device: Device,
         data: &Data,
+        fingerprint: u64,
+        beginning: Beginning,
     ) -> Result<Self> {
         let train = data::samples(&data.train, &student)?;
         let watched = &data.valid[..data.valid.len().min(config.output.validation_frames)];
@@ -138,10 +222,10 @@ impl<'a> Run<'a> {
                 ));
             }
         }
-        let mut hasher = DefaultHasher::new();
-        let Config { student: shape, training, loss, .. } = config;
-        format!("{shape:?} {training:?} {loss:?}").hash(&mut hasher);
-        (data.fingerprint, data.train.len()).hash(&mut hasher);
+        let mut metadata = data.metadata.clone();
+        if beginning.from.is_some() {
+            metadata.insert("earlier_samples".into(), beginning.earlier_samples.to_string());
+        }
         Ok(Self {
             config,
             optimizer: Optimizer::new(&weights.flat),
@@ -152,49 +236,31 @@ impl<'a> Run<'a> {
             valid,
             history: Vec::new(),
             place: Place::default(),
-            fingerprint: hasher.finish(),
-            metadata: data.metadata.clone(),
+            fingerprint,
+            beginning,
+            metadata,
         })
     }
 
-    fn checkpoint_path(&self) -> PathBuf {
-        self.config.output.folder.join("checkpoint.safetensors")
-    }
-
-    fn resume(&mut self) -> Result<()> {
-        let path = self.checkpoint_path();
-        if !path.exists() {
-            return Ok(());
-        }
-        let found = Checkpoint::load(&path)?;
-        if found.fingerprint != self.fingerprint {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!(
-                    "{}: this checkpoint is of other data or another configuration: choose \
-                     another output.folder, start anew with --restart, or go on from its student \
-                     with --from",
-                    path.display()
-                ),
-            ));
-        }
+    fn resume(&mut self, found: Checkpoint) {
         self.weights.set(&found.weights.to_device(self.device));
         self.optimizer = found.optimizer.to_device(self.device);
         self.history = found.history;
         self.place = found.place;
+        let path = checkpoint_path(&self.config.output.folder);
         eprintln!("going on after {} samples ({})", self.place.samples, path.display());
-        Ok(())
     }
 
     fn save(&self) -> Result<()> {
         let state = Checkpoint {
             fingerprint: self.fingerprint,
+            beginning: self.beginning.clone(),
             place: self.place,
             weights: self.weights.flat.to_device(Device::Cpu),
             optimizer: self.optimizer.to_device(Device::Cpu),
             history: self.history.clone(),
         };
-        state.save(&self.checkpoint_path())?;
+        state.save(&checkpoint_path(&self.config.output.folder))?;
         curves::write(&self.history, &self.config.output.folder)?;
         self.write_student().map(|_| ())
     }

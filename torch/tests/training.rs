@@ -3,11 +3,12 @@
 mod common;
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mlff_student::dataset::{Frame, Split};
 use mlff_student::model::{Model, symbol};
-use mlff_student_torch::config::Config;
+use mlff_student_torch::config::{self, Config};
+use mlff_student_torch::data::Data;
 use mlff_student_torch::train::{Start, run};
 
 /// Extended XYZ, as teachers' labels come.
@@ -23,10 +24,10 @@ fn write_frames(frames: &[Frame], path: &Path) {
         if let Some(stress) = frame.stress {
             write!(text, "stress=\"{}\" ", stress.each_ref().map(row).join(" ")).unwrap();
         }
-        let split = frame.split.map_or("train", Split::name);
+        let split = frame.split.map_or(String::new(), |split| format!("split={} ", split.name()));
         writeln!(
             text,
-            "energy={:?} split={split} name=\"{}\" Properties=species:S:1:pos:R:3:forces:R:3",
+            "energy={:?} {split}name=\"{}\" Properties=species:S:1:pos:R:3:forces:R:3",
             frame.energy, frame.name
         )
         .unwrap();
@@ -116,6 +117,124 @@ fn a_run_goes_on_from_a_student() {
     let other = std::fs::read_to_string(random.join("student/curves.csv")).unwrap();
     let [went_on, random] = [&curves, &other].map(|text| error(text.lines().last().unwrap()));
     assert!(went_on < 0.8 * random, "{went_on} {random}");
+}
+
+/// A student that has seen 400 frames and has reference energies of its own.
+fn earlier_student(folder: &Path) -> PathBuf {
+    let mut model =
+        Model::load(&run(&prepare(folder, "samples = 400"), &Start::default()).unwrap()).unwrap();
+    for &z in &model.species {
+        model.reference_energies[usize::from(z)] += 0.25;
+    }
+    let path = folder.join("earlier.safetensors");
+    model.save(&path).unwrap();
+    path
+}
+
+#[test]
+fn a_run_from_a_student_goes_on_with_its_references_and_its_count() {
+    let earlier = tempfile::tempdir().unwrap();
+    let earlier = earlier_student(earlier.path());
+    let from = || Some(earlier.clone());
+    let whole = |stops: &[(Option<PathBuf>, u64)], last: Option<PathBuf>| {
+        let folder = tempfile::tempdir().unwrap();
+        let config = prepare(folder.path(), "samples = 600");
+        for (from, stop) in stops.iter().cloned() {
+            run(&config, &Start { from, most_steps: Some(stop), ..Start::default() }).unwrap();
+        }
+        let start = Start { from: last, ..Start::default() };
+        Model::load(&run(&config, &start).unwrap()).unwrap()
+    };
+    let expected = whole(&[], from());
+    let references = &Model::load(&earlier).unwrap().reference_energies;
+    assert_eq!(&expected.reference_energies, references);
+    assert!(expected.metadata["earlier_samples"].parse::<u64>().unwrap() >= 400);
+    for (stops, last) in [
+        (vec![(from(), 7)], from()),
+        (vec![(from(), 7), (None, 5)], None),
+        (vec![(from(), 3), (None, 9), (from(), 1)], None),
+    ] {
+        let found = whole(&stops, last);
+        assert!(found.blocks == expected.blocks && found.head == expected.head, "{stops:?}");
+        assert_eq!(found.reference_energies, expected.reference_energies);
+        assert_eq!(found.metadata, expected.metadata);
+    }
+}
+
+#[test]
+fn a_run_that_began_otherwise_is_not_taken_for_one_from_a_student() {
+    let folder = tempfile::tempdir().unwrap();
+    let earlier = earlier_student(folder.path());
+    let config = prepare(folder.path(), "samples = 600");
+    let start = Start { restart: true, ..Start::default() };
+    let student = run(&config, &start).unwrap();
+    let before = std::fs::read(&student).unwrap();
+    let from = Start { from: Some(earlier.clone()), ..Start::default() };
+    let message = run(&config, &from).unwrap_err().to_string();
+    assert!(message.contains("did not begin from") && message.contains("--restart"), "{message}");
+    assert_eq!(std::fs::read(&student).unwrap(), before);
+    run(&config, &Start { restart: true, ..from.clone() }).unwrap();
+    // The same student goes on, another one does not.
+    run(&config, &from).unwrap();
+    let other = Start { from: Some(student), ..Start::default() };
+    assert!(run(&config, &other).unwrap_err().to_string().contains("did not begin from"));
+}
+
+#[test]
+fn frames_that_no_network_can_be_evaluated_on_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = prepare(folder.path(), "samples = 100");
+    let says = |path: PathBuf| Model::load(&path).unwrap().metadata["training_frames"].clone();
+    assert_eq!(says(run(&config, &Start::default()).unwrap()), "48");
+    let mut frames = common::frames(60, 7, 2);
+    frames[0].positions[1] = frames[0].positions[0];
+    let cell = frames[2].cell.as_mut().unwrap();
+    cell[1] = cell[0];
+    write_frames(&frames, &folder.path().join("frames.xyz"));
+    let start = Start { restart: true, ..Start::default() };
+    assert_eq!(says(run(&config, &start).unwrap()), "46");
+}
+
+#[test]
+fn frames_without_a_split_are_never_on_both_sides_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut frames = common::frames(400, 2, 3);
+    let mut write = |split| {
+        frames.iter_mut().for_each(|frame| frame.split = split);
+        let path = folder.path().join(format!("{}.xyz", split.map_or("unsaid", Split::name)));
+        write_frames(&frames, &path);
+        path
+    };
+    let (student, _) = common::student(16, 1);
+    let load = |files: &[&PathBuf]| {
+        let files = files.iter().copied().cloned().collect();
+        Data::load(&config::Data { files, ..config::Data::default() }, &student, 1).unwrap()
+    };
+    let [unsaid, train, test] = [None, Some(Split::Train), Some(Split::Test)].map(&mut write);
+    let alone = load(&[&unsaid]);
+    assert!(alone.valid.len() > 4 && alone.train.len() + alone.valid.len() == 400);
+    let both = load(&[&unsaid, &test]);
+    assert_eq!((both.train.len(), both.valid.len()), (alone.train.len(), alone.valid.len()));
+    assert!(both.test.is_empty());
+    // What would be watched is trained on.
+    let both = load(&[&unsaid, &train]);
+    assert!(both.valid.is_empty());
+    assert_eq!(both.train.len(), 400 + alone.train.len());
+}
+
+#[test]
+fn a_checkpoint_of_other_cells_or_stresses_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = prepare(folder.path(), "samples = 100");
+    run(&config, &Start::default()).unwrap();
+    let path = folder.path().join("frames.xyz");
+    let text = std::fs::read_to_string(&path).unwrap();
+    for (from, to) in [("stress=\"", "stress=\"1"), ("pbc=\"T T T\"", "pbc=\"T T F\"")] {
+        assert!(text.contains(from));
+        std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
+        let message = run(&config, &Start::default()).unwrap_err().to_string();
+        assert!(message.contains("of other data"), "{message}");
+    }
 }
 
 #[test]
