@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
 
-from teacher import explore, files, generate
+from teacher import explore, files, generate, teachers
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = [ROOT / "models" / f"organics-{size}.safetensors" for size in ("small", "medium")]
@@ -53,6 +54,16 @@ def test_frames_of_a_walk_differ_and_are_thermal(found):
         first, *others = walk
         assert all(np.abs(first.positions - other.positions).max() > 0.02 for other in others)
         assert any(np.linalg.norm(frame.forces, axis=1).max() > 0.3 for frame in walk)
+
+
+def test_a_structure_that_a_moving_student_cannot_compute_fails_alone(monkeypatch):
+    if not LIBRARY.exists():
+        pytest.skip(f"{LIBRARY} is missing: make library")
+    monkeypatch.syspath_prepend(ROOT / "python")
+    atoms = Atoms("H2", [[0, 0, 0], [0, 0, 0]])
+    atoms.calc = teachers.student(MODELS[0]).calculator()
+    with pytest.raises(teachers.FAILURES, match="at the same place"):
+        atoms.get_forces()
 
 
 def test_the_frames_that_students_differ_about_are_chosen_first():

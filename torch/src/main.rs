@@ -17,7 +17,7 @@ struct Arguments {
     /// Start from this student of the same shape instead of random weights
     #[arg(long, value_name = "MODEL")]
     from: Option<PathBuf>,
-    /// Start anew although there is a checkpoint
+    /// Start anew although there is a checkpoint; after a stop, the run goes on without this
     #[arg(long)]
     restart: bool,
     /// Print every key of a configuration with its default, and end
