@@ -77,6 +77,7 @@ impl BlockPairs {
         emptied(&mut self.neighbors, block.entries.len())?;
         self.close.clear();
         let per_length = reach.intervals as f64 / reach.cutoff;
+        let last_interval = reach.intervals as i32 - 1;
         // Beyond what rounding of a square can hide.
         let beyond = reach.cutoff * reach.cutoff * (1.0 + 1e-12);
         for (k, range) in block.starts.windows(2).enumerate() {
@@ -102,13 +103,14 @@ impl BlockPairs {
                         self.close.push(ClosePair { row: k as u32, pair });
                     }
                     let x = d * per_length;
-                    let interval = (x as usize).min(reach.intervals - 1);
+                    // Small and signed: processors convert these to and fro in one instruction.
+                    let interval = (x as i32).min(last_interval);
                     let soft = 1.0 / (d + reach.softening);
                     self.list.push(Pair {
                         record: plan.records[neighbor as usize],
                         target,
                         interval: interval as u32,
-                        t: (x - interval as f64) as f32,
+                        t: (x - f64::from(interval)) as f32,
                         u: r.map(|x| (x * soft) as f32),
                     });
                     self.neighbors.push(neighbor);
