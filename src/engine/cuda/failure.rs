@@ -51,22 +51,32 @@ pub fn check(index: usize) -> Result<()> {
     }
 }
 
-/// The library's error for the driver's error `code` on GPU `index`, whose `text` is the driver's own.
-pub fn error(index: usize, doing: impl Display, code: u32, text: &str) -> Error {
-    let what = format!("GPU {index}, {doing}: {text} (CUDA error {code})");
+/// The library's error for the driver's error `code` on GPU `index`, or before any GPU is used; `text` is the
+/// driver's own.
+pub fn error(index: Option<usize>, doing: impl Display, code: u32, text: &str) -> Error {
+    let who = index.map_or_else(|| "NVIDIA's driver".into(), |index| format!("GPU {index}"));
+    let what = format!("{who}, {doing}: {text} (CUDA error {code})");
+    let no_device = || {
+        let message = format!("{what}: use device cpu, or see what nvidia-smi says");
+        Error::new(ErrorKind::NoDevice, message)
+    };
     match code {
         OUT_OF_MEMORY => Error::new(
             ErrorKind::Memory,
             format!("{what}: use fewer atoms per GPU, a smaller model, or another GPU"),
         ),
-        // No device, invalid device, unavailable device; a stub in the driver's place.
-        NO_DEVICE | 101 | 46 | 34 => Error::new(
-            ErrorKind::NoDevice,
-            format!("{what}: use device cpu, or see what nvidia-smi says"),
+        // No device, invalid device, unavailable device, one that is not set up yet; a stub in the driver's place.
+        NO_DEVICE | 101 | 46 | 802 | 34 => no_device(),
+        // The driver's library is of another version than what the system loaded, or too new for this GPU.
+        803 | 804 => Error::new(
+            ErrorKind::Unsupported,
+            format!(
+                "{what}: start the machine again after the driver was updated, or install the driver again, or use \
+                 device cpu"
+            ),
         ),
-        // No binary, invalid PTX, no compiler, newer PTX, compilation switched off, other versions of the
-        // driver's parts.
-        209 | 218 | 221..=223 | 803 | 804 => Error::new(
+        // No binary, invalid PTX, no compiler, newer PTX, compilation switched off.
+        209 | 218 | 221..=223 => Error::new(
             ErrorKind::Unsupported,
             format!(
                 "{what}: the kernels are PTX 8.0, which a driver from R525 on (CUDA 12.0) compiles: install a \
@@ -75,14 +85,20 @@ pub fn error(index: usize, doing: impl Display, code: u32, text: &str) -> Error 
         ),
         // What a kernel did or the hardware suffered: the driver refuses everything from here on.
         214 | 220 | 226 | 700 | 702 | 709 | 710 | 714..=719 | 721 | 806 | 810 | 999 => {
-            lost().entry(index).or_insert_with(|| what.clone());
-            Error::new(
-                ErrorKind::DeviceLost,
-                format!(
-                    "{what}: this GPU is lost to this process, and no calculator can use it until the process \
-                     is started again; look for what the system's log says of the GPU"
-                ),
-            )
+            match index {
+                // There is none to use.
+                None => no_device(),
+                Some(index) => {
+                    lost().entry(index).or_insert_with(|| what.clone());
+                    Error::new(
+                        ErrorKind::DeviceLost,
+                        format!(
+                            "{what}: this GPU is lost to this process, and no calculator can use it until the process \
+                         is started again; look for what the system's log says of the GPU"
+                        ),
+                    )
+                }
+            }
         }
         _ => Error::new(
             ErrorKind::Internal,

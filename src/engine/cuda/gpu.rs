@@ -57,6 +57,24 @@ struct Module {
     kernels: HashMap<String, CUfunction>,
 }
 
+/// This GPU's context is the calling thread's; the one that was before comes back when this is dropped.
+struct Entered;
+
+impl Entered {
+    fn push(context: CUcontext) -> std::result::Result<Self, DriverError> {
+        // SAFETY: a context that this file retained.
+        unsafe { sys::cuCtxPushCurrent_v2(context) }.result().map(|()| Self)
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut left = std::ptr::null_mut();
+        // SAFETY: on top of this thread's contexts is the one that was pushed: nothing here leaves others there.
+        let _ = unsafe { sys::cuCtxPopCurrent_v2(&mut left) };
+    }
+}
+
 // SAFETY: the driver's handles may be used from any thread in whose turn the context is set, which
 // every call below does.
 unsafe impl Send for Gpu {}
@@ -71,21 +89,10 @@ fn text_of(error: DriverError) -> String {
         .map_or_else(|_| format!("{code:?}"), |text| text.to_string_lossy().into_owned())
 }
 
-/// The library's error for one of the driver's on GPU `index`.
-fn failed(index: usize, doing: impl std::fmt::Display, error: DriverError) -> Error {
+/// The library's error for one of the driver's on GPU `index`, or before any GPU is used.
+fn failed(index: Option<usize>, doing: impl std::fmt::Display, error: DriverError) -> Error {
     let DriverError(code) = error;
     failure::error(index, doing, code as u32, &text_of(error))
-}
-
-/// The same before any GPU is used.
-fn asking(error: DriverError) -> Error {
-    let text = text_of(error);
-    Error::new(
-        ErrorKind::DeviceLost,
-        format!(
-            "asking NVIDIA's driver for its GPUs: {text}: use device cpu, or see what nvidia-smi says"
-        ),
-    )
 }
 
 /// Whether the driver's library is there.
@@ -99,10 +106,8 @@ fn check_version() -> Result<()> {
     let mut version = 0;
     // SAFETY: writes one integer; may be called before everything else.
     let asked = unsafe { sys::cuDriverGetVersion(&mut version) }.result();
-    match asked {
-        Ok(()) => failure::check_driver(version),
-        Err(error) => Err(asking(error)),
-    }
+    asked.map_err(|error| failed(None, "asking for its version", error))?;
+    failure::check_driver(version)
 }
 
 /// How many GPUs the driver shows; 0 without a driver.
@@ -113,7 +118,7 @@ pub fn count() -> Result<usize> {
     let counted = result::init().and_then(|()| result::device::get_count());
     match counted {
         Err(DriverError(CUresult::CUDA_ERROR_NO_DEVICE)) => Ok(0),
-        Err(error) => Err(asking(error)),
+        Err(error) => Err(failed(None, "asking for its GPUs", error)),
         Ok(count) => Ok(usize::try_from(count).unwrap_or(0)),
     }
 }
@@ -131,7 +136,7 @@ impl Gpu {
         check_version()?;
         super::check_index(index, count()?)?;
         failure::check(index)?;
-        let of = |error| failed(index, "asking for its properties", error);
+        let of = |error| failed(Some(index), "asking for its properties", error);
         let device = result::device::get(index as i32).map_err(of)?;
         // SAFETY: the driver is initialised and this is one of its devices.
         let attribute = |which| unsafe { result::device::get_attribute(device, which) }.map_err(of);
@@ -155,13 +160,12 @@ impl Gpu {
             shared: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?
                 .max(0) as usize,
         };
-        let of = |error| failed(index, "making a context", error);
+        let of = |error| failed(Some(index), "making a context", error);
         // SAFETY: released when this is dropped, or below.
         let context = unsafe { result::primary_ctx::retain(device) }.map_err(of)?;
-        // SAFETY: the context was just retained. The stream does not wait for the null stream, which
-        // nothing here uses.
-        let stream = unsafe { result::ctx::set_current(context) }
-            .and_then(|()| result::stream::create(result::stream::StreamKind::NonBlocking));
+        // The stream does not wait for the null stream, which nothing here uses.
+        let stream = Entered::push(context)
+            .and_then(|_entered| result::stream::create(result::stream::StreamKind::NonBlocking));
         let stream = stream.map_err(|error| {
             // SAFETY: retained above; what cannot be given back is lost.
             let _ = unsafe { result::primary_ctx::release(device) };
@@ -182,15 +186,13 @@ impl Gpu {
     }
 
     fn failed(&self, doing: impl std::fmt::Display, error: DriverError) -> Error {
-        failed(self.index, format_args!("{}, {doing}", self.name), error)
+        failed(Some(self.index), format_args!("{}, {doing}", self.name), error)
     }
 
-    /// Makes this GPU's context that of the calling thread.
-    fn enter(&self) -> Result<()> {
+    /// Makes this GPU's context that of the calling thread, as long as what it gives lives.
+    fn enter(&self) -> Result<Entered> {
         failure::check(self.index)?;
-        // SAFETY: retained by `open`.
-        unsafe { result::ctx::set_current(self.context) }
-            .map_err(|error| self.failed("entering its context", error))
+        Entered::push(self.context).map_err(|error| self.failed("entering its context", error))
     }
 
     /// The kernel's handle; its module is compiled for this GPU at first use, by NVRTC or by the driver.
@@ -240,15 +242,18 @@ impl Gpu {
         Ok(function)
     }
 
-    /// Waits before memory goes, and leaves an error to whoever waits next.
-    fn finish(&self) {
+    /// Waits before memory goes, and leaves an error to whoever waits next. None: the GPU is lost, and its memory
+    /// with it.
+    fn finish(&self) -> Option<Entered> {
         let waited = self.wait();
+        let entered = self.enter().ok();
         let mut queue = self.queue();
         if let Err(error) = waited {
             queue.failed = Some(error);
         }
         // Graphs may name the memory.
         queue.repeats = Repeats::default();
+        entered
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -318,7 +323,7 @@ unsafe impl Device for Gpu {
     }
 
     fn allocate(&self, bytes: usize) -> Result<Address> {
-        self.enter()?;
+        let _entered = self.enter()?;
         // SAFETY: the context is set.
         unsafe { result::malloc_sync(bytes.max(1)) }.map_err(|error| match error {
             DriverError(CUresult::CUDA_ERROR_OUT_OF_MEMORY) => {
@@ -330,14 +335,13 @@ unsafe impl Device for Gpu {
     }
 
     fn free(&self, address: Address) {
-        self.finish();
-        // Where the GPU is lost its memory is, too.
+        let Some(_entered) = self.finish() else { return };
         // SAFETY: allocated above, as the trait promises; nothing uses it any more.
         let _ = unsafe { result::free_sync(address) };
     }
 
     fn allocate_host(&self, bytes: usize) -> Result<*mut u8> {
-        self.enter()?;
+        let _entered = self.enter()?;
         // SAFETY: the context is set.
         unsafe { result::malloc_host(bytes.max(1), 0) }.map(<*mut c_void>::cast).map_err(|error| {
             self.failed(format_args!("allocating {bytes} bytes of the host for copies"), error)
@@ -345,7 +349,7 @@ unsafe impl Device for Gpu {
     }
 
     fn free_host(&self, memory: *mut u8) {
-        self.finish();
+        let Some(_entered) = self.finish() else { return };
         // SAFETY: allocated above, as the trait promises; nothing uses it any more.
         let _ = unsafe { result::free_host(memory.cast()) };
     }
@@ -360,7 +364,7 @@ unsafe impl Device for Gpu {
         let mut queue = self.queue();
         // Whatever happens: after this call the caller's memory may be gone.
         let work = std::mem::take(&mut queue.asked);
-        self.enter()?;
+        let _entered = self.enter()?;
         if let Some(error) = queue.failed.take() {
             return Err(error);
         }
@@ -390,7 +394,7 @@ impl Drop for Gpu {
         // What cannot be given back is lost with the context.
         // SAFETY: stream, modules and context are this one's own.
         unsafe {
-            if result::ctx::set_current(self.context).is_ok() {
+            if let Ok(_entered) = Entered::push(self.context) {
                 let _ = result::stream::synchronize(self.stream);
                 *self.queue.get_mut().unwrap_or_else(PoisonError::into_inner) = Queue::default();
                 let _ = result::stream::destroy(self.stream);

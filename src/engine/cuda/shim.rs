@@ -19,7 +19,8 @@ use crate::error::{Error, ErrorKind, Result};
 pub const VARIABLE: &str = "MLFF_STUDENT_CUDA_SHIM";
 
 /// What fails in calculators that are made from now on: `open=CODE` (the driver), `compile=CODE`, the name of a
-/// kernel and CODE, `driver=VERSION`, or `memory=BYTES`, more than which are not there. Several, with commas.
+/// kernel and CODE, `driver=VERSION`, or `memory=BYTES` and `shared=BYTES`, more than which are not there. Several, with
+/// commas.
 const FAILS: &str = "MLFF_STUDENT_CUDA_SHIM_FAILS";
 
 /// As many GPUs as the shim stands for, all of them alike.
@@ -99,7 +100,9 @@ impl Shim {
     fn may_fail(&self, what: &str, doing: impl std::fmt::Display) -> Result<()> {
         match self.fails.get(what) {
             None => Ok(()),
-            Some(&code) => Err(failure::error(self.index, doing, code as u32, "as asked for")),
+            Some(&code) => {
+                Err(failure::error(Some(self.index), doing, code as u32, "as asked for"))
+            }
         }
     }
 
@@ -181,7 +184,8 @@ impl Shim {
 unsafe impl Device for Shim {
     fn limits(&self) -> Limits {
         // One multiprocessor, so that tests reach what large systems do; the memory of an H200.
-        Limits { processors: 1, shared: 227 * 1024 }
+        let shared = self.fails.get("shared").copied().unwrap_or(227 * 1024);
+        Limits { processors: 1, shared }
     }
 
     fn allocate(&self, bytes: usize) -> Result<Address> {
