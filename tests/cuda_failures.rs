@@ -150,6 +150,16 @@ fn failures_of_a_gpu_are_errors_with_a_reason_and_the_process_lives() {
     );
     free(calculator);
 
+    // Layers that no block of threads of a GPU as old as Turing can hold.
+    let wide = folder.path().join("wide.safetensors");
+    students::random(Architecture::Published, 272, 1, &[16]).save(&wide).unwrap();
+    fails("shared=65536");
+    let words = ["65536 bytes of shared memory", "272 channels", "67584", "device cpu"];
+    assert_said(gpu(&wide, 0), MLFF_ERROR_UNSUPPORTED, &words);
+    free(gpu(file, 0).unwrap());
+    fails("");
+    free(gpu(&wide, 0).unwrap());
+
     // Memory: the model alone is too large, or the arrays of its atoms.
     fails("memory=1000");
     assert_said(gpu(file, 0), MLFF_ERROR_MEMORY, &["GPU 0 has no", "MiB"]);

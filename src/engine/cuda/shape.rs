@@ -1,9 +1,11 @@
 //! How the kernels run for a list of a given size.
 
 use super::arguments::{GROUP, SLICE};
+use super::device::Limits;
 use super::network::Network;
 use super::student::Student;
 use super::tables;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Threads of a block in the messages: beside a table in shared memory, and without one.
 pub const SHARED_THREADS: u32 = 512;
@@ -35,6 +37,22 @@ impl Tile {
         let parts = channels.max(self.threads * 4 * self.bunch / self.rows);
         (network.room + parts) * stride * size_of::<f32>()
     }
+}
+
+/// Refuses a network that the smallest tile of atoms cannot take through its layers.
+pub fn check(network: &Network, channels: usize, limits: Limits) -> Result<()> {
+    let needed = FEW.shared(network, channels);
+    if needed <= limits.shared {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Unsupported,
+        format!(
+            "expected a model whose layers take at most the {} bytes of shared memory that a block of threads has on \
+             this GPU, found one of {channels} channels that takes {needed}: use device cpu, or a newer GPU",
+            limits.shared
+        ),
+    ))
 }
 
 /// How the kernels run for a list of this size.

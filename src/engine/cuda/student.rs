@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::arguments::{Arguments, SLICE};
 use super::device::{Array, Device, Kernel, Launch};
 use super::network::Network;
-use super::tables;
+use super::{shape, tables};
 use crate::engine::layers;
 use crate::error::Result;
 use crate::model::{Model, repulsion};
@@ -106,8 +106,10 @@ impl Student {
         let (tables, intervals) = tables::interpolated(&model)?;
         let channels = layers::padded(model.hidden);
         let special = matches!(channels, 32 | 64 | 128);
+        let network = Network::new(&device, &model)?;
+        shape::check(&network, channels, device.limits())?;
         Ok(Self {
-            network: Network::new(&device, &model)?,
+            network,
             atoms_module: format!("atoms-{}", if special { channels } else { 0 }),
             tables: tables.iter().map(|table| Array::of(&device, table)).collect::<Result<_>>()?,
             intervals,
