@@ -1,4 +1,5 @@
-//! How many kernels a step starts: on a GPU each costs microseconds, which is most of a small molecule's time.
+//! How many kernels a step starts: on a GPU each is expected to cost microseconds, and all of them most of a small
+//! molecule's time.
 
 mod shim;
 mod students;

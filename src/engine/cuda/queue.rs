@@ -78,8 +78,8 @@ pub fn kernels(work: &[Work]) -> Vec<&str> {
     names.collect()
 }
 
-/// How often a list must have come before it is made a whole, which costs as much as several runs of its parts: a
-/// neighbor list of molecular dynamics lives for some ten steps.
+/// How often a list must have come before it is made a whole, which is expected to cost as much as several runs of its
+/// parts (not measured): a neighbor list of molecular dynamics lives for some ten steps.
 const OFTEN: usize = 3;
 
 /// How many lists are remembered: molecules of several sizes in turn have one each, and a step with exchanges has
