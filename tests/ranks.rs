@@ -16,7 +16,7 @@ use std::sync::{Barrier, Mutex};
 
 use c_calls::{Found, new_calculator, ok, sized_options};
 use mlff_student::c_api::*;
-use mlff_student::model::Repulsion;
+use mlff_student::model::{Architecture, Model, Repulsion};
 use toolchain::model;
 
 /// A periodic system.
@@ -209,6 +209,7 @@ fn compute(
         reserved: 0,
     };
     let calculator = calculator(file, how);
+    let before = c_calls::info(calculator).memory;
     let mut found = Found::zeros(part.owned);
     let mut results = found.results();
     let mut rank = Rank { board, part, calls: 0 };
@@ -223,10 +224,36 @@ fn compute(
             &mut results,
         ));
         assert_eq!(rank.calls, c_calls::info(calculator).exchanges as usize);
+        if how.device == MLFF_DEVICE_CUDA {
+            let taken = c_calls::info(calculator).memory - before;
+            let entries = numneigh.iter().sum::<i32>() as usize;
+            assert_within_the_memory_of_the_design(file, part, entries, taken as usize);
+        }
         mlff_calculator_free(calculator);
     }
     found.take(&results);
     (found, rank.calls)
+}
+
+/// The bound of `docs/design.md` for GPUs, and as much of the host as it says beside it.
+fn assert_within_the_memory_of_the_design(file: &str, part: &Part, entries: usize, taken: usize) {
+    let model = Model::load(&model(file)).unwrap();
+    let (channels, blocks) = (model.hidden.next_multiple_of(16), model.blocks.len());
+    // Of so few atoms all slices of channels run side by side.
+    let parts = channels / 16;
+    let (own, row) = match model.architecture {
+        Architecture::Published => (11 * blocks + 4, 4),
+        Architecture::Painn => (20 * blocks + 3, 6),
+    };
+    let (owned, ghosts) = (part.owned, part.atoms.len() - part.owned);
+    let floats = |count: usize| 9 * channels * count / 2;
+    let device = owned * (floats(own) + 600)
+        + ghosts * (floats(row * (blocks - 1) + 4) + 100)
+        + (owned + ghosts) * floats(row)
+        + entries * (36 + 18 * parts);
+    let host = (owned + ghosts) * floats(row) + 8 * entries;
+    let bound = device + host;
+    assert!(taken <= bound + 100 && taken * 2 >= bound, "{file}: {taken} of {bound}");
 }
 
 /// Divides the system by `rank_of` atom and puts the results together again.

@@ -31,7 +31,7 @@ macro_rules! arguments {
         #[repr(C)]
         pub struct $name { $(pub $field: $kind),* }
 
-        // SAFETY: written beside the kernels' source; `tests/cuda.rs` compares sizes and results.
+        // SAFETY: written beside the kernels' source; the shim compares sizes, and its tests results.
         #[allow(unsafe_code)]
         unsafe impl Arguments for $name {}
     )*};
@@ -119,7 +119,7 @@ arguments! {
         positions: Address, atoms: Address, structures: Address, grids: Address,
         pairs: Address, starts: Address, counts: Address, kinds: Address,
         gradients: Address, capacity: u64,
-        parts: u32, active: u32,
+        parts: u32, active: u32, total: u32, reserved: u32,
         per_length: f64, softening: f64,
         references: Address, charges: Address, charge_powers: Address, radii: Address,
         network: Address, energies: Address, forces: Address, virials: Address,

@@ -3,10 +3,10 @@
 
 use std::time::Instant;
 
-use super::arguments::Halo;
+use super::arguments::{Halo, STATE};
 use super::device::{Address, Array, Pinned};
 use super::plan::Plan;
-use super::student::Student;
+use super::student::{Student, feature_width};
 use crate::engine::{Exchange, Rows};
 use crate::error::Result;
 
@@ -44,20 +44,27 @@ impl Border {
         }
     }
 
-    /// Sends records of `width` vectors to the ghosts; gives the seconds it took. `atoms`: owned and ghosts.
+    /// Makes room for rows of so many owned atoms and ghosts.
+    pub fn resize(&mut self, student: &Student, atoms: usize) -> Result<()> {
+        let values = atoms * widest(student) * student.channels();
+        self.outbox.resize(values)?;
+        self.outside.resize(values)
+    }
+
+    /// Sends records of `width` vectors from owned atoms to the ghosts behind them; gives the seconds it took.
     pub fn exchange(
         &mut self,
         student: &Student,
         plan: &Plan,
-        atoms: usize,
+        [owned, ghosts]: [usize; 2],
         (records, width): (Address, usize),
         exchange: &mut dyn Exchange,
     ) -> Result<f64> {
         let started = Instant::now();
         let channels = student.channels();
         let values = width * channels;
-        self.outbox.resize(atoms * values)?;
-        self.outside.resize(atoms * values)?;
+        let (sent, all) = (owned * values, (owned + ghosts) * values);
+        self.resize(student, owned + ghosts)?;
         let mut halo = Halo {
             records,
             outbox: self.outbox.address(),
@@ -68,13 +75,14 @@ impl Border {
             channels: channels as i32,
         };
         move_rows(student, "leave", &halo)?;
+        // Which owned atoms have ghosts elsewhere only the caller knows: all their rows go down, the ghosts' rows up.
         // SAFETY: nobody uses the rows before the device was waited for, here and at the step's end.
         #[allow(unsafe_code)]
         unsafe {
-            self.outbox.begin_read(&mut self.outside)?;
+            self.outbox.begin_read(0..sent, &mut self.outside)?;
             student.device.wait()?;
-            exchange.forward(Rows::F32(self.outside.values_mut()), values)?;
-            self.outbox.begin_set(self.outside.values())?;
+            exchange.forward(Rows::F32(&mut self.outside.values_mut()[..all]), values)?;
+            self.outbox.begin_write(sent..all, &self.outside)?;
         }
         halo.atoms = self.arriving.address();
         halo.count = plan.arriving.len() as u32;
@@ -89,6 +97,16 @@ impl Border {
             + self.outbox.memory()
             + self.outside.memory()
     }
+}
+
+/// Bytes on the device for rows of so many owned atoms and ghosts.
+pub fn needed(student: &Student, atoms: usize) -> usize {
+    size_of::<f32>() * atoms * widest(student) * student.channels()
+}
+
+/// Most vectors of a row that is sent.
+fn widest(student: &Student) -> usize {
+    feature_width(&student.model).max(STATE)
 }
 
 fn move_rows(student: &Student, name: &str, halo: &Halo) -> Result<()> {

@@ -8,6 +8,7 @@
 
 use std::ffi::c_void;
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::queue::Work;
@@ -201,17 +202,36 @@ impl<T: Plain> Array<T> {
         unsafe { self.device.upload(self.address, values.as_ptr().cast(), size_of_val(values)) }
     }
 
-    /// Asks for a copy of the first values, as many as `to` holds.
+    /// Asks for a copy of a part of the values to the same places of `to`.
     ///
     /// # Safety
     /// Nobody uses `to` until the device was waited for.
-    pub unsafe fn begin_read(&self, to: &mut Pinned<T>) -> Result<()> {
-        assert!(to.len <= self.len, "a copy beyond an array's end");
-        if to.len == 0 {
+    pub unsafe fn begin_read(&self, part: Range<usize>, to: &mut Pinned<T>) -> Result<()> {
+        assert!(part.end <= self.len && part.end <= to.len, "a copy beyond an array's end");
+        if part.is_empty() {
             return Ok(());
         }
-        // SAFETY: within the array, and as the caller promises.
-        unsafe { self.device.download(to.address.cast(), self.address, to.len * size_of::<T>()) }
+        let bytes = part.len() * size_of::<T>();
+        // SAFETY: within both arrays, and as the caller promises.
+        unsafe {
+            self.device.download(to.address.add(part.start).cast(), self.at(part.start), bytes)
+        }
+    }
+
+    /// Asks for a copy of a part of `from` to the same places.
+    ///
+    /// # Safety
+    /// `from` stays as it is until the device was waited for.
+    pub unsafe fn begin_write(&self, part: Range<usize>, from: &Pinned<T>) -> Result<()> {
+        assert!(part.end <= self.len && part.end <= from.len, "a copy beyond an array's end");
+        if part.is_empty() {
+            return Ok(());
+        }
+        let bytes = part.len() * size_of::<T>();
+        // SAFETY: within both arrays, and as the caller promises.
+        unsafe {
+            self.device.upload(self.at(part.start), from.address.add(part.start).cast(), bytes)
+        }
     }
 
     /// Asks for zeros everywhere.

@@ -16,10 +16,17 @@ from pathlib import Path
 
 KERNELS = Path(__file__).parent / "kernels"
 VIRTUAL = "compute_75"
-#: GPUs whose registers and spills are listed: Turing, A100, RTX 30 and 40, H100 and H200.
+#: GPUs whose needs are listed: Turing, A100, RTX 30 and 40, H100 and H200.
 GPUS = ["sm_75", "sm_80", "sm_86", "sm_89", "sm_90"]
 #: Numbers of channels with kernels of their own; 0: any.
 CHANNELS = [0, 32, 64, 128]
+
+HEADER = """\
+Registers of a thread for each GPU; the most bytes of registers that a thread spills on any of them, and of shared
+memory that a block has by itself, as ptxas counts them. Shared memory beside it is asked for at launch (shape.rs,
+for `scan` structures.rs, for `sums` pass.rs).
+
+"""
 
 
 def main(environment, out):
@@ -36,10 +43,11 @@ def main(environment, out):
         print(f"{path}: {path.stat().st_size} bytes", flush=True)
         found = {gpu: resources(packages / "cuda_nvcc/bin/ptxas", path, gpu) for gpu in GPUS}
         for kernel in sorted(found[GPUS[0]]):
-            rows.append([name, kernel, *(str(found[gpu][kernel]["registers"]) for gpu in GPUS)])
-            spilled += [f"{kernel} of {name} on {gpu}" for gpu in GPUS if found[gpu][kernel]["spilled"]]
-    text = "Registers of a thread, as ptxas counts them; no kernel spills any.\n\n" + table(["file", "kernel", *GPUS], rows)
-    (out / "registers.txt").write_text(text)
+            needs = [found[gpu][kernel] for gpu in GPUS]
+            most = [str(max(need[what] for need in needs)) for what in ("spilled", "shared")]
+            rows.append([name, kernel, *(str(need["registers"]) for need in needs), *most])
+            spilled += [f"{kernel} of {name} on {gpu}" for gpu, need in zip(GPUS, needs) if need["spilled"]]
+    (out / "registers.txt").write_text(HEADER + table(["file", "kernel", *GPUS, "spilled", "shared"], rows))
     if spilled:
         raise SystemExit("these kernels spill registers: " + ", ".join(spilled))
 
@@ -51,16 +59,18 @@ def table(header, rows):
 
 
 def resources(ptxas, path, gpu):
-    """Of each kernel: registers, and whether any are spilled."""
+    """Of each kernel: registers, bytes of them that are spilled, bytes of shared memory."""
     done = subprocess.run([ptxas, "-v", f"-arch={gpu}", path, "-o", "/dev/null"], check=True, capture_output=True, text=True)
     found, kernel = {}, None
     for line in done.stderr.splitlines():
         if match := re.search(r"Compiling entry function '(\w+)'", line):
-            kernel = found[match[1]] = {"spilled": False}
+            kernel = found[match[1]] = {"spilled": 0, "shared": 0}
         elif match := re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", line):
-            kernel["spilled"] |= match.groups() != ("0", "0")
+            kernel["spilled"] += int(match[1]) + int(match[2])
         elif match := re.search(r"Used (\d+) registers", line):
             kernel["registers"] = int(match[1])
+            if shared := re.search(r"(\d+) bytes smem", line):
+                kernel["shared"] = int(shared[1])
     return found
 
 

@@ -161,8 +161,24 @@ impl Cuda {
         }
     }
 
+    /// Makes room for a list with so many pairs, and for so many rows on their way between ranks.
+    fn make_room(&mut self, list: &List, capacity: usize, rows: usize) -> Result<()> {
+        let border = self.border.resize(&self.student, rows);
+        border.and_then(|()| self.pass.resize(list, capacity)).map_err(|error| match error.kind() {
+            ErrorKind::Memory => {
+                let bytes = self.pass.needed(list, capacity) + border::needed(&self.student, rows);
+                error.within(format_args!(
+                    "{} atoms with room for {capacity} neighbors need {:.1} MiB on the GPU in all",
+                    list.active,
+                    bytes as f64 / 1048576.0
+                ))
+            }
+            _ => error,
+        })
+    }
+
     /// Orders the atoms, sends the list to the device and makes room there.
-    fn prepare(&mut self, positions: &[[f64; 3]]) -> Result<Plan> {
+    fn prepare(&mut self, positions: &[[f64; 3]], exchanges: bool) -> Result<Plan> {
         pair::check_finite(positions)?;
         self.topology.check_edge(positions, self.student.model.cutoff)?;
         let plan = Plan::new(&self.topology, positions, &self.student.kinds.of)?;
@@ -173,7 +189,8 @@ impl Cuda {
         let sent = unsafe { self.send(&plan, &kinds) };
         let waited = self.student.device.wait();
         sent.and(waited)?;
-        self.pass.resize(&self.list(&plan), plan.entries.len())?;
+        let rows = if exchanges { self.topology.owned + self.topology.ghosts } else { 0 };
+        self.make_room(&self.list(&plan), plan.entries.len(), rows)?;
         self.pass.forget();
         Ok(plan)
     }
@@ -208,6 +225,7 @@ impl Cuda {
         self.student.launch_warps(
             "find_pairs",
             plan.active,
+            0,
             &FindPairs {
                 positions: self.positions.address(),
                 atoms: self.atoms.address(),
@@ -233,11 +251,12 @@ impl Cuda {
         plan: &Plan,
         positions: &[[f64; 3]],
         exchange: &mut Option<&mut dyn Exchange>,
+        virials: Virials,
         results: &mut Results,
     ) -> Result<()> {
         let list = self.list(plan);
         if plan.active > 0 {
-            self.pass.begin()?;
+            self.pass.begin(virials)?;
             self.find_pairs(plan, positions)?;
         } else {
             pair::check_finite(positions)?;
@@ -295,7 +314,7 @@ impl Cuda {
         exchange: &mut Option<&mut dyn Exchange>,
     ) -> Result<()> {
         if let Some(exchange) = exchange.as_deref_mut() {
-            let atoms = self.topology.owned + self.topology.ghosts;
+            let atoms = [self.topology.owned, self.topology.ghosts];
             let student = &self.student;
             let taken = self.border.exchange(student, plan, atoms, records, exchange)?;
             self.seconds.exchange += taken;
@@ -311,8 +330,8 @@ impl Cuda {
             capacity = capacity.max(before);
         }
         loop {
-            self.pass.resize(&ready.list, capacity)?;
-            self.pass.begin()?;
+            self.make_room(&ready.list, capacity, 0)?;
+            self.pass.begin(Virials::Atomic)?;
             self.structures.find_pairs(ready, &self.pass)?;
             let blocks = self.student.model.blocks.len();
             for b in 0..blocks {
@@ -368,13 +387,13 @@ impl Engine for Cuda {
         &mut self,
         positions: &[[f64; 3]],
         mut exchange: Option<&mut dyn Exchange>,
-        _: Virials,
+        virials: Virials,
         results: &mut Results,
     ) -> Result<()> {
         let started = Instant::now();
         let plan = match self.plan.take() {
             Some(plan) => plan,
-            None => self.prepare(positions)?,
+            None => self.prepare(positions, exchange.is_some())?,
         };
         if exchange.is_none() && !plan.arriving.is_empty() {
             let unresolved = self.topology.check_resolved();
@@ -385,7 +404,7 @@ impl Engine for Cuda {
 
         let started = Instant::now();
         let exchanged = self.seconds.exchange;
-        let done = self.step(&plan, positions, &mut exchange, results);
+        let done = self.step(&plan, positions, &mut exchange, virials, results);
         self.plan = Some(plan);
         if done.is_err() {
             self.end_step();

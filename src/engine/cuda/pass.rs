@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::arguments::{Atoms, GROUP, Message, PAIR_BYTES, SLICE, STATE, Sums};
 use super::device::{Address, Array, Launch, Pinned};
 use super::shape::{NODE_BYTES, SHARED_THREADS, Shape, THREADS};
-use super::student::{Student, feature_width};
+use super::student::{Student, WARPS, feature_width};
 use super::tables;
-use crate::engine::{Results, pair};
+use crate::engine::{Results, Virials, pair};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Architecture;
 
@@ -64,8 +64,10 @@ pub struct Pass {
     received: Array<f32>,
     /// The network's energy of active rows.
     network: Array<f64>,
-    /// The header; energies, forces (3) and virials (9) of the caller's atoms, one array behind the other.
+    /// The header; energies, forces (3) and virials (9) of the caller's atoms, one array behind the other. Where only
+    /// the total virial is asked for, the last one begins with the sums of blocks of threads.
     results: Array<f64>,
+    virials: Virials,
     /// Whether they are zero where no kernel writes.
     clean: bool,
     /// A copy of them.
@@ -89,57 +91,58 @@ impl Pass {
             received: Array::new(device),
             network: Array::new(device),
             results: Array::new(device),
+            virials: Virials::Atomic,
             clean: false,
             found: Pinned::new(device),
             student: Arc::clone(student),
         }
     }
 
-    /// Makes room for a list with so many pairs.
-    pub fn resize(&mut self, list: &List, capacity: usize) -> Result<()> {
-        let model = &self.student.model;
-        let channels = self.student.channels();
-        let blocks = model.blocks.len();
-        let kept = match model.architecture {
+    /// Vectors of an atom that are kept from forward to reverse, and that a reverse message gives.
+    fn widths(&self) -> (usize, usize) {
+        let kept = match self.student.model.architecture {
             Architecture::Published => 3,
             Architecture::Painn => 10,
         };
-        let width = feature_width(model);
-        let received = if self.student.has_sender() { 5 } else { 4 };
-        self.shape = Shape::of(&self.student, list.active);
-        let gradients = self.shape.parts * capacity;
-        let needed = 4 * channels * list.active * (blocks * (STATE + kept) + received)
-            + 4 * channels * list.rows * ((blocks - 1) * width + STATE)
-            + PAIR_BYTES * capacity
-            + 16 * gradients
+        (kept, if self.student.has_sender() { 5 } else { 4 })
+    }
+
+    /// Bytes on the device for a list with so many pairs.
+    pub fn needed(&self, list: &List, capacity: usize) -> usize {
+        let model = &self.student.model;
+        let blocks = model.blocks.len();
+        let (kept, received) = self.widths();
+        let vectors = list.active * (blocks * (STATE + kept) + received)
+            + list.rows * ((blocks - 1) * feature_width(model) + STATE);
+        let parts = Shape::of(&self.student, list.active).parts;
+        size_of::<f32>() * self.student.channels() * vectors
+            + (PAIR_BYTES + 16 * parts) * capacity
             + 12 * list.active
-            + 8 * RESULTS * list.owned;
-        let mut room = || -> Result<()> {
-            self.pairs.resize(capacity)?;
-            self.counts.resize(list.active)?;
-            self.gradients.resize(gradients)?;
-            for b in 0..blocks {
-                if b > 0 {
-                    self.features[b].resize(list.rows * width * channels)?;
-                }
-                self.states[b].resize(list.active * STATE * channels)?;
-                self.kept[b].resize(list.active * kept * channels)?;
+            + 8 * RESULTS * list.owned
+    }
+
+    /// Makes room for a list with so many pairs.
+    pub fn resize(&mut self, list: &List, capacity: usize) -> Result<()> {
+        let channels = self.student.channels();
+        let width = feature_width(&self.student.model);
+        let (kept, received) = self.widths();
+        self.shape = Shape::of(&self.student, list.active);
+        self.pairs.resize(capacity)?;
+        self.counts.resize(list.active)?;
+        self.gradients.resize(self.shape.parts * capacity)?;
+        for b in 0..self.student.model.blocks.len() {
+            if b > 0 {
+                self.features[b].resize(list.rows * width * channels)?;
             }
-            self.bar.resize(list.rows * STATE * channels)?;
-            self.received.resize(list.active * received * channels)?;
-            self.network.resize(list.active)?;
-            let length = HEADER + RESULTS * list.owned;
-            self.clean &= !self.results.resize(length)?;
-            self.found.resize(length)
-        };
-        room().map_err(|error| match error.kind() {
-            ErrorKind::Memory => error.within(format_args!(
-                "{} atoms with room for {capacity} neighbors need {:.1} MiB on the GPU in all",
-                list.active,
-                needed as f64 / 1048576.0
-            )),
-            _ => error,
-        })
+            self.states[b].resize(list.active * STATE * channels)?;
+            self.kept[b].resize(list.active * kept * channels)?;
+        }
+        self.bar.resize(list.rows * STATE * channels)?;
+        self.received.resize(list.active * received * channels)?;
+        self.network.resize(list.active)?;
+        let length = HEADER + RESULTS * list.owned;
+        self.clean &= !self.results.resize(length)?;
+        self.found.resize(length)
     }
 
     /// Room for so many pairs.
@@ -182,8 +185,10 @@ impl Pass {
         self.clean = false;
     }
 
-    /// Begins a step.
-    pub fn begin(&mut self) -> Result<()> {
+    /// Begins a step that gives these virials.
+    pub fn begin(&mut self, virials: Virials) -> Result<()> {
+        self.clean &= self.virials == virials;
+        self.virials = virials;
         if !self.clean {
             self.results.clear()?;
             self.clean = true;
@@ -310,6 +315,8 @@ impl Pass {
             capacity: self.capacity() as u64,
             parts: self.shape.parts as u32,
             active: list.active as u32,
+            total: u32::from(self.virials == Virials::Total),
+            reserved: 0,
             per_length: student.per_length(),
             softening: student.model.softening,
             references: kinds.references.address(),
@@ -322,11 +329,17 @@ impl Pass {
             virials: self.results.at(HEADER + 4 * list.owned),
         };
         let name = if places.grids == 0 { "sums" } else { "sums_of_structures" };
-        student.launch_warps(name, list.active, &sums)?;
+        let (shared, virials) = match self.virials {
+            Virials::Atomic => (0, list.owned),
+            Virials::Total => (9 * size_of::<f64>(), list.active.div_ceil(WARPS)),
+        };
+        student.launch_warps(name, list.active, shared, &sums)?;
+        let length = HEADER + 4 * list.owned + 9 * virials;
+        self.found.resize(length)?;
         // SAFETY: nobody uses the copy before the next line has waited for it.
         #[allow(unsafe_code)]
         unsafe {
-            self.results.begin_read(&mut self.found)?;
+            self.results.begin_read(0..length, &mut self.found)?;
         }
         student.device.wait()
     }
@@ -351,16 +364,23 @@ impl Pass {
         let (forces, virials) = rest.split_at(3 * owned);
         let (forces, virials) = (forces.as_chunks().0, virials.as_chunks().0);
         pair::check_values(energies, forces)?;
+        let atomic: &[[f64; 9]] = match self.virials {
+            Virials::Atomic => virials,
+            Virials::Total => &[],
+        };
         // Room first: what was there before stays until nothing can fail.
         room(&mut results.atomic_energies, owned)?;
         room(&mut results.forces, owned)?;
-        room(&mut results.atomic_virials, owned)?;
+        room(&mut results.atomic_virials, atomic.len())?;
         let before = std::mem::take(results);
         *results = pair::total(
             refilled(before.atomic_energies, energies),
             refilled(before.forces, forces),
-            refilled(before.atomic_virials, virials),
+            refilled(before.atomic_virials, atomic),
         );
+        if self.virials == Virials::Total {
+            results.virial = pair::sum(virials);
+        }
         Ok(())
     }
 

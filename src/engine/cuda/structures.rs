@@ -302,10 +302,10 @@ impl Structures {
             active: ready.list.active as u32,
         };
         if ready.counted {
-            student.launch_warps("count_pairs", ready.list.active, &arguments)?;
+            student.launch_warps("count_pairs", ready.list.active, 0, &arguments)?;
             self.scan(pass.counts(), ready.list.starts, pass.total(), ready.list.active)?;
         }
-        student.launch_warps("write_pairs", ready.list.active, &arguments)
+        student.launch_warps("write_pairs", ready.list.active, 0, &arguments)
     }
 
     /// Wraps atoms into their cells and sorts them into bins.

@@ -95,6 +95,9 @@ impl Kinds {
     }
 }
 
+/// Atoms of a block of threads where each atom has a warp.
+pub const WARPS: usize = 4;
+
 /// Vectors in a feature record: (x¹, x², x³, v), or (s, v).
 pub fn feature_width(model: &Model) -> usize {
     if model.blocks[0].sender.is_some() { 6 } else { 4 }
@@ -151,16 +154,16 @@ impl Student {
         }
     }
 
-    /// Asks for a kernel with one warp for each of so many atoms.
+    /// Asks for a kernel with one warp for each of so many atoms, and so many bytes of shared memory for each warp.
     pub fn launch_warps<A: Arguments>(
         &self,
         name: &str,
         atoms: usize,
+        shared: usize,
         arguments: &A,
     ) -> Result<()> {
-        const WARPS: usize = 4;
         let grid = [atoms.div_ceil(WARPS) as u32, 1];
-        let launch = Launch { grid, threads: 32 * WARPS as u32, shared: 0 };
+        let launch = Launch { grid, threads: 32 * WARPS as u32, shared: WARPS * shared };
         self.launch("messages", name, launch, arguments)
     }
 

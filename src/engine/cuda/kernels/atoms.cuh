@@ -484,6 +484,7 @@ template <bool PAINN, class T> __device__ void retreat(const T &tile) {
     retreat<painn>(Tile<rows, bunch>(p, reinterpret_cast<float *>(shared)));                                         \
   }
 
-// Many atoms: weights are read once for 32 of them. Few: one block of threads for four, or most of the GPU is idle.
+// Many atoms: weights are read once for 32 of them. Few: one block of threads for four, since fewer blocks than the
+// GPU has multiprocessors would leave some of them idle.
 ATOMS(many, 32, 8, 128)
 ATOMS(few, 4, 4, 256)

@@ -19,6 +19,8 @@ struct Sums {
   const float *gradients;
   size_t capacity;
   uint32_t parts, active;
+  /// Whether virials are summed over the atoms of each block of threads, for which there is shared memory.
+  uint32_t total, reserved;
   /// Intervals of the filter tables in one Å, and what is added to d where u is formed (Å).
   double per_length, softening;
   /// Of each kind: what is added to its energy (eV), Z, Z to the power 0.23, and the radius of its repulsion (Å),
@@ -26,7 +28,8 @@ struct Sums {
   const double *references, *charges, *charge_powers, *radii;
   /// Of each row: the network's energy (eV).
   const double *network;
-  /// Of each of the caller's atoms: energy (eV), three forces (eV/Å), nine virials (eV).
+  /// Of each of the caller's atoms: energy (eV), three forces (eV/Å), nine virials (eV), these of each block of
+  /// threads instead where only their total is asked for.
   double *energies, *forces, *virials;
 };
 
@@ -60,15 +63,13 @@ __device__ inline double over_warp(double value) {
   return value;
 }
 
-template <bool LISTED> __device__ inline void sums_of(const Sums &p) {
+/// Of one atom; gives its virial to all lanes.
+template <bool LISTED> __device__ inline void sums_of_atom(const Sums &p, uint32_t row, double *virial) {
   const uint32_t lane = threadIdx.x % 32;
-  const uint32_t row = (blockIdx.x * blockDim.x + threadIdx.x) / 32;
-  if (row >= p.active)
-    return;
   const size_t atom = p.atoms ? p.atoms[row] : row;
   const double *here = p.positions + 3 * (LISTED ? atom : row);
   const uint32_t kind = p.kinds[row], start = p.starts[row], count = p.counts[row];
-  double energy = 0, force[3] = {}, virial[9] = {};
+  double energy = 0, force[3] = {};
   for (uint32_t k = lane; k < count; k += 32) {
     const Pair &pair = p.pairs[start + k];
     const double *there = p.positions + 3 * (size_t)(LISTED ? pair.position : pair.row);
@@ -111,9 +112,32 @@ template <bool LISTED> __device__ inline void sums_of(const Sums &p) {
     p.energies[atom] = p.network[row] + p.references[kind] + energy;
     for (int a = 0; a < 3; ++a)
       p.forces[3 * atom + a] = force[a];
-    for (int q = 0; q < 9; ++q)
-      p.virials[9 * atom + q] = virial[q];
+    if (!p.total)
+      for (int q = 0; q < 9; ++q)
+        p.virials[9 * atom + q] = virial[q];
   }
+}
+
+template <bool LISTED> __device__ inline void sums_of(const Sums &p) {
+  const uint32_t warp = threadIdx.x / 32, warps = blockDim.x / 32;
+  const uint32_t row = blockIdx.x * warps + warp;
+  double virial[9] = {};
+  if (row < p.active)
+    sums_of_atom<LISTED>(p, row, virial);
+  if (!p.total)
+    return;
+  SHARED_MEMORY(shared);
+  double *const all = reinterpret_cast<double *>(shared);
+  if (threadIdx.x % 32 == 0)
+    for (int q = 0; q < 9; ++q)
+      all[9 * warp + q] = virial[q];
+  __syncthreads();
+  if (threadIdx.x >= 9)
+    return;
+  double sum = 0;
+  for (uint32_t w = 0; w < warps; ++w)
+    sum += all[9 * w + threadIdx.x];
+  p.virials[9 * (size_t)blockIdx.x + threadIdx.x] = sum;
 }
 
 KERNEL(sums, Sums, 128) { sums_of<true>(p); }
