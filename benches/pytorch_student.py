@@ -1,11 +1,12 @@
 """The student in plain PyTorch: float32 features, forces by autograd, on pairs that are given; as it is, and as TorchScript.
 
-Started by `mlff-student bench` as: pytorch_student.py FOLDER THREADS. FOLDER holds
+Started by `mlff-student bench` as: pytorch_student.py FOLDER THREADS DEVICE, where DEVICE is cpu or cuda:N. FOLDER holds
   student.safetensors   the model, see docs/model-format.md
   positions, shifts     float64, x y z of each atom; of each pair, added to the sender's position
   species, i, j         int64, atomic numbers; receiver and sender of each pair
 Writes FOLDER/forces (float64) and one line of JSON; then, for each line "eager" or "script" on stdin, the
-seconds that energy and forces took so.
+seconds that energy and forces took so, until the device was done. Where PyTorch cannot use the device, the line of JSON
+says why, and nothing follows.
 """
 
 import json
@@ -40,8 +41,9 @@ def array(path, dtype):
 
 
 class Student:
-    def __init__(self, path):
-        self.tensors, metadata = load(path)
+    def __init__(self, path, device):
+        tensors, metadata = load(path)
+        self.tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
         self.published = metadata["architecture"] == "published"
         self.envelope_on_basis = metadata["envelope_place"] == "basis"
         self.hidden = int(metadata["hidden"])
@@ -133,13 +135,17 @@ class Student:
 
 
 def main():
-    folder, threads = sys.argv[1], int(sys.argv[2])
+    folder, threads, device = sys.argv[1], int(sys.argv[2]), torch.device(sys.argv[3])
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = f"PyTorch {torch.__version__} finds {torch.cuda.device_count()} GPUs that it can use"
+        print(json.dumps({"version": torch.__version__, "energy": 0.0, "unusable": found}), flush=True)
+        return
     torch.set_num_threads(threads)
     torch.set_num_interop_threads(1)
-    student = Student(folder + "/student.safetensors")
-    positions = array(folder + "/positions", torch.float64).reshape(-1, 3).requires_grad_()
-    shifts = array(folder + "/shifts", torch.float64).reshape(-1, 3)
-    species, i, j = (array(f"{folder}/{name}", torch.int64) for name in ("species", "i", "j"))
+    student = Student(folder + "/student.safetensors", device)
+    positions = array(folder + "/positions", torch.float64).reshape(-1, 3).to(device).requires_grad_()
+    shifts = array(folder + "/shifts", torch.float64).reshape(-1, 3).to(device)
+    species, i, j = (array(f"{folder}/{name}", torch.int64).to(device) for name in ("species", "i", "j"))
 
     inputs = (species, positions, i, j, shifts)
     script = torch.jit.trace(student.atomic_energies, inputs, check_trace=False)
@@ -149,7 +155,8 @@ def main():
         # Sums over all atoms in float32 would lose digits that the atoms have.
         energy = programs[program](*inputs).double().sum()
         (gradient,) = torch.autograd.grad(energy, positions)
-        return energy.item(), -gradient
+        # Copies wait for the device; the library's results come down within its time, too.
+        return energy.item(), -gradient.cpu()
 
     energy, forces = run("eager")
     # libtorch optimises a script during its first runs.

@@ -216,6 +216,15 @@ fn pytorch_computes_the_same_for_every_architecture() {
         "painn-32-bessel.pt",
         shipped,
     ];
+    // A GPU that the shim stands for is none for PyTorch.
+    reference::shim::instead_of_a_gpu();
+    let mut command = bench(shipped);
+    command.args(["--device", "cuda", "--format", "json", "--python"]).arg(&python);
+    let output = run(&mut command);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("finds 0 GPUs") && said.contains("PyTorch is not timed"), "{said}");
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(found["pytorch"].is_null() && found["molecule"]["pytorch"].is_null(), "{found}");
     for model in models {
         let found = measured(bench(model).arg("--python").arg(&python));
         let pytorch = &found["pytorch"];

@@ -49,7 +49,7 @@ pub(super) struct Arguments {
     /// Threads, of the library and of PyTorch
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     threads: u16,
-    /// cpu, or an NVIDIA GPU: cuda, cuda:1
+    /// cpu, or an NVIDIA GPU: cuda, cuda:1; of PyTorch too
     #[arg(long, default_value = "cpu", value_parser = device)]
     device: Device,
     /// Instructions of the kernels
@@ -108,10 +108,11 @@ fn measure(arguments: &Arguments) -> Result<Report> {
     let mut engine = Engine::new(library.calculator(&arguments.model, &water, options)?)?;
     let python = python(arguments);
     let start = |system| {
-        let started = python.as_ref().map(|python| PyTorch::start(python, &model, system, threads));
-        started.transpose()
+        let Some(python) = &python else { return Ok(None) };
+        PyTorch::start(python, &model, system, threads, arguments.device)
     };
     let mut pytorch = start(&water)?;
+    let timed = pytorch.is_some();
     let difference =
         pytorch.as_ref().map(|pytorch| engine.compare(pytorch, water.atoms)).transpose()?;
 
@@ -149,7 +150,9 @@ fn measure(arguments: &Arguments) -> Result<Report> {
     let molecule = match scope.knows(6) {
         true => {
             let calculator = library.calculator(&arguments.model, &small, options)?;
-            Some(molecule(calculator, start(&small)?, small.atoms, rounds)?)
+            // Where PyTorch was of no use for water, it is not asked again.
+            let pytorch = if timed { start(&small)? } else { None };
+            Some(molecule(calculator, pytorch, small.atoms, rounds)?)
         }
         false => None,
     };

@@ -1,13 +1,14 @@
 //! The same network in PyTorch, in a process of its own that waits while the engine is timed.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde::Deserialize;
 
 use super::system::System;
+use crate::engine::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
 
@@ -26,7 +27,7 @@ pub(super) struct PyTorch {
 
 /// Results of PyTorch.
 pub(super) struct Found {
-    /// Version of PyTorch.
+    /// Version of PyTorch, and where it computes.
     pub(super) version: String,
     /// eV.
     pub(super) energy: f64,
@@ -39,20 +40,28 @@ pub(super) struct Found {
 struct Ready {
     version: String,
     energy: f64,
+    /// Why there is nothing to time.
+    unusable: Option<String>,
 }
 
-fn io_error(what: impl std::fmt::Display, error: &std::io::Error) -> Error {
+fn io_error(what: impl std::fmt::Display, error: &io::Error) -> Error {
     Error::new(ErrorKind::Io, format!("{what}: {error}"))
 }
 
 impl PyTorch {
-    /// Starts `python` and has energy and forces computed once.
+    /// Starts `python` and has energy and forces computed once on `device`; gives none, and says why, where PyTorch
+    /// cannot use it.
     pub(super) fn start(
         python: &Path,
         model: &Model,
         system: &System,
         threads: u32,
-    ) -> Result<Self> {
+        device: Device,
+    ) -> Result<Option<Self>> {
+        let device = match device {
+            Device::Cpu => "cpu".to_owned(),
+            Device::Cuda(index) => format!("cuda:{index}"),
+        };
         let folder = Folder::new()?;
         write_input(&folder.0, model, system)?;
         let mut child = Command::new(python)
@@ -60,6 +69,7 @@ impl PyTorch {
             .arg(PROGRAM)
             .arg(&folder.0)
             .arg(threads.to_string())
+            .arg(&device)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -77,12 +87,19 @@ impl PyTorch {
         let stdout = BufReader::new(stdout);
         let mut started = Self { child, stdin: Some(stdin), stdout, found, _folder: folder };
         let ready: Ready = started.answer()?;
+        if let Some(why) = ready.unusable {
+            let _ = writeln!(
+                io::stderr(),
+                "note: {why}, so PyTorch is not timed: give --python a Python whose torch has CUDA and the driver for it"
+            );
+            return Ok(None);
+        }
         started.found = Found {
-            version: ready.version,
+            version: format!("{} on {device}", ready.version),
             energy: ready.energy,
             forces: read_forces(&started._folder.0.join("forces"), system.atoms)?,
         };
-        Ok(started)
+        Ok(Some(started))
     }
 
     /// Computes energy and forces once more, `eager` or as TorchScript, `script`: the seconds it took.

@@ -124,6 +124,24 @@ pub(super) struct Comparison {
     pub(super) largest_force: f64,
 }
 
+/// Decimals of a value that is printed with so many of them, or with three digits where it is below 1.
+fn decimals(value: f64, usual: usize) -> usize {
+    match value.abs() {
+        small if small > 1e-9 && small < 1.0 => (2 - small.log10().floor() as i32) as usize,
+        _ => usual,
+    }
+}
+
+fn spread(of: &Summary, digits: usize) -> String {
+    format!("{:.digits$} ({:.digits$} to {:.digits$})", of.median, of.min, of.max)
+}
+
+fn of_another(program: &Against) -> String {
+    let micro = &program.microseconds_per_atom_step;
+    // Of a GPU it is a few; of a processor hundreds.
+    spread(micro, if micro.median < 10.0 { decimals(micro.median, 2) } else { 0 })
+}
+
 impl Report {
     /// For people.
     pub(super) fn text(&self) -> String {
@@ -131,9 +149,6 @@ impl Report {
         let mut line = |name: &str, value: String| {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{name:<20} {value}");
-        };
-        let spread = |of: &Summary, digits: usize| {
-            format!("{:.digits$} ({:.digits$} to {:.digits$})", of.median, of.min, of.max)
         };
         line("library", format!("{}, version {}", self.library, self.version));
         line(
@@ -153,15 +168,17 @@ impl Report {
             "engine",
             if self.peak_share.is_some() { threads } else { self.instruction_set.into() },
         );
+        let of_step = self.microseconds_per_atom_step.median;
         line(
             "µs/atom/step",
             format!(
                 "{}, median and range of {} rounds",
-                spread(&self.microseconds_per_atom_step, 2),
+                spread(&self.microseconds_per_atom_step, decimals(of_step, 2)),
                 self.rounds
             ),
         );
-        line("new neighbor list", format!("{:.2} µs/atom", self.rebuild_microseconds_per_atom));
+        let rebuild = self.rebuild_microseconds_per_atom;
+        line("new neighbor list", format!("{rebuild:.*} µs/atom", decimals(rebuild, 2)));
         let Shares { topology, pairs, forward, reverse, atoms, exchange, rest } =
             self.share_of_time;
         let parts = [
@@ -201,15 +218,10 @@ impl Report {
         if let Some(pytorch) = &self.pytorch {
             line(
                 "PyTorch",
-                format!(
-                    "{}, µs/atom/step {}",
-                    pytorch.version,
-                    spread(&pytorch.eager.microseconds_per_atom_step, 0)
-                ),
+                format!("{}, µs/atom/step {}", pytorch.version, of_another(&pytorch.eager)),
             );
             line("TorchScript", {
-                let micro = spread(&pytorch.torchscript.microseconds_per_atom_step, 0);
-                format!("the same traced, µs/atom/step {micro}")
+                format!("the same traced, µs/atom/step {}", of_another(&pytorch.torchscript))
             });
             line(
                 "agreement",
@@ -236,7 +248,7 @@ impl Report {
                 format!(
                     "{atoms} atoms, positions alone: {} µs a call, {} µs each in a batch of {batch}",
                     spread(microseconds, 1),
-                    spread(batch_microseconds, 1)
+                    spread(batch_microseconds, decimals(batch_microseconds.median, 1))
                 ),
             );
             if let (Some(eager), Some(script)) = (&molecule.pytorch, &molecule.torchscript) {
@@ -245,5 +257,18 @@ impl Report {
             }
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_times_keep_three_digits() {
+        let printed = [12.3456, 1.0, 0.5, 0.0333333, 0.00412, 0.0009996, 0.0]
+            .map(|x: f64| format!("{x:.*}", decimals(x, 2)));
+        let expected = ["12.35", "1.00", "0.500", "0.0333", "0.00412", "0.001000", "0.00"];
+        assert_eq!(printed, expected);
     }
 }
