@@ -104,15 +104,36 @@ pub fn of_libtorch(kind: ErrorKind, what: &str, text: &str) -> Error {
     let lines = text.lines().take_while(|line| !line.starts_with("Exception raised"));
     let text = lines.collect::<Vec<_>>().join("\n");
     let says = |words: &[&str]| words.iter().any(|words| text.contains(words));
-    let kind = if says(&["out of memory", "can't allocate memory", "bad_alloc"]) {
-        ErrorKind::Memory
-    } else if says(&["CUDA error", "device-side assert"]) {
-        ErrorKind::DeviceLost
-    } else {
-        kind
-    };
+    if says(&["out of memory", "can't allocate memory", "bad_alloc"]) {
+        return Error::new(ErrorKind::Memory, format!("{what}: {text}"));
+    }
+    if says(&["no kernel image is available"]) {
+        let what_to_do = "use a libtorch that was built for this GPU, or device cpu";
+        return Error::new(ErrorKind::Unsupported, format!("{what}: {text}: {what_to_do}"));
+    }
+    if says(&LOST) {
+        let what_to_do =
+            "this GPU is lost to this process until it is started again; use device cpu";
+        return Error::new(ErrorKind::DeviceLost, format!("{what}: {text}: {what_to_do}"));
+    }
     Error::new(kind, format!("{what}: {text}"))
 }
+
+/// What CUDA says of errors after which it refuses everything.
+const LOST: [&str; 12] = [
+    "device-side assert",
+    "illegal memory access",
+    "illegal instruction",
+    "misaligned address",
+    "invalid program counter",
+    "operation not supported on global/shared address space",
+    "hardware stack error",
+    "unspecified launch failure",
+    "launch timed out",
+    "uncorrectable ECC error",
+    "uncorrectable NVLink error",
+    "CUDA error: unknown error",
+];
 
 fn run(module: &CModule, inputs: [&Tensor; 4]) -> Result<Tensor> {
     let inputs = inputs.map(|tensor| IValue::Tensor(tensor.shallow_clone()));
@@ -193,4 +214,24 @@ fn check_pairs(by_position: &Tensor, by_pair: &Tensor, to: &Tensor, from: &Tenso
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_libtorch_says_of_a_gpu_decides_whether_it_is_lost() {
+        let kind = |text: &str| of_libtorch(ErrorKind::Internal, "libtorch failed", text);
+        let lost =
+            kind("CUDA error: an illegal memory access was encountered\nCUDA kernel errors might");
+        assert_eq!(lost.kind(), ErrorKind::DeviceLost);
+        assert!(lost.message().contains("until it is started again"), "{lost}");
+        let old = kind("CUDA error: no kernel image is available for execution on the device");
+        assert_eq!(old.kind(), ErrorKind::Unsupported);
+        assert!(old.message().contains("built for this GPU"), "{old}");
+        let memory = kind("CUDA out of memory. Tried to allocate 2.00 GiB");
+        assert_eq!(memory.kind(), ErrorKind::Memory);
+        assert_eq!(kind("CUDA error: invalid argument").kind(), ErrorKind::Internal);
+    }
 }
