@@ -195,7 +195,7 @@ bench-peers: all $(VENV)-deepmd/.ready ## the speed in LAMMPS beside compressed 
 
 # The reference students and cases are no part of the project, so such a bundle is for testing, not for passing on.
 BUNDLE := $(TARGET)/gpu-bundle
-TESTS := reference_cases random_models batches ranks cuda_lists
+TESTS := reference_cases random_models batches ranks cuda_lists cuda_systems cuda_drift
 
 gpu-bundle: library ## target/gpu-bundle: what checks and times the CUDA kernels on a machine with a GPU and nothing else; run its run.sh there
 	@rm -rf $(BUNDLE) && mkdir -p $(BUNDLE)/bin $(BUNDLE)/project/models $(BUNDLE)/shared/reference
@@ -203,11 +203,12 @@ gpu-bundle: library ## target/gpu-bundle: what checks and times the CUDA kernels
 	for test in $(TESTS); do \
 	  cp $$($(CARGO) test --release --no-run --test $$test 2>&1 | sed -n 's/.*Executable.*(\(.*\))$$/\1/p') $(BUNDLE)/bin/$$test || exit 1; \
 	done
-	strip --strip-debug $(BUNDLE)/bin/*
+	strip $(BUNDLE)/bin/*
 	cp models/*.safetensors $(BUNDLE)/project/models
 	cp -r ../shared/reference/models ../shared/reference/cases $(BUNDLE)/shared/reference
 	cp benches/gpu_run.sh $(BUNDLE)/run.sh
-	@du -sh $(BUNDLE)
+	@size=$$(du -sm $(BUNDLE) | cut -f 1); echo "$(BUNDLE): $$size MB"; \
+	  [ $$size -le 60 ] || { echo "ERROR: expected at most 60 MB, as it has to be copied"; exit 1; }
 
 $(VENV)-deepmd/.ready:
 	$(call make_venv,$(VENV)-deepmd,"deepmd-kit[cpu$(comma)lmp]==3.2.0")
