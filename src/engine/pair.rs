@@ -2,6 +2,7 @@
 
 use super::Results;
 use crate::error::{Error, ErrorKind, Result};
+use crate::vector::norm;
 
 /// Refuses NaN and infinite positions, naming the atom.
 pub fn check_finite(positions: &[[f64; 3]]) -> Result<()> {
@@ -58,12 +59,7 @@ pub fn gradient(r: &[f64; 3], d: f64, softening: f64, d_bar: f64, u_bar: &[f64; 
 /// r = to − from, and its length.
 pub fn distance(from: &[f64; 3], to: &[f64; 3]) -> ([f64; 3], f64) {
     let r: [f64; 3] = std::array::from_fn(|a| to[a] - from[a]);
-    (r, length(&r))
-}
-
-/// |r|.
-pub fn length(r: &[f64; 3]) -> f64 {
-    (r[0] * r[0] + r[1] * r[1] + r[2] * r[2]).sqrt()
+    (r, norm(r))
 }
 
 /// Adds a pair to one of its atoms, i: r = r_j − r_i, and g = ∂E/∂r of the pair with both

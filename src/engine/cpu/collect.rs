@@ -8,6 +8,7 @@ use crate::engine::{Topology, Virials, pair};
 use crate::error::Result;
 use crate::memory::emptied;
 use crate::model::{Model, Repulsion};
+use crate::vector::norm;
 
 /// What atoms get from the pairs of a block: its own atoms, by row, and behind them those whose rows
 /// it borrows.
@@ -111,7 +112,7 @@ impl<V: Vector> Task<V> for Collect<'_> {
                 let mut g = [[0.0; TOGETHER]; 3];
                 for q in 0..TOGETHER {
                     let vector = [r[0][q], r[1][q], r[2][q]];
-                    let d = pair::length(&vector);
+                    let d = norm(vector);
                     let u_bar = [bar[1][q], bar[2][q], bar[3][q]];
                     let d_bar = bar[0][q] * place.per_step;
                     let found = pair::gradient(&vector, d, model.softening, d_bar, &u_bar);
