@@ -146,6 +146,13 @@ fn without_pytorch_one_line_says_how_to_get_it() {
 
 #[test]
 #[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
+fn a_place_that_cannot_be_written_to_is_refused_before_anything_is_measured() {
+    let text = error(bench("student-21k.onnx").args(["--json", "/dev/null/x"]));
+    assert!(text.starts_with("error: /dev/null/x: expected a place to write to"), "{text}");
+}
+
+#[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn a_library_that_is_missing_or_none_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let tool = dir.path().join("mlff-student");

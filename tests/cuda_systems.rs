@@ -1,94 +1,39 @@
 //! Systems so large that a GPU takes the kernels for many atoms, tables in shared memory among them.
 
 mod bits;
+mod cube;
 mod reference;
 mod students;
 
 use std::sync::Arc;
 
 use bits::bits;
-use mlff_student::engine::{
-    Calculator, Device, Options, Results, Structure, TopologyInput, Virials,
-};
+use cube::Cube;
+use mlff_student::engine::{Calculator, Device, Options, Results, Structure, Virials};
 use mlff_student::model::{Architecture, Model};
-use mlff_student::neighbors::neighborhood;
 
 /// Atoms along an edge: 42,875 in all, more than 256 for each of 160 multiprocessors. The shim has one.
 fn side() -> usize {
     if std::env::var_os("MLFF_TEST_GPU").is_some() { 35 } else { 9 }
 }
 
-const SPACING: f64 = 2.154;
-
-struct Cube {
-    edge: f64,
-    species: Vec<i32>,
-    positions: Vec<[f64; 3]>,
+/// Without a list.
+fn compute(cube: &Cube, calculator: &mut Calculator) -> Results {
+    let structure = Structure {
+        species: &cube.species,
+        positions: &cube.positions,
+        cell: Some(cube.cell()),
+        periodic: [true; 3],
+    };
+    calculator.compute_structure(&structure).unwrap().clone()
 }
 
-impl Cube {
-    /// Hydrogen and oxygen at the density of water, off a lattice by up to a quarter of its spacing.
-    fn new(side: usize) -> Self {
-        let mut random = fastrand::Rng::with_seed(side as u64);
-        let mut off = |k: usize| SPACING * (k as f64 + 0.5 * (random.f64() - 0.5));
-        let index = |n: usize| [n % side, n / side % side, n / side / side];
-        let atoms = side.pow(3);
-        Self {
-            edge: SPACING * side as f64,
-            species: (0..atoms).map(|atom| if atom.is_multiple_of(3) { 8 } else { 1 }).collect(),
-            positions: (0..atoms).map(|atom| index(atom).map(&mut off)).collect(),
-        }
-    }
-
-    fn cell(&self) -> [[f64; 3]; 3] {
-        [[self.edge, 0.0, 0.0], [0.0, self.edge, 0.0], [0.0, 0.0, self.edge]]
-    }
-
-    /// Without a list.
-    fn compute(&self, calculator: &mut Calculator) -> Results {
-        let structure = Structure {
-            species: &self.species,
-            positions: &self.positions,
-            cell: Some(self.cell()),
-            periodic: [true; 3],
-        };
-        calculator.compute_structure(&structure).unwrap().clone()
-    }
-
-    /// With a list, in which every seventh atom is no part of the model.
-    fn compute_listed(&self, calculator: &mut Calculator, all: &[Virials]) -> Vec<Results> {
-        let owned = self.positions.len();
-        let around = neighborhood(&self.positions, Some(self.cell()), [true; 3], 5.5).unwrap();
-        let owner: Vec<i32> = around.owner.iter().map(|&owner| owner as i32).collect();
-        let mut positions = self.positions.clone();
-        positions.extend(&around.ghosts);
-        let mut species = self.species.clone();
-        species.extend(owner.iter().map(|&owner| self.species[owner as usize]));
-        let absent = |atom: &i32| atom % 7 == 0;
-        for atom in 0..species.len() {
-            let ghost = atom.checked_sub(owned);
-            if absent(&ghost.map_or(atom as i32, |ghost| owner[ghost])) {
-                species[atom] = 0;
-            }
-        }
-        let centers: Vec<i32> = (0..owned as i32).filter(|atom| !absent(atom)).collect();
-        let row = |&atom: &i32| &around.offsets[atom as usize..atom as usize + 2];
-        let rows = centers.iter().map(row);
-        let neighbors: Vec<&[i32]> = rows.map(|row| &around.neighbors[row[0]..row[1]]).collect();
-        let input = TopologyInput {
-            owned,
-            ghosts: owner.len(),
-            species: &species,
-            centers: &centers,
-            neighbors: &neighbors,
-            mask: !0,
-            owner: Some(&owner),
-            list_cutoff: 5.5,
-        };
-        calculator.set_topology(&input).unwrap();
-        let mut compute = |&virials| calculator.compute(&positions, None, virials).unwrap().clone();
-        all.iter().map(&mut compute).collect()
-    }
+/// With a list, in which every seventh atom is no part of the model.
+fn compute_listed(cube: &Cube, calculator: &mut Calculator, all: &[Virials]) -> Vec<Results> {
+    let listed = cube.set_list(calculator, 5.5, |atom| !atom.is_multiple_of(7));
+    let mut compute =
+        |&virials| calculator.compute(&listed.positions, None, virials).unwrap().clone();
+    all.iter().map(&mut compute).collect()
 }
 
 fn calculator(model: &Arc<Model>, device: Device) -> Calculator {
@@ -106,21 +51,21 @@ fn assert_near(found: &[f64], expected: &[f64], tolerance: f64, what: &str) {
 
 #[test]
 fn large_systems_have_the_processors_numbers_and_the_same_bits_twice() {
-    let cube = Cube::new(side());
+    let cube = Cube::new(side(), 1);
     let shipped = Model::load(&reference::root().join("models/organics-small.safetensors"));
     // Tables that fit into shared memory, and longer ones of which a part does.
     for model in [students::random(Architecture::Published, 32, 2, &[16]), shipped.unwrap()] {
         let model = Arc::new(model);
         let what = |of: &str| format!("{of}, {:?}", model.architecture);
-        let expected = cube.compute(&mut calculator(&model, Device::Cpu));
+        let expected = compute(&cube, &mut calculator(&model, Device::Cpu));
         let mut cuda = calculator(&model, Device::Cuda(0));
-        let found = cube.compute(&mut cuda);
+        let found = compute(&cube, &mut cuda);
         let energies = (&found.atomic_energies, &expected.atomic_energies);
         assert_near(energies.0, energies.1, 2e-6, &what("energies"));
         let forces = (found.forces.as_flattened(), expected.forces.as_flattened());
         assert_near(forces.0, forces.1, 5e-5, &what("forces"));
         assert_near(&found.virial, &expected.virial, 1e-5, &what("virial"));
-        assert_eq!(bits(&cube.compute(&mut cuda)), bits(&found), "{}", what("bits differ"));
+        assert_eq!(bits(&compute(&cube, &mut cuda)), bits(&found), "{}", what("bits differ"));
     }
 }
 
@@ -130,9 +75,9 @@ fn the_virial_alone_is_the_sum_of_those_of_atoms() {
     let model = Arc::new(students::smooth(32, 2));
     // One block of threads that is not full, and many; tables in shared memory, and not.
     for side in [3, 12] {
-        let cube = Cube::new(side);
+        let cube = Cube::new(side, 1);
         let mut cuda = calculator(&model, Device::Cuda(0));
-        let all = cube.compute_listed(&mut cuda, &[Atomic, Total, Atomic, Total]);
+        let all = compute_listed(&cube, &mut cuda, &[Atomic, Total, Atomic, Total]);
         let [atomic, total, atomic_again, total_again] = &all[..] else { unreachable!() };
         assert!(total.atomic_virials.is_empty());
         assert_near(&total.virial, &atomic.virial, 1e-13, "virial");

@@ -1,25 +1,18 @@
 //! How much memory a calculator takes: the bound of `docs/design.md`, and that it is what the process holds.
 #![cfg(target_os = "linux")]
 
+mod cube;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mlff_student::engine::{Calculator, Options, TopologyInput, Virials};
+use cube::Cube;
+use mlff_student::engine::{Calculator, Options, Virials};
 use mlff_student::model::{Model, Update};
-use mlff_student::neighbors::neighborhood;
 
 const SIDE: usize = 28;
-const SPACING: f64 = 2.154;
 /// List cutoff (Å): the students' 5 Å and LAMMPS' usual skin.
 const LIST: f64 = 7.0;
-
-/// Atoms at the density of water, off a lattice by up to a quarter of its spacing.
-fn positions(seed: u64) -> Vec<[f64; 3]> {
-    let mut random = fastrand::Rng::with_seed(seed);
-    let index = |n: usize| [n % SIDE, n / SIDE % SIDE, n / SIDE / SIDE];
-    let mut off = |k: usize| SPACING * (k as f64 + 0.5 * (random.f64() - 0.5));
-    (0..SIDE.pow(3)).map(|n| index(n).map(&mut off)).collect()
-}
 
 /// Bytes of memory that this process holds.
 fn resident() -> usize {
@@ -29,32 +22,9 @@ fn resident() -> usize {
 
 /// Sets a neighbor list of atoms at random places and computes; the numbers of ghosts and list entries.
 fn compute(calculator: &mut Calculator, seed: u64) -> (usize, usize) {
-    let mut positions = positions(seed);
-    let edge = SPACING * SIDE as f64;
-    let cell = [[edge, 0.0, 0.0], [0.0, edge, 0.0], [0.0, 0.0, edge]];
-    let around = neighborhood(&positions, Some(cell), [true; 3], LIST).unwrap();
-    let owned = positions.len();
-    positions.extend(&around.ghosts);
-    let element = |atom: usize| if atom.is_multiple_of(3) { 8 } else { 1 };
-    let owner: Vec<i32> = around.owner.iter().map(|&owner| owner as i32).collect();
-    let owners = around.owner.iter().map(|&owner| owner as usize);
-    let species: Vec<i32> = (0..owned).chain(owners).map(element).collect();
-    let neighbors: Vec<&[i32]> =
-        around.offsets.windows(2).map(|w| &around.neighbors[w[0]..w[1]]).collect();
-    let centers: Vec<i32> = (0..owned as i32).collect();
-    let input = TopologyInput {
-        owned,
-        ghosts: owner.len(),
-        species: &species,
-        centers: &centers,
-        neighbors: &neighbors,
-        mask: i32::MAX,
-        owner: Some(&owner),
-        list_cutoff: LIST,
-    };
-    calculator.set_topology(&input).unwrap();
-    calculator.compute(&positions, None, Virials::Atomic).unwrap();
-    (owner.len(), around.neighbors.len())
+    let listed = Cube::new(SIDE, seed).set_list(calculator, LIST, |_| true);
+    calculator.compute(&listed.positions, None, Virials::Atomic).unwrap();
+    (listed.ghosts, listed.entries)
 }
 
 /// The bound of `docs/performance.md` (bytes).

@@ -96,6 +96,12 @@ fn write(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).map_err(|error| unwritable(path, &error))
 }
 
+/// Finds what is wrong with the place of a file before the work that fills it; what is there stays.
+fn check_writable(path: &Path) -> Result<()> {
+    let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    opened.map(drop).map_err(|error| unwritable(path, &error))
+}
+
 /// The error for a place that cannot be written to.
 fn unwritable(path: &Path, error: &io::Error) -> Error {
     Error::new(

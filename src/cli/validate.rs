@@ -11,7 +11,7 @@ use clap::ValueEnum;
 
 use super::eval::PrecisionName;
 use super::progress::Progress;
-use super::{Failure, load, print, unwritable, write};
+use super::{Failure, check_writable, load, print, unwritable, write};
 use crate::dataset::{Dataset, Split};
 use crate::engine::Options;
 use crate::error::{Error, ErrorKind, Result};
@@ -69,6 +69,8 @@ pub(super) fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
     if let Some(folder) = &arguments.out {
         fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
     }
+    let file = arguments.json.as_deref().filter(|&path| path != Path::new("-"));
+    file.map_or(Ok(()), check_writable)?;
     let model = load(&arguments.model)?;
     let mut dataset = Dataset::load(&arguments.data)?;
     let selection = select(arguments, &mut dataset)?;

@@ -96,6 +96,16 @@ pub enum Virials {
     Atomic,
 }
 
+impl Virials {
+    /// How many of so many atoms get a virial of their own.
+    fn of_atoms(self, atoms: usize) -> usize {
+        match self {
+            Self::Total => 0,
+            Self::Atomic => atoms,
+        }
+    }
+}
+
 /// What a computation gives. Arrays hold one entry for each owned atom.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Results {

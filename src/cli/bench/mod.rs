@@ -20,7 +20,7 @@ use self::summary::Summary;
 use self::system::System;
 use super::eval::InstructionSetName;
 use super::inspect::Form;
-use super::{Failure, device, load, print, to_json, write};
+use super::{Failure, check_writable, device, load, print, to_json, write};
 use crate::engine::{Device, InstructionSet, Options, peak};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -73,6 +73,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
+    if let Some(path) = &arguments.json {
+        check_writable(path)?;
+    }
     let report = measure(arguments)?;
     if let Some(path) = &arguments.json {
         write(path, &(to_json(&report)? + "\n"))?;

@@ -57,10 +57,7 @@ impl Sums {
         self.energies[block_rows..].fill(0.0);
         self.forces.fill([0.0; 3]);
         self.virial = [0.0; 9];
-        let rows = match virials {
-            Virials::Total => 0,
-            Virials::Atomic => self.forces.len(),
-        };
+        let rows = virials.of_atoms(self.forces.len());
         emptied(&mut self.virials, rows)?;
         self.virials.resize(rows, [0.0; 9]);
         Ok(())

@@ -556,11 +556,7 @@ impl<V: Vector> Cpu<V> {
         })?;
         let mut atomic_energies = filled(topology.owned, 0.0)?;
         let mut forces = filled(topology.owned, [0.0; 3])?;
-        let wanted = match virials {
-            Virials::Total => 0,
-            Virials::Atomic => topology.owned,
-        };
-        let mut atomic_virials = filled(wanted, [0.0; 9])?;
+        let mut atomic_virials = filled(virials.of_atoms(topology.owned), [0.0; 9])?;
         for (atoms, block) in plan.atoms[..plan.active].chunks(plan.block_rows).zip(&*blocks) {
             for (row, &atom) in atoms.iter().enumerate() {
                 let atom = atom as usize;
