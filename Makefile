@@ -65,7 +65,7 @@ $(VENV)-%/.ready:
 LIBTORCH = LIBTORCH=$$(echo $(abspath $(VENV))-torch/lib/python3*/site-packages/torch) \
   MLFF_COMMIT=$$(git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null)
 
-trainer: $(VENV)-torch/.ready ## target/release/mlff-student-train and libmlff_student_torch.so, with libtorch in .venv-torch
+trainer: library $(VENV)-torch/.ready ## target/release/mlff-student-train and libmlff_student_torch.so, with libtorch in .venv-torch
 	@echo "== trainer, and the engine on libtorch"
 	$(LIBTORCH) $(CARGO) build --release -p mlff-student-torch
 
@@ -136,11 +136,11 @@ demo: $(MODEL) all ## molecular dynamics of a droplet of ethanol and water in LA
 test: test-rust test-ptx test-python test-lammps test-lammps-all test-teacher test-trainer ## all tests
 
 # In the release profile: the tests load the library that users load, and it is built once.
-test-rust: library venv tools
+test-rust: library venv tools ## tests of the library, the tool, and the C, C++ and Fortran faces
 	@echo "== tests of the library and the tool"
 	PATH="$(BIN):$$PATH" $(CARGO) test --release
 
-test-ptx: $(VENV)-nvrtc/.ready
+test-ptx: $(VENV)-nvrtc/.ready ## tests that the CUDA kernels' PTX is that of their source
 	@echo "== the CUDA kernels' PTX is that of their source, and spills no registers"
 	$(PYTHON) $(CUDA)/make_ptx.py $(VENV)-nvrtc $(TARGET)/ptx
 	diff -rq $(TARGET)/ptx $(CUDA)/ptx || { echo "ERROR: run make ptx and commit what it makes"; exit 1; }
@@ -148,16 +148,16 @@ test-ptx: $(VENV)-nvrtc/.ready
 	MLFF_TEST_NVRTC=1 LD_LIBRARY_PATH=$$(echo $(abspath $(VENV))-nvrtc/lib/python3*/site-packages/nvidia/cuda_nvrtc/lib) \
 	  $(CARGO) test --release --lib nvrtc
 
-test-trainer: $(VENV)-torch/.ready
+test-trainer: $(VENV)-torch/.ready ## tests of the trainer and of the engine on libtorch
 	@echo "== tests of the trainer and of the engine on libtorch"
 	$(LIBTORCH) $(CARGO) test --release -p mlff-student-torch
 
-test-python: library venv
+test-python: library venv ## tests in Python and ASE
 	@echo "== tests in Python and ASE"
 	$(BIN)/python -m pytest tests/python tests/validation
 
 # The CUDA kernels in LAMMPS run in the shim that the library's tests compile, TorchScript models in libtorch.
-test-lammps: all test-rust trainer
+test-lammps: all test-rust trainer ## tests in LAMMPS
 	@echo "== tests in LAMMPS"
 	$(BIN)/python -m pytest tests/lammps --ignore=tests/lammps/test_releases.py
 
@@ -166,7 +166,7 @@ test-lammps-all: all $(OLD_RELEASES:%=plugin-old-%) ## the plugin in every LAMMP
 	$(BIN)/python -m pytest tests/lammps/test_releases.py
 
 # Exploring needs the library, systems of the validation rdkit.
-test-teacher: library teacher-venv
+test-teacher: library teacher-venv ## tests of the labelled data
 	@echo "== tests of the labelled data"
 	$(TEACHER)/bin/python -m pytest tests/teacher
 	$(TEACHER)/bin/python -m pytest tests/validation/test_systems.py
@@ -179,7 +179,10 @@ tools:
 
 # --- speed
 
-STUDENTS ?= $(addprefix ../shared/reference/models/student-,427k.onnx 77k.onnx 21k.onnx)
+# The published students where they are, else those that ship.
+REFERENCE := ../shared/reference
+STUDENTS ?= $(or $(wildcard $(addprefix $(REFERENCE)/models/student-,427k.onnx 77k.onnx 21k.onnx)), \
+  $(addprefix models/organics-,large.safetensors medium.safetensors small.safetensors))
 
 bench: all $(VENV)-bench/.ready ## speed beside PyTorch, the machine's peak and, in LAMMPS, other potentials; STUDENTS=... chooses models
 	@mkdir -p $(TARGET)/bench
@@ -193,11 +196,11 @@ bench: all $(VENV)-bench/.ready ## speed beside PyTorch, the machine's peak and,
 bench-peers: all $(VENV)-deepmd/.ready ## the speed in LAMMPS beside compressed DeePMD-kit too
 	$(BIN)/python benches/peers.py $(STUDENTS) --venv $(VENV) --plugin $(PLUGIN) --deepmd $(VENV)-deepmd --out $(TARGET)/bench-peers
 
-# The reference students and cases are no part of the project, so such a bundle is for testing, not for passing on.
+# The published students and cases, where they are, are no part of the project: such a bundle is for testing, not for passing on.
 BUNDLE := $(TARGET)/gpu-bundle
 TESTS := reference_cases random_models batches ranks cuda_lists cuda_systems cuda_drift
 
-gpu-bundle: library ## target/gpu-bundle: what checks and times the CUDA kernels on a machine with a GPU and nothing else; run its run.sh there
+gpu-bundle: library ## target/gpu-bundle: what checks and times the CUDA kernels on a machine that has a GPU, its driver and nothing else; run its run.sh there
 	@rm -rf $(BUNDLE) && mkdir -p $(BUNDLE)/bin $(BUNDLE)/project/models $(BUNDLE)/shared/reference
 	cp $(LIBRARY) $(TARGET)/release/mlff-student $(BUNDLE)/bin
 	for test in $(TESTS); do \
@@ -205,7 +208,7 @@ gpu-bundle: library ## target/gpu-bundle: what checks and times the CUDA kernels
 	done
 	strip $(BUNDLE)/bin/*
 	cp models/*.safetensors $(BUNDLE)/project/models
-	cp -r ../shared/reference/models ../shared/reference/cases $(BUNDLE)/shared/reference
+	if test -d $(REFERENCE); then cp -r $(REFERENCE)/models $(REFERENCE)/cases $(BUNDLE)/shared/reference; fi
 	cp benches/gpu_run.sh $(BUNDLE)/run.sh
 	@size=$$(du -sm $(BUNDLE) | cut -f 1); echo "$(BUNDLE): $$size MB"; \
 	  [ $$size -le 60 ] || { echo "ERROR: expected at most 60 MB, as it has to be copied"; exit 1; }

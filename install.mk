@@ -17,15 +17,16 @@ install_fill = sed -e 's/@VERSION@/$(install_version)/g' -e 's/@MAJOR@/$(install
 
 .PHONY: install uninstall
 
-install:
+install: ## the library, its headers and the tools into PREFIX (/usr/local)
 	@test -f '$(BUILD)/libmlff_student.so' -a -f '$(BUILD)/mlff-student' || { \
 	  echo "nothing to install in $(BUILD): run 'make' (or cargo build --release) first" >&2; exit 1; }
 	install -d '$(install_prefix)/bin' '$(install_prefix)/include' '$(install_prefix)/lib/pkgconfig' \
 	  '$(install_cmake)' '$(install_doc)'
 	install -m 755 '$(BUILD)/mlff-student' '$(install_prefix)/bin/'
 	install -m 755 '$(BUILD)/libmlff_student.so' '$(install_prefix)/lib/libmlff_student.so.$(install_version)'
-	@# Only where make trainer built it; it stays linked to the libtorch of .venv-torch. In a folder of its own: Cargo gives
-	@# it the SONAME of the library, and ldconfig would take one for the other.
+	@# Only where make trainer built them; they stay linked to the libtorch of .venv-torch. The library in a folder of its
+	@# own: Cargo gives it the SONAME of the other one, and ldconfig would take one for the other.
+	if test -f '$(BUILD)/mlff-student-train'; then install -m 755 '$(BUILD)/mlff-student-train' '$(install_prefix)/bin/'; fi
 	if test -f '$(BUILD)/libmlff_student_torch.so'; then install -d '$(install_prefix)/lib/mlff-student'; \
 	  install -m 755 '$(BUILD)/libmlff_student_torch.so' '$(install_prefix)/lib/mlff-student/'; fi
 	ln -sf libmlff_student.so.$(install_version) '$(install_prefix)/lib/libmlff_student.so.$(install_major)'
@@ -38,8 +39,8 @@ install:
 	install -m 644 '$(install_root)LICENSE-MIT' '$(install_root)LICENSE-APACHE' \
 	  '$(install_root)src/plot/DejaVuSans.LICENSE' '$(install_doc)/'
 
-uninstall:
-	rm -f '$(install_prefix)/bin/mlff-student' '$(install_prefix)'/lib/libmlff_student.so*
+uninstall: ## takes them away again
+	rm -f '$(install_prefix)'/bin/mlff-student '$(install_prefix)'/bin/mlff-student-train '$(install_prefix)'/lib/libmlff_student.so*
 	rm -rf '$(install_prefix)/lib/mlff-student'
 	cd '$(install_prefix)/include' && rm -f $(install_headers)
 	rm -f '$(install_prefix)/lib/pkgconfig/mlff_student.pc'

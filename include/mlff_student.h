@@ -585,11 +585,13 @@ const char *mlff_status_name(mlff_status status);
  * @param device MLFF_DEVICE_*
  * @param count out: 1 for MLFF_DEVICE_CPU; for MLFF_DEVICE_CUDA the number of GPUs that the driver
  *     shows to this process, 0 where there is no driver. Untouched on error
- * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, or MLFF_ERROR_DEVICE_LOST if the driver fails
+ * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, or, if the driver is broken, MLFF_ERROR_NO_DEVICE or
+ *     MLFF_ERROR_UNSUPPORTED
  *
  * @since 0.1.0
  */
-mlff_status mlff_device_count(int32_t device, uint32_t *count);
+mlff_status mlff_device_count(int32_t device,
+                              uint32_t *count);
 
 /**
  * Loads a student from a file (safetensors, a PyTorch checkpoint, ONNX or TorchScript), or a TorchScript
@@ -723,8 +725,9 @@ mlff_status mlff_calculator_get_info(const struct mlff_calculator *calculator,
  * @param calculator borrowed for the call
  * @param topology borrowed for the call
  * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT (among others: an index out of range, a list that is
- *     not full, a list_cutoff below the model's), MLFF_ERROR_SPECIES, MLFF_ERROR_MEMORY or
- *     MLFF_ERROR_STATE. After an error the list before stays in use, except that after
+ *     not full, a list_cutoff below the model's), MLFF_ERROR_SPECIES, MLFF_ERROR_MEMORY,
+ *     MLFF_ERROR_STATE, or MLFF_ERROR_UNSUPPORTED (MLFF_ENGINE_TORCH, and a ghost that another
+ *     process owns). After an error the list before stays in use, except that after
  *     MLFF_ERROR_MEMORY there may be none
  *
  * @since 0.1.0
@@ -746,7 +749,8 @@ mlff_status mlff_calculator_set_topology(struct mlff_calculator *calculator,
  * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, MLFF_ERROR_NUMERIC (a position that is NaN or
  *     infinite, two atoms at one place, energy or forces that are not finite), MLFF_ERROR_MEMORY,
  *     MLFF_ERROR_CALLBACK, MLFF_ERROR_STATE (no topology is set, or a structure was computed
- *     since), MLFF_ERROR_DEVICE_LOST, or, from a TorchScript model that is not what
+ *     since), MLFF_ERROR_UNSUPPORTED (a driver that cannot compile the kernels),
+ *     MLFF_ERROR_DEVICE_LOST, or, from a TorchScript model that is not what
  *     docs/torchscript.md describes, MLFF_ERROR_FORMAT or MLFF_ERROR_INVALID_ARGUMENT
  *
  * @since 0.1.0
@@ -780,7 +784,7 @@ mlff_status mlff_calculator_compute_structure(struct mlff_calculator *calculator
  * Computes several structures, for all of them or, on error, for none. Replaces the calculator's
  * topology.
  *
- * Small structures (up to 512 atoms in all, 65,536 on a GPU) are computed together, one such group on each
+ * Small structures (up to 768 atoms in all, 65,536 on a GPU) are computed together, one such group on each
  * thread, so this takes less time than single calls; the results are the same, on a processor bit by bit.
  *
  * One call at a time for each calculator.

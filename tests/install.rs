@@ -67,6 +67,7 @@ fn install_puts_every_file_in_its_place_and_uninstall_takes_it_away() {
     let (build, destdir) = (build(&dir), dir.path().join("destdir"));
     // Which not every build has.
     std::fs::write(build.join("libmlff_student_torch.so"), "the engine on libtorch").unwrap();
+    std::fs::write(build.join("mlff-student-train"), "the trainer").unwrap();
     make("install", &build, &destdir);
     let prefix = destdir.join("opt/mlff");
     let library = concat!("/lib/libmlff_student.so.", env!("CARGO_PKG_VERSION"));
@@ -78,6 +79,7 @@ fn install_puts_every_file_in_its_place_and_uninstall_takes_it_away() {
         found,
         [
             "/bin/mlff-student",
+            "/bin/mlff-student-train",
             "/include/mlff_student.f90",
             "/include/mlff_student.h",
             "/include/mlff_student.hpp",

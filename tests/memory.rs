@@ -1,4 +1,4 @@
-//! How much memory a calculator takes: the bound of `docs/design.md`, and that it is what the process holds.
+//! How much memory a calculator takes: the bound of `docs/performance.md`, and that it is what the process holds.
 #![cfg(target_os = "linux")]
 
 mod cube;

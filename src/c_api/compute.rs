@@ -101,7 +101,8 @@ versioned!(mlff_structure, published [48], fields
 /// @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, MLFF_ERROR_NUMERIC (a position that is NaN or
 ///     infinite, two atoms at one place, energy or forces that are not finite), MLFF_ERROR_MEMORY,
 ///     MLFF_ERROR_CALLBACK, MLFF_ERROR_STATE (no topology is set, or a structure was computed
-///     since), MLFF_ERROR_DEVICE_LOST, or, from a TorchScript model that is not what
+///     since), MLFF_ERROR_UNSUPPORTED (a driver that cannot compile the kernels),
+///     MLFF_ERROR_DEVICE_LOST, or, from a TorchScript model that is not what
 ///     docs/torchscript.md describes, MLFF_ERROR_FORMAT or MLFF_ERROR_INVALID_ARGUMENT
 ///
 /// @since 0.1.0
@@ -175,7 +176,7 @@ pub unsafe extern "C" fn mlff_calculator_compute_structure(
 /// Computes several structures, for all of them or, on error, for none. Replaces the calculator's
 /// topology.
 ///
-/// Small structures (up to 512 atoms in all, 65,536 on a GPU) are computed together, one such group on each
+/// Small structures (up to 768 atoms in all, 65,536 on a GPU) are computed together, one such group on each
 /// thread, so this takes less time than single calls; the results are the same, on a processor bit by bit.
 ///
 /// One call at a time for each calculator.

@@ -62,8 +62,9 @@ versioned!(mlff_topology, published [72], fields
 /// @param calculator borrowed for the call
 /// @param topology borrowed for the call
 /// @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT (among others: an index out of range, a list that is
-///     not full, a list_cutoff below the model's), MLFF_ERROR_SPECIES, MLFF_ERROR_MEMORY or
-///     MLFF_ERROR_STATE. After an error the list before stays in use, except that after
+///     not full, a list_cutoff below the model's), MLFF_ERROR_SPECIES, MLFF_ERROR_MEMORY,
+///     MLFF_ERROR_STATE, or MLFF_ERROR_UNSUPPORTED (MLFF_ENGINE_TORCH, and a ghost that another
+///     process owns). After an error the list before stays in use, except that after
 ///     MLFF_ERROR_MEMORY there may be none
 ///
 /// @since 0.1.0

@@ -11,7 +11,7 @@ use crate::model::Model;
 /// Write a model as .safetensors
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Model in any format that `inspect` reads
+    /// Student in any format that `inspect` reads
     input: PathBuf,
     /// File to write, *.safetensors; an existing one is replaced
     output: PathBuf,

@@ -20,7 +20,7 @@ use crate::validation::{self, Prediction, Report};
 /// Errors of a model over labelled structures: energies, forces, stresses
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Model in any format that `inspect` reads
+    /// Student in any format that `inspect` reads
     model: PathBuf,
     /// Labelled structures of one teacher, HDF5 or extended XYZ
     #[arg(required = true)]

@@ -15,7 +15,7 @@ pub const BLOCK: usize = 768;
 
 /// Most atoms in a block of a system of `active` atoms: eight blocks for threads to share, unless
 /// these were so small that most pairs borrowed rows, or larger than brings anything
-/// (`docs/design.md`).
+/// (`docs/performance.md`, "Pairs across blocks").
 fn most(active: usize) -> usize {
     (active / 8).clamp(BLOCK, 2048)
 }
