@@ -193,6 +193,8 @@ void PairMLFFStudent::settings(int narg, char **arg)
     if (keyword == "device") {
       const std::string device = value;
       by_rank = device == "cuda";
+      options.device = MLFF_DEVICE_CPU;
+      options.device_index = 0;
       if (device.compare(0, 5, "cuda:") == 0) {
         options.device = MLFF_DEVICE_CUDA;
         options.device_index = utils::inumeric(FLERR, value + 5, false, lmp);
@@ -262,8 +264,10 @@ void PairMLFFStudent::coeff(int narg, char **arg)
   gpus_of_ranks.resize(comm->nprocs);
   MPI_Gather(&options.device_index, 1, MPI_INT, gpus_of_ranks.data(), 1, MPI_INT, 0, world);
   mlff_calculator *made = nullptr;
-  require(mlff_calculator_new(model.get(), &options, &made));
+  const mlff_status status = mlff_calculator_new(model.get(), &options, &made);
+  // Before another rank's failure is thrown here.
   calculator.reset(made);
+  require(status);
   mlff_calculator_info calculator_info = {};
   calculator_info.struct_size = sizeof(calculator_info);
   require(mlff_calculator_get_info(made, &calculator_info));
@@ -309,8 +313,9 @@ void PairMLFFStudent::load(const char *name)
   std::string path = utils::get_potential_file_path(name);
   if (path.empty()) path = name;
   mlff_model *loaded = nullptr;
-  require(mlff_model_load(path.c_str(), &loaded));
+  const mlff_status status = mlff_model_load(path.c_str(), &loaded);
   model.reset(loaded);
+  require(status);
   info.struct_size = sizeof(info);
   require(mlff_model_get_info(loaded, &info));
 }
@@ -366,6 +371,8 @@ void PairMLFFStudent::init_style()
                    std::to_string(comm->nprocs) + ": run one process with 'threads N', or a student with 'engine own'");
   check_settings();
   warn_about_exclusions();
+  const int types = atom->ntypes + 1;
+  has_pairs.assign(types, std::vector<bool>(types, false));
   neighbor->add_request(this, NeighConst::REQ_FULL);
   // hybrid copied this number before pair_coeff knew it, and LAMMPS sizes its buffers by hybrid's.
   force->pair->comm_forward = std::max(force->pair->comm_forward, comm_forward);
@@ -374,8 +381,10 @@ void PairMLFFStudent::init_style()
   initialized = first_list = true;
 }
 
-double PairMLFFStudent::init_one(int, int)
+// LAMMPS asks for the pairs of types that hybrid has left to this style, after init_style.
+double PairMLFFStudent::init_one(int i, int j)
 {
+  has_pairs[i][j] = has_pairs[j][i] = true;
   return info.cutoff;
 }
 
@@ -407,6 +416,20 @@ void PairMLFFStudent::warn_about_exclusions() const
   if (others && comm->me == 0)
     error->warning(FLERR, std::string("mlff_student: neigh_modify exclude or include removes pairs from the "
                                       "model, which was not trained without them"));
+}
+
+// In plain hybrid the last pair_coeff has a pair of types to itself.
+void PairMLFFStudent::warn_about_lost_pairs() const
+{
+  std::string lost;
+  for (int i = 1; i <= atom->ntypes; i++)
+    for (int j = i; j <= atom->ntypes; j++)
+      if (species_of[i] > 0 && species_of[j] > 0 && !has_pairs[i][j])
+        lost += (lost.empty() ? "" : ", ") + std::to_string(i) + "-" + std::to_string(j);
+  if (!lost.empty() && comm->me == 0)
+    error->warning(FLERR, "mlff_student: a later pair_coeff took pairs of types " + lost +
+                       " from the model, which was not trained without them: use hybrid/overlay, write the "
+                       "pair_coeff of mlff_student last, or NULL for types that are not the model's");
 }
 
 void PairMLFFStudent::check_special_bonds()
@@ -457,6 +480,7 @@ void PairMLFFStudent::take_list()
     error->all(FLERR, "pair_style mlff_student: the ghost shell reaches " + plain(ghost_shell()) +
                    " Angstrom, but cutoff plus skin are " + plain(info.cutoff + neighbor->skin) +
                    ": write 'comm_modify cutoff " + plain(info.cutoff + neighbor->skin) + "'");
+  if (first_list) warn_about_lost_pairs();
   check_special_bonds();
   find_owners();
   if (comm->nprocs > 1) find_wanted_rows();
@@ -551,6 +575,13 @@ void PairMLFFStudent::report_ghosts()
 
 void PairMLFFStudent::set_topology()
 {
+  // With an include group, LAMMPS lists neighbors of the first nfirst atoms alone.
+  if (neighbor->includegroup > 0)
+    for (int i = atom->nfirst; i < atom->nlocal; i++)
+      if (species_now[i] > 0)
+        stop("mlff_student: neigh_modify include leaves atom ID " + std::to_string(atom->tag[i]) +
+             " without neighbors, but it is part of the model: write 'neigh_modify include none', or map its "
+             "type to NULL");
   static const int32_t none = 0;
   static const int32_t *const no_list = &none;
   mlff_topology topology = {};
@@ -585,7 +616,7 @@ void PairMLFFStudent::compute(int eflag, int vflag)
   const bool new_list = first_list || neighbor->ago == 0 || list != list_taken ||
       neighbor->ncalls != list_number;
   if (new_list) take_list();
-  if (owner.size() != static_cast<size_t>(atom->nghost) || species_now.size() != owner.size() + atom->nlocal)
+  if (!new_list && (owner.size() != static_cast<size_t>(atom->nghost) || species.size() != species_now.size()))
     stop("mlff_student: atoms came or went at step " + std::to_string(update->ntimestep) +
          " without a new neighbor list: write 'neigh_modify every 1 delay 0'");
   // Types may change while the list stays (fix atom/swap).

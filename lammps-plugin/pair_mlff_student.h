@@ -51,6 +51,7 @@ class PairMLFFStudent : public Pair {
   uint32_t exchanges = 0;             // calls of the exchange callback in each compute
   double to_lammps = 1.0;             // eV in the energy unit of the unit style
   std::vector<int32_t> species_of;    // atomic number by atom type, 0 for NULL
+  std::vector<std::vector<bool>> has_pairs;    // by two atom types
 
   bool initialized = false;     // init_style ran for this model
   bool first_list = true;       // no neighbor list was taken since init_style
@@ -82,6 +83,7 @@ class PairMLFFStudent : public Pair {
   void check_settings();
   void check_special_bonds();
   void warn_about_exclusions() const;
+  void warn_about_lost_pairs() const;
   void find_species();
   bool is_excluded(int) const;
   void take_list();

@@ -86,6 +86,11 @@ def test_neighbor_settings_do_not_matter(tmp_path, box, setting):
     assert_same(changed, usual, 1e-9, 1e-7)
 
 
+def test_the_last_of_two_keywords_counts(tmp_path, box):
+    twice = single_point(tmp_path / "twice", box, style=f"device cuda precision mixed {EXACT} device cpu")
+    assert twice.energy == single_point(tmp_path / "once", box).energy
+
+
 def test_threads_give_the_same_bits(tmp_path, box):
     results = [single_point(tmp_path / str(n), box, style=f"threads {n}") for n in (1, 2, 4)]
     for other in results[1:]:

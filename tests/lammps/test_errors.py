@@ -113,6 +113,27 @@ def test_special_bonds_that_remove_pairs(tmp_path):
     assert abs(works.values("energy") - free.values("energy")) < 1e-5 * len(WATER)
 
 
+def test_pairs_that_hybrid_gives_to_another_style_warn(tmp_path):
+    pair = f"pair_style {{kind}} mlff_student lj/cut 5.0\npair_coeff * * mlff_student {M} H O\n"
+    later = "pair_coeff 1 2 lj/cut 0.0 1.0\n"
+    found = run(tmp_path / "taken", with_pair(pair.format(kind="hybrid") + later), WATER).output
+    assert re.search("WARNING: mlff_student: a later pair_coeff took pairs of types 1-2 from the model", found)
+    shared = run(tmp_path / "shared", with_pair(pair.format(kind="hybrid/overlay") + later), WATER).output
+    assert "took pairs" not in shared
+
+
+def test_an_include_group_without_all_atoms_of_the_model(tmp_path):
+    text = deck(WATER) + "atom_modify first some\ngroup some id 1:40\nneigh_modify include some\nrun 0\n"
+    message = stopped(tmp_path, text)
+    assert re.search("neigh_modify include leaves atom ID \\d+ without neighbors", message)
+
+
+def test_atoms_that_go_without_a_new_list(tmp_path):
+    ethanol = next(case for name, case in cases("student-21k").items() if case.cell is None and len(case) == 9)
+    text = deck(ethanol) + "neigh_modify delay 100 every 100 check no\nrun 0\ngroup gone id 9\ndelete_atoms group gone compress no\nrun 1 pre no\n"
+    assert "atoms came or went at step" in stopped(tmp_path, text, ethanol)
+
+
 def test_exclusions_warn(tmp_path):
     finished = run(tmp_path, deck(WATER) + "neigh_modify exclude type 1 1\nrun 0\n", WATER)
     assert re.search("WARNING: mlff_student: neigh_modify exclude", finished.output)
