@@ -72,7 +72,19 @@ def packed(job, mols):
 
 
 def walk(job, atoms, temperature):
-    """(structure, largest difference of forces) every few fs. BAOAB splitting (Leimkuhler and Matthews 2013)."""
+    """(structure, largest difference of forces) every few fs, until a student breaks."""
+    from mlff_student import Error
+
+    try:
+        yield from walk_on(job, atoms, temperature)
+    except Error as error:
+        # Atoms at one place, or forces that are not finite.
+        if error.status != "MLFF_ERROR_NUMERIC":
+            raise
+
+
+def walk_on(job, atoms, temperature):
+    """BAOAB splitting (Leimkuhler and Matthews 2013)."""
     walker, judge = students()
     mass = atoms.get_masses()[:, None]
     thermal = np.sqrt(units.kB * temperature / mass)
@@ -97,13 +109,13 @@ def walk(job, atoms, temperature):
             moved = atoms.copy()
             moved.positions = positions
             yield moved, difference
-            if difference > BROKEN or not np.isfinite(difference):
+            if difference > BROKEN:
                 return
 
 
 def choose(looks, rng):
     """Some at random, and those the students differ most about."""
-    looks = [(atoms, difference) for atoms, difference in looks if np.isfinite(difference)]
+    looks = list(looks)
     order = rng.permutation(len(looks))
     random, rest = order[:RANDOM], order[RANDOM:]
     unsure = sorted((i for i in rest if looks[i][1] > WORTH), key=lambda i: -looks[i][1])[:UNSURE]

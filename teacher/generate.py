@@ -195,7 +195,10 @@ def check_folder(folder, mine):
             raise dataset.DatasetError(f"{folder} holds a run with {found}, not {mine}: give those or another folder")
     else:
         (Path(folder) / "shards").mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(mine))
+        # Whole or not at all, also where the run is killed here.
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(mine))
+        part.replace(path)
 
 
 def generate(folder, works, seed, spec, jobs, mover=None):

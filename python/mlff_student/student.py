@@ -211,6 +211,9 @@ def as_arrays(index, structure):
     numbers = np.asarray(structure.numbers)
     if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
         raise wrong("numbers", "must be one atomic number for each atom", f"{numbers.dtype} of shape {numbers.shape}")
+    species = np.ascontiguousarray(numbers, dtype=np.int32)
+    for atom in np.flatnonzero(species != numbers)[:1]:
+        raise wrong("numbers", "must be atomic numbers", f"{numbers[atom]} for atom {atom}")
     positions = np.ascontiguousarray(structure.positions, dtype=np.float64)
     if positions.shape != (len(numbers), 3) and positions.size + numbers.size > 0:
         raise wrong("positions", f"must have the shape ({len(numbers)}, 3)", positions.shape)
@@ -223,4 +226,4 @@ def as_arrays(index, structure):
         cell = np.ascontiguousarray(structure.cell, dtype=np.float64)
         if cell.shape != (3, 3):
             raise wrong("cell", "must have the shape (3, 3)", cell.shape)
-    return np.ascontiguousarray(numbers, dtype=np.int32), positions, cell, pbc
+    return species, positions, cell, pbc

@@ -94,9 +94,9 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Of the cell (Å³), where there is one.
+    /// Of the cell (Å³), where it repeats in all directions: elsewhere there is no stress.
     pub fn volume(&self) -> Option<f64> {
-        self.cell.map(volume)
+        self.cell.filter(|_| self.periodic == [true; 3]).map(volume)
     }
 }
 

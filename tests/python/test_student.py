@@ -137,6 +137,7 @@ def test_errors_carry_the_library_s_message(tmp_path, smooth):
         (Structure([8.0], [[0, 0, 0]]), "one atomic number for each atom"),
         (Structure([8], [[0, 0, 0]], [1, 2, 3], True), r"cell must have the shape \(3, 3\)"),
         (Structure([8], [[0, 0, 0]], np.eye(3), "xyz"), "pbc must be True or False"),
+        (Structure([2**32 + 8, 1, 1], WATER.positions), "must be atomic numbers, found 4294967304 for atom 0"),
     ],
 )
 def test_wrong_shapes_are_refused(smooth, structure, words):

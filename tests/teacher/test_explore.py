@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -64,6 +65,19 @@ def test_a_structure_that_a_moving_student_cannot_compute_fails_alone(monkeypatc
     atoms.calc = teachers.student(MODELS[0]).calculator()
     with pytest.raises(teachers.FAILURES, match="at the same place"):
         atoms.get_forces()
+
+
+def test_a_walk_ends_where_a_student_breaks_and_other_errors_are_not_hidden(monkeypatch):
+    if not LIBRARY.exists():
+        pytest.skip(f"{LIBRARY} is missing: make library")
+    monkeypatch.syspath_prepend(ROOT / "python")
+    from mlff_student import Error
+
+    explore.load_students(*MODELS)
+    job = SimpleNamespace(rng=np.random.default_rng(0))
+    assert list(explore.walk(job, Atoms("H2", [[0, 0, 0], [0, 0, 0]]), 300)) == []
+    with pytest.raises(Error, match="Xe"):
+        list(explore.walk(job, Atoms("Xe2", [[0, 0, 0], [0, 0, 3]]), 300))
 
 
 def test_the_frames_that_students_differ_about_are_chosen_first():

@@ -65,3 +65,10 @@ def test_results_are_made_once_and_only_whole(tmp_path):
         with pytest.raises(RuntimeError):
             report.kept(tmp_path / "other.json", fail)
     assert not (tmp_path / "other.json").exists()
+
+
+@pytest.mark.parametrize("option", ["--ps", "--molecules", "--temperatures", "--workers"])
+def test_numbers_that_mean_no_run_are_refused(tmp_path, capsys, option):
+    with pytest.raises(SystemExit):
+        setting.read("", [str(Path(__file__)), "--out", str(tmp_path), option, "0"])
+    assert "expected a number above 0, found 0" in capsys.readouterr().err

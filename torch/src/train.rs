@@ -1,5 +1,6 @@
 //! The training run: steps, looks at the validation frames, checkpoints, result.
 
+use std::borrow::Borrow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::batch::{Batch, Radial, Sample};
 use crate::checkpoint::{Beginning, CHECKPOINT, Checkpoint, Place};
-use crate::config::Config;
+use crate::config::{Config, Training};
 use crate::cuda;
 use crate::curves::{self, Row};
 use crate::data::{self, Data};
@@ -107,10 +108,11 @@ impl Origin {
     }
 }
 
-/// Of the data, and of all in the configuration that the next step depends on.
+/// Of the data, and of all in the configuration that the next step depends on by more than rounding.
 fn fingerprint(config: &Config, data: &Data) -> u64 {
     let mut hasher = DefaultHasher::new();
-    let Config { student, training, loss, .. } = config;
+    let Config { student, loss, .. } = config;
+    let training = Training { device: String::new(), threads: 0, ..config.training.clone() };
     format!("{student:?} {training:?} {loss:?}").hash(&mut hasher);
     (data.fingerprint, data.train.len()).hash(&mut hasher);
     hasher.finish()
@@ -213,7 +215,8 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         let train = data::samples(&data.train, &student)?;
         let watched = &data.valid[..data.valid.len().min(config.output.validation_frames)];
-        let valid = batches(&data::samples(watched, &student)?, config, &student.radial());
+        let watched = data::samples(watched, &student)?;
+        let valid: Vec<Batch> = batches(&watched, config, &student.radial()).collect();
         for (frames, name) in [(train.is_empty(), "train on"), (valid.is_empty(), "watch")] {
             if frames {
                 return Err(Error::new(
@@ -295,7 +298,17 @@ impl<'a> Run<'a> {
             if most_steps.is_some_and(|most| steps >= most) {
                 break;
             }
-            let Ok((batch, epoch, number)) = batches.recv() else { break };
+            let Ok((batch, epoch, number)) = batches.recv() else {
+                self.save()?;
+                return Err(Error::new(
+                    ErrorKind::Internal,
+                    format!(
+                        "the thread that makes batches stopped after {} samples (its message is \
+                         above): start the same command again to go on",
+                        self.place.samples
+                    ),
+                ));
+            };
             let (found, norm) = self.step(&batch);
             errors.add(&found);
             unusable += u64::from(!norm.is_finite());
@@ -380,11 +393,11 @@ impl<'a> Run<'a> {
         Parameters::new(&self.student.shape, &self.optimizer.average)
     }
 
-    fn errors(&self, batches: &[Batch]) -> Errors {
+    fn errors(&self, batches: impl Iterator<Item = impl Borrow<Batch>>) -> Errors {
         let averaged = self.averaged();
         let mut errors = Errors::default();
         for batch in batches {
-            let batch = batch.to(Kind::Float, self.device);
+            let batch = batch.borrow().to(Kind::Float, self.device);
             errors
                 .add(&Errors::of(&predict(&averaged, &batch, self.student.epsilon, false), &batch));
         }
@@ -392,7 +405,7 @@ impl<'a> Run<'a> {
     }
 
     fn look(&self, train: &Errors) -> Row {
-        let valid = self.errors(&self.valid);
+        let valid = self.errors(self.valid.iter());
         Row {
             samples: self.place.samples as f64,
             seconds: self.place.seconds,
@@ -410,7 +423,8 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let samples = data::samples(frames, &self.student)?;
-        let errors = self.errors(&batches(&samples, self.config, &self.student.radial()));
+        // One after the other: there may be many, and tensors take more room than samples.
+        let errors = self.errors(batches(&samples, self.config, &self.student.radial()));
         for (key, value) in [
             ("test_frames", format!("{}", frames.len())),
             ("test_force_mae_eV_per_A", format!("{:.5}", errors.force_mae())),
@@ -444,11 +458,14 @@ impl<'a> Run<'a> {
     }
 }
 
-fn batches(samples: &[Sample], config: &Config, radial: &Radial) -> Vec<Batch> {
+fn batches(
+    samples: &[Sample],
+    config: &Config,
+    radial: &Radial,
+) -> impl Iterator<Item = Batch> {
     engine::runs(samples.iter().map(Sample::pairs), config.training.pairs_per_batch)
         .into_iter()
         .map(|run| Batch::new(&samples[run], radial))
-        .collect()
 }
 
 fn progress_bar(total: u64) -> ProgressBar {

@@ -139,3 +139,15 @@ fn a_student_goes_on_from_its_file_and_refuses_another_shape() {
     other.envelope_power = 5;
     assert!(other.take(&model).is_err());
 }
+
+#[test]
+fn stress_counts_only_where_the_cell_repeats_in_all_directions() {
+    let (student, weights) = common::student(16, 1);
+    let mut frames = common::frames(3, 7, 2);
+    common::label(&mut frames, &student.model(&weights).unwrap());
+    let volume = |frames: &[_]| f64::try_from(batch(&student, frames).volume.get(2)).unwrap();
+    assert!(volume(&frames).is_finite());
+    // As calculators write that put a molecule into a box.
+    frames[2].periodic = [true, true, false];
+    assert!(volume(&frames).is_infinite());
+}

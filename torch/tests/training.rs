@@ -97,6 +97,17 @@ fn a_checkpoint_of_another_run_is_refused() {
 }
 
 #[test]
+fn a_run_goes_on_with_another_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let stopped = Start { most_steps: Some(2), ..Start::default() };
+    let mut config = prepare(folder.path(), "samples = 100");
+    run(&config, &stopped).unwrap();
+    config.training.threads += 1;
+    let model = Model::load(&run(&config, &Start::default()).unwrap()).unwrap();
+    assert!(model.metadata["training_samples"].parse::<u64>().unwrap() >= 100);
+}
+
+#[test]
 fn a_run_goes_on_from_a_student() {
     let folder = tempfile::tempdir().unwrap();
     let config = prepare(folder.path(), "samples = 3000\nlearning_rate = 5e-3");
