@@ -484,8 +484,8 @@ typedef struct mlff_results {
      */
     double *forces;
     /**
-     * In: NULL, which saves time, or room for each owned atom's part of the virial, 9 values each (eV):
-     * half of each of its pairs, so that the sum over all atoms of all processes is the virial.
+     * In: NULL, which saves time in mlff_calculator_compute(), or room for each owned atom's part of the
+     * virial, 9 values each (eV): half of each of its pairs, so that the sum over all atoms of all processes is the virial.
      */
     double *atomic_virials;
 } mlff_results;

@@ -56,8 +56,8 @@ pub struct mlff_results {
     /// In: NULL, or room for the force on each owned atom, -dE/dr, x y z (eV/Å); assigned, not
     /// added.
     pub forces: *mut f64,
-    /// In: NULL, which saves time, or room for each owned atom's part of the virial, 9 values each (eV):
-    /// half of each of its pairs, so that the sum over all atoms of all processes is the virial.
+    /// In: NULL, which saves time in mlff_calculator_compute(), or room for each owned atom's part of the
+    /// virial, 9 values each (eV): half of each of its pairs, so that the sum over all atoms of all processes is the virial.
     pub atomic_virials: *mut f64,
 }
 versioned!(mlff_results, published [184], fields

@@ -12,7 +12,7 @@ use super::measure::{Jump, Measure, ROUNDING, Rotation};
 use super::{Failure, print, to_json};
 use crate::engine::{Calculator, Options};
 use crate::error::Result;
-use crate::model::{Basis, Envelope, Linear, Mlp, Model, Norm, Potential, Script, Update, symbol};
+use crate::model::{Basis, Envelope, Model, Norm, Potential, Script, symbol};
 
 /// What a model is, how large it is, and which of its properties hold
 #[derive(clap::Args)]
@@ -187,7 +187,7 @@ impl Report {
             parameters: model.parameters(),
             cutoff: model.cutoff,
             species: model.species.iter().filter_map(|&z| symbol(z)).collect(),
-            memory: Memory { weights: weight_bytes(model), calculator: calculator.memory() },
+            memory: Memory { weights: model.bytes(), calculator: calculator.memory() },
             instruction_set: calculator.instruction_set(),
             rotation_invariant: measured.rotation.largest_energy_change < ROUNDING,
             continuous_at_cutoff: measured.cutoff.iter().all(|jump| jump.energy.abs() < ROUNDING),
@@ -283,30 +283,4 @@ fn yes(holds: bool) -> &'static str {
 fn milli(energy: f64) -> String {
     let milli = 1000.0 * energy;
     if milli.abs() < 0.1 { format!("{milli:.1e} meV") } else { format!("{milli:.1} meV") }
-}
-
-/// Bytes of a model's numbers, all float64.
-fn weight_bytes(model: &Model) -> usize {
-    let linear = |layer: &Linear| layer.weight.len() + layer.bias.len();
-    let mlp = |mlp: &Mlp| linear(&mlp.first) + linear(&mlp.second);
-    let blocks = model.blocks.iter().map(|block| {
-        let update = match &block.update {
-            Update::Published { mlp: net, mixing } => mlp(net) + mixing.len(),
-            Update::Painn { channel_mix, mlp: net, .. } => linear(channel_mix) + mlp(net),
-        };
-        block.filter.layers.iter().map(linear).sum::<usize>()
-            + block.sender.as_ref().map_or(0, mlp)
-            + update
-    });
-    let basis = match &model.basis {
-        Basis::Gaussian { centers, exponents } => centers.len() + exponents.len(),
-        Basis::Bessel { frequencies } => frequencies.len(),
-    };
-    let numbers = model.embedding.len()
-        + model.reference_energies.len()
-        + basis
-        + blocks.sum::<usize>()
-        + model.repulsion.as_ref().map_or(0, |repulsion| repulsion.radii.len())
-        + model.head.iter().map(linear).sum::<usize>();
-    numbers * size_of::<f64>()
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::engine::{Calculator, FilterMode, Options, Precision, Structure};
 use crate::error::Result;
 use crate::model::{Model, symbol};
+use crate::vector::dot;
 
 /// Changes of the energy below this are rounding (eV).
 pub(super) const ROUNDING: f64 = 1e-7;
@@ -90,7 +91,8 @@ impl Measure {
         let mut largest_energy_change: f64 = 0.0;
         for k in 0..ROTATIONS {
             let matrix = rotation(k);
-            let turned = self.energy(atoms.into_iter().map(|(z, r)| (z, multiply(&matrix, r))))?;
+            let turn = |(z, r)| (z, matrix.map(|row| dot(row, r)));
+            let turned = self.energy(atoms.into_iter().map(turn))?;
             largest_energy_change = largest_energy_change.max((turned - unturned).abs());
         }
         let structure = if known { "ethanol" } else { "nine atoms of one element" };
@@ -147,8 +149,4 @@ fn rotation(k: usize) -> [[f64; 3]; 3] {
         [2.0 * (x * y + z * w), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - x * w)],
         [2.0 * (x * z - y * w), 2.0 * (y * z + x * w), 1.0 - 2.0 * (x * x + y * y)],
     ]
-}
-
-fn multiply(matrix: &[[f64; 3]; 3], r: [f64; 3]) -> [f64; 3] {
-    matrix.map(|row| row[0] * r[0] + row[1] * r[1] + row[2] * r[2])
 }

@@ -98,8 +98,14 @@ fn write(path: &Path, text: &str) -> Result<()> {
 
 /// Finds what is wrong with the place of a file before the work that fills it; what is there stays.
 fn check_writable(path: &Path) -> Result<()> {
+    let new = !path.exists();
     let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
-    opened.map(drop).map_err(|error| unwritable(path, &error))
+    opened.map_err(|error| unwritable(path, &error))?;
+    if new {
+        // An empty file would look like a result where the work fails.
+        let _ = std::fs::remove_file(path);
+    }
+    Ok(())
 }
 
 /// The error for a place that cannot be written to.

@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::{Dataset, Frame, Source, Split, UNITS};
 use crate::error::{Error, ErrorKind, Result};
+use crate::vector::norm;
 
 /// Positions closer than this are the same (Å): text files round.
 const SAME: f64 = 1e-5;
@@ -162,7 +163,7 @@ fn fingerprint(frame: &Frame) -> (u64, i64) {
     let mut hasher = DefaultHasher::new();
     frame.species.hash(&mut hasher);
     let distance = match (frame.positions.first(), frame.positions.last()) {
-        (Some(a), Some(b)) => (0..3).map(|k| (a[k] - b[k]).powi(2)).sum::<f64>().sqrt(),
+        (Some(a), Some(b)) => norm(std::array::from_fn(|k| a[k] - b[k])),
         _ => 0.0,
     };
     (hasher.finish(), (distance / BIN) as i64)

@@ -7,8 +7,11 @@ use crate::error::Result;
 use crate::memory::filled;
 use crate::model::{Block, Model};
 
-/// Fewest intervals of [`FilterTable::new`], and most of all.
-const INTERVALS: std::ops::RangeInclusive<usize> = 512..=8192;
+/// Fewest intervals of a table whose nodes have the filter's own slopes.
+pub const FEWEST: usize = 512;
+
+/// Most intervals of all.
+const MOST: usize = 8192;
 
 /// Largest error of the interpolated slope at a quarter of an interval, relative to the largest
 /// slope of the same filter. All reference models but the largest meet it with 512 intervals; see
@@ -33,13 +36,21 @@ pub struct FilterTable {
 impl FilterTable {
     /// Tabulates the filter of `block`, with as many intervals as its curvature needs.
     pub fn new(model: &Model, block: &Block) -> Result<Self> {
-        Self::with_intervals(model, block, Self::intervals(model, block, *INTERVALS.start())?)
+        Self::with_intervals(model, block, Self::intervals(model, block, FEWEST)?)
+    }
+
+    /// How many intervals the filters of all messages need where they share the places of pairs.
+    pub fn shared_intervals(model: &Model, fewest: usize) -> Result<usize> {
+        model
+            .blocks
+            .iter()
+            .try_fold(fewest, |intervals, block| Self::intervals(model, block, intervals))
     }
 
     /// How many intervals the filter of `block` needs: `fewest`, doubled while its curvature asks for more.
-    pub fn intervals(model: &Model, block: &Block, fewest: usize) -> Result<usize> {
+    fn intervals(model: &Model, block: &Block, fewest: usize) -> Result<usize> {
         let mut intervals = fewest;
-        while intervals < *INTERVALS.end()
+        while intervals < MOST
             && Self::with_intervals(model, block, intervals)?.slope_error(model, block) > TOLERANCE
         {
             intervals *= 2;

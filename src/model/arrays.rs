@@ -55,6 +55,11 @@ impl Model {
         }
         arrays
     }
+
+    /// Bytes of all numbers.
+    pub(crate) fn bytes(&self) -> usize {
+        self.arrays().iter().map(|(_, _, values)| size_of_val(*values)).sum()
+    }
 }
 
 fn weight<'a>(name: &str, layer: &'a Linear) -> Array<'a> {

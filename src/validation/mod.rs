@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::dataset::{Dataset, Dropped, Frame, Source};
 use crate::error::Result;
 use crate::model::{Model, symbol};
+use crate::vector::norm;
 
 pub use groups::Group;
 pub use pictures::draw;
@@ -222,8 +223,7 @@ impl<'a> Compared<'a> {
     }
 
     fn largest_force_error(&self) -> f64 {
-        let length = |error: [f64; 3]| error.iter().map(|x| x * x).sum::<f64>().sqrt();
-        self.force_errors().map(length).fold(0.0, f64::max)
+        self.force_errors().map(norm).fold(0.0, f64::max)
     }
 
     /// Label and prediction of the nine components, where both are there.

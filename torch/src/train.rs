@@ -458,11 +458,7 @@ impl<'a> Run<'a> {
     }
 }
 
-fn batches(
-    samples: &[Sample],
-    config: &Config,
-    radial: &Radial,
-) -> impl Iterator<Item = Batch> {
+fn batches(samples: &[Sample], config: &Config, radial: &Radial) -> impl Iterator<Item = Batch> {
     engine::runs(samples.iter().map(Sample::pairs), config.training.pairs_per_batch)
         .into_iter()
         .map(|run| Batch::new(&samples[run], radial))

@@ -7,31 +7,15 @@ use super::padded;
 use super::pairs::BlockPairs;
 use super::simd::Vector;
 use crate::engine::pair;
-use crate::engine::table::FilterTable;
+use crate::engine::table::{FEWEST, FilterTable};
 use crate::error::Result;
 use crate::model::Model;
 
 /// A table for each message, all with the number of intervals that is returned beside them.
 pub fn interpolated<V: Vector>(model: &Model) -> Result<(Vec<Buffer>, usize)> {
-    let found = model
-        .blocks
-        .iter()
-        .map(|block| FilterTable::new(model, block))
-        .collect::<Result<Vec<_>>>()?;
-    // All messages share the places of a pair, so the finest table sets the intervals.
-    let intervals = found.iter().map(|table| table.intervals).max().unwrap_or(1);
-    let packed = found
-        .iter()
-        .zip(&model.blocks)
-        .map(|(table, block)| {
-            if table.intervals == intervals {
-                pack::<V>(model, table)
-            } else {
-                pack::<V>(model, &FilterTable::with_intervals(model, block, intervals)?)
-            }
-        })
-        .collect::<Result<_>>()?;
-    Ok((packed, intervals))
+    let intervals = FilterTable::shared_intervals(model, FEWEST)?;
+    let pack = |block| pack::<V>(model, &FilterTable::with_intervals(model, block, intervals)?);
+    Ok((model.blocks.iter().map(pack).collect::<Result<_>>()?, intervals))
 }
 
 fn pack<V: Vector>(model: &Model, table: &FilterTable) -> Result<Buffer> {

@@ -18,10 +18,7 @@ const FEWEST: usize = 256;
 
 /// A table for each message, all with the number of intervals that is returned beside them.
 pub fn interpolated(model: &Model) -> Result<(Vec<Vec<f32>>, usize)> {
-    let mut intervals = FEWEST;
-    for block in &model.blocks {
-        intervals = FilterTable::intervals(model, block, intervals)?;
-    }
+    let intervals = FilterTable::shared_intervals(model, FEWEST)?;
     let pack = |block| pack(model, &FilterTable::splined(model, block, intervals)?);
     Ok((model.blocks.iter().map(pack).collect::<Result<_>>()?, intervals))
 }
