@@ -86,6 +86,8 @@ module mlff_student
     integer(c_int32_t) :: threads = 0
     integer(c_int32_t) :: exchanges = 0
     real(c_double) :: seconds(7) = 0
+    integer(c_int32_t) :: row_bytes = 0
+    integer(c_int32_t) :: reserved = 0
   end type
 
   type, bind(C), public :: mlff_topology

@@ -353,6 +353,14 @@ typedef struct mlff_calculator_info {
      * messages in reverse (pair kernels), atoms (dense layers), exchange (callbacks), rest.
      */
     double seconds[7];
+    /**
+     * No row that the exchange callback gets is longer (bytes): what buffers have to hold for each atom.
+     */
+    uint32_t row_bytes;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
 } mlff_calculator_info;
 
 /**
@@ -435,8 +443,8 @@ typedef struct mlff_topology {
  * @param rows owned + ghosts rows of row_bytes bytes, in the order of the topology, without gaps,
  *     at an address that is a multiple of 8; on entry the owned atoms' rows are filled, on return
  *     every ghost's row must equal its owner's, bit by bit. Valid during the call
- * @param row_bytes a multiple of 8; differs from call to call, equal on all processes whose
- *     calculators have the same model and options
+ * @param row_bytes a multiple of 8, at most mlff_calculator_info.row_bytes; differs from call to call,
+ *     equal on all processes whose calculators have the same model and options
  * @return 0, or anything else to make the compute end with MLFF_ERROR_CALLBACK
  *
  * @since 0.1.0

@@ -45,8 +45,17 @@ constexpr Choice INSTRUCTION_SETS[] = {{"best", MLFF_ISA_BEST},
                                        {"portable", MLFF_ISA_PORTABLE},
                                        {"avx2", MLFF_ISA_AVX2},
                                        {"avx512", MLFF_ISA_AVX512}};
+constexpr Choice ARCHITECTURES[] = {{"published", MLFF_ARCHITECTURE_PUBLISHED}, {"painn", MLFF_ARCHITECTURE_PAINN}};
 constexpr Choice ENGINES[] = {{"own", MLFF_ENGINE_OWN}, {"torch", MLFF_ENGINE_TORCH}};
-constexpr const char *KEYWORDS[] = {"device", "engine", "precision", "threads", "filter", "isa"};
+struct Keyword {
+  const char *name, *values;
+};
+constexpr Keyword KEYWORDS[] = {{"device", "cpu|cuda|cuda:N"},
+                                {"engine", "own|torch"},
+                                {"precision", "mixed|double"},
+                                {"threads", "N"},
+                                {"filter", "table|exact"},
+                                {"isa", "best|portable|avx2|avx512"}};
 
 // Levenshtein distance.
 size_t edits(const std::string &a, const std::string &b)
@@ -65,10 +74,18 @@ size_t edits(const std::string &a, const std::string &b)
   return row[b.size()];
 }
 
-std::string nearest_keyword(const std::string &word)
+const Keyword &nearest_keyword(const std::string &word)
 {
-  return *std::min_element(std::begin(KEYWORDS), std::end(KEYWORDS),
-                           [&](const char *a, const char *b) { return edits(word, a) < edits(word, b); });
+  return *std::min_element(std::begin(KEYWORDS), std::end(KEYWORDS), [&](const Keyword &a, const Keyword &b) {
+    return edits(word, a.name) < edits(word, b.name);
+  });
+}
+
+std::string usage()
+{
+  std::string text = "pair_style mlff_student";
+  for (const auto &keyword : KEYWORDS) text += std::string(" [") + keyword.name + " " + keyword.values + "]";
+  return text;
 }
 
 template <size_t N> std::string names(const Choice (&choices)[N])
@@ -164,12 +181,9 @@ void PairMLFFStudent::settings(int narg, char **arg)
 
   for (int i = 0; i < narg; i += 2) {
     const std::string keyword = arg[i];
-    if (std::find(std::begin(KEYWORDS), std::end(KEYWORDS), keyword) == std::end(KEYWORDS))
+    if (keyword != nearest_keyword(keyword).name)
       error->all(FLERR, "pair_style mlff_student: unknown keyword '" + keyword + "', the nearest is '" +
-                     nearest_keyword(keyword) +
-                     "': write pair_style mlff_student [device cpu|cuda|cuda:N] "
-                     "[engine own|torch] [precision mixed|double] [threads N] [filter table|exact] "
-                     "[isa best|portable|avx2|avx512]");
+                     nearest_keyword(keyword).name + "': write " + usage());
     if (i + 1 == narg)
       error->all(FLERR, "pair_style mlff_student: keyword '" + keyword + "' needs a value" +
                      (keyword == "filter"
@@ -178,37 +192,44 @@ void PairMLFFStudent::settings(int narg, char **arg)
                             "default)"
                           : ""));
     const char *value = arg[i + 1];
-    if (keyword == "precision") options.precision = choose("precision", value, PRECISIONS);
-    if (keyword == "filter") options.filter = choose("filter", value, FILTERS);
-    if (keyword == "engine") options.engine = choose("engine", value, ENGINES);
-    if (keyword == "isa") options.instruction_set = choose("isa", value, INSTRUCTION_SETS);
-    if (keyword == "threads") {
-      const int threads = utils::inumeric(FLERR, value, false, lmp);
-      if (threads < 1)
-        error->all(FLERR, std::string("pair_style mlff_student: threads must be 1 or more (threads of "
-                                      "each MPI process), found ") +
-                       value);
-      options.threads = threads;
-    }
-    if (keyword == "device") {
-      const std::string device = value;
-      by_rank = device == "cuda";
-      options.device = MLFF_DEVICE_CPU;
-      options.device_index = 0;
-      if (device.compare(0, 5, "cuda:") == 0) {
-        options.device = MLFF_DEVICE_CUDA;
-        options.device_index = utils::inumeric(FLERR, value + 5, false, lmp);
-      } else if (device == "cuda") {
-        options.device = MLFF_DEVICE_CUDA;
-      } else if (device != "cpu") {
-        error->all(FLERR,
-                   "pair_style mlff_student: device must be cpu, cuda or cuda:N, found '" + device + "'");
-      }
-    }
+    if (keyword == "device")
+      set_device(value);
+    else if (keyword == "engine")
+      options.engine = choose("engine", value, ENGINES);
+    else if (keyword == "precision")
+      options.precision = choose("precision", value, PRECISIONS);
+    else if (keyword == "threads")
+      set_threads(value);
+    else if (keyword == "filter")
+      options.filter = choose("filter", value, FILTERS);
+    else if (keyword == "isa")
+      options.instruction_set = choose("isa", value, INSTRUCTION_SETS);
+    else
+      error->all(FLERR, "pair_style mlff_student: nobody reads keyword '" + keyword + "'");
   }
 
   check_units();
   if (domain->box_exist) allocate();
+}
+
+void PairMLFFStudent::set_device(const std::string &device)
+{
+  by_rank = device == "cuda";
+  options.device = by_rank || device.compare(0, 5, "cuda:") == 0 ? MLFF_DEVICE_CUDA : MLFF_DEVICE_CPU;
+  options.device_index = 0;
+  if (options.device == MLFF_DEVICE_CPU && device != "cpu")
+    error->all(FLERR, "pair_style mlff_student: device must be cpu, cuda or cuda:N, found '" + device + "'");
+  if (options.device == MLFF_DEVICE_CUDA && !by_rank)
+    options.device_index = utils::inumeric(FLERR, device.substr(5), false, lmp);
+}
+
+void PairMLFFStudent::set_threads(const std::string &value)
+{
+  const int threads = utils::inumeric(FLERR, value, false, lmp);
+  if (threads < 1)
+    error->all(FLERR, "pair_style mlff_student: threads must be 1 or more (threads of each MPI process), found " +
+                   value);
+  options.threads = threads;
 }
 
 void PairMLFFStudent::check_units()
@@ -273,12 +294,8 @@ void PairMLFFStudent::coeff(int narg, char **arg)
   require(mlff_calculator_get_info(made, &calculator_info));
   exchanges = calculator_info.exchanges;
 
-  // A row is the scalars and vectors of an atom (4 per channel), in painn the vectors' adjoint sums
-  // too (6), of float32 or float64; engines pad the channels to a multiple of 16.
-  const int channels = (static_cast<int>(info.hidden) + 15) / 16 * 16;
-  const int values = channels * (info.architecture == MLFF_ARCHITECTURE_PAINN ? 6 : 4);
   // Before each row its flag.
-  comm_forward = std::max(2, 1 + (options.precision == MLFF_PRECISION_DOUBLE ? values : values / 2));
+  comm_forward = std::max<int>(2, 1 + calculator_info.row_bytes / sizeof(double));
 
   if (comm->me == 0) {
     std::string mapping;
@@ -286,6 +303,7 @@ void PairMLFFStudent::coeff(int narg, char **arg)
       mapping += (type == 1 ? "type " : ", type ") + std::to_string(type) + " = " + arg[2 + type];
     utils::logmesg(lmp, std::string("mlff_student: ") + arg[2] + ": " + mapping + "\n");
     describe();
+    warn_about_model();
   }
 }
 
@@ -344,8 +362,7 @@ void PairMLFFStudent::describe() const
                        " Angstrom; " + device + "\n");
     return;
   }
-  const bool published = info.architecture == MLFF_ARCHITECTURE_PUBLISHED;
-  utils::logmesg(lmp, std::string("mlff_student: ") + (published ? "published" : "painn") +
+  utils::logmesg(lmp, std::string("mlff_student: ") + name_of(ARCHITECTURES, info.architecture) +
                      " architecture, " + std::to_string(info.parameters) + " parameters, " +
                      std::to_string(info.blocks) + " blocks, cutoff " + plain(info.cutoff) +
                      " Angstrom; precision " + name_of(PRECISIONS, options.precision) +
@@ -353,6 +370,13 @@ void PairMLFFStudent::describe() const
                           ? std::string(", libtorch, ")
                           : std::string(", filter ") + name_of(FILTERS, options.filter) + ", ") +
                      device + "\n");
+}
+
+// Called on rank 0 alone.
+void PairMLFFStudent::warn_about_model() const
+{
+  // What a TorchScript model has is not known.
+  if (info.architecture == MLFF_ARCHITECTURE_SCRIPT) return;
   if (!info.rotation_invariant)
     error->warning(FLERR, std::string("mlff_student: this model is not rotation-invariant: its energy and "
                                       "forces depend on how the system is turned"));
@@ -400,7 +424,8 @@ void PairMLFFStudent::check_settings()
                      "several neighbor shells: remove it (compute stress/atom and pe/atom work)");
   }
 #if MLFF_LAMMPS_VERSION >= 20240417
-  if (domain->triclinic_general && info.architecture == MLFF_ARCHITECTURE_PUBLISHED && comm->me == 0)
+  const bool depends = !info.rotation_invariant && info.architecture != MLFF_ARCHITECTURE_SCRIPT;
+  if (domain->triclinic_general && depends && comm->me == 0)
     error->warning(FLERR, std::string("mlff_student: LAMMPS turns general triclinic cells, and this model is "
                                       "not rotation-invariant: energies differ from those of the cell as given"));
 #endif

@@ -75,11 +75,14 @@ class PairMLFFStudent : public Pair {
 
   void allocate();
   void deallocate();
+  void set_device(const std::string &);
+  void set_threads(const std::string &);
   void check_units();
   void load(const char *);
   int gpu_of_rank() const;
   std::string gpus_by_rank() const;
   void describe() const;
+  void warn_about_model() const;
   void check_settings();
   void check_special_bonds();
   void warn_about_exclusions() const;

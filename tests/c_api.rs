@@ -117,6 +117,11 @@ fn the_fortran_module_has_the_constants_and_functions_of_the_header() {
             );
         }
     }
+    let public: Vec<&str> = module
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("public :: "))
+        .flat_map(|names| names.split(", "))
+        .collect();
     let symbols = std::fs::read_to_string(root().join("tests/exported_symbols.txt")).unwrap();
     for symbol in symbols.lines() {
         assert!(
@@ -124,7 +129,47 @@ fn the_fortran_module_has_the_constants_and_functions_of_the_header() {
                 || module.contains(&format!("subroutine {symbol}(")),
             "{symbol}"
         );
+        assert!(public.contains(&symbol), "{symbol} is private");
     }
+}
+
+/// Name and bytes of each field of the struct or derived type between `start` and `end`.
+fn fields(text: &str, start: &str, end: &str) -> Vec<(String, usize)> {
+    let (_, rest) = text.split_once(start).unwrap_or_else(|| panic!("no {start}"));
+    let (body, _) = rest.split_once(end).unwrap();
+    let field = |line: &str| {
+        let line = line.trim().trim_end_matches(';').split(" = ").next()?;
+        let (kind, name) = line.split_once(" :: ").or_else(|| line.rsplit_once(' '))?;
+        let pointer = name.starts_with('*') || kind == "type(c_ptr)";
+        let bytes = match kind {
+            _ if pointer => 8,
+            "uint32_t" | "int32_t" | "integer(c_int32_t)" => 4,
+            "uint64_t" | "integer(c_int64_t)" | "double" | "real(c_double)" => 8,
+            _ => return None,
+        };
+        let name = name.trim_start_matches('*').trim_end_matches([']', ')']);
+        let (name, count) = name.split_once(['[', '(']).unwrap_or((name, "1"));
+        Some((name.to_owned(), bytes * count.parse::<usize>().unwrap()))
+    };
+    body.lines().filter_map(field).collect()
+}
+
+#[test]
+fn the_fortran_types_have_the_fields_of_the_headers_structs() {
+    let header = std::fs::read_to_string(root().join("include/mlff_student.h")).unwrap();
+    let module = std::fs::read_to_string(root().join("include/mlff_student.f90")).unwrap();
+    let names = header.lines().filter_map(|line| {
+        line.strip_prefix("typedef struct ").and_then(|name| name.strip_suffix(" {"))
+    });
+    let mut compared = 0;
+    for name in names {
+        let expected = fields(&header, &format!("typedef struct {name} {{"), "\n}");
+        let found = fields(&module, &format!("bind(C), public :: {name}\n"), "end type");
+        assert_eq!(found, expected, "{name}");
+        assert!(expected.len() > 5, "{name}: {expected:?}");
+        compared += 1;
+    }
+    assert_eq!(compared, 6);
 }
 
 #[test]

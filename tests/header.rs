@@ -95,7 +95,7 @@ fn every_struct_has_the_same_layout_in_c() {
     }
     layout!(mlff_model_info: struct_size parameters cutoff continuous_at_cutoff);
     layout!(mlff_options: struct_size threads engine);
-    layout!(mlff_calculator_info: struct_size memory exchanges seconds);
+    layout!(mlff_calculator_info: struct_size memory exchanges seconds row_bytes reserved);
     layout!(mlff_topology: struct_size species owner list_cutoff neighbor_mask reserved);
     layout!(mlff_results: struct_size energy virial stress atomic_energies forces atomic_virials);
     layout!(mlff_structure: struct_size species positions cell periodic reserved);

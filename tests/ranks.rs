@@ -142,6 +142,7 @@ struct Rank<'a> {
     board: &'a Board,
     part: &'a Part,
     calls: usize,
+    longest: u32,
 }
 
 unsafe extern "C" fn forward(user: *mut c_void, rows: *mut c_void, row_bytes: u32) -> i32 {
@@ -152,6 +153,7 @@ unsafe extern "C" fn forward(user: *mut c_void, rows: *mut c_void, row_bytes: u3
     let rows =
         unsafe { std::slice::from_raw_parts_mut(rows.cast::<u8>(), rank.part.atoms.len() * width) };
     rank.calls += 1;
+    rank.longest = rank.longest.max(row_bytes);
     let (owned, ghosts) = rows.split_at_mut(rank.part.owned * width);
     for (row, &atom) in owned.chunks_exact(width).zip(&rank.part.atoms) {
         *rank.board.rows[atom].lock().unwrap() = row.to_vec();
@@ -212,7 +214,7 @@ fn compute(
     let before = c_calls::info(calculator).memory;
     let mut found = Found::zeros(part.owned);
     let mut results = found.results();
-    let mut rank = Rank { board, part, calls: 0 };
+    let mut rank = Rank { board, part, calls: 0, longest: 0 };
     // SAFETY: all arguments live through their calls.
     unsafe {
         ok(mlff_calculator_set_topology(calculator, &topology));
@@ -223,7 +225,10 @@ fn compute(
             (&raw mut rank).cast(),
             &mut results,
         ));
-        assert_eq!(rank.calls, c_calls::info(calculator).exchanges as usize);
+        let says = c_calls::info(calculator);
+        assert_eq!(rank.calls, says.exchanges as usize);
+        assert!(0 < rank.longest && rank.longest <= says.row_bytes, "{} bytes", rank.longest);
+        assert!(2 * rank.longest > says.row_bytes, "{} of {} bytes", rank.longest, says.row_bytes);
         if how.device == MLFF_DEVICE_CUDA {
             let taken = c_calls::info(calculator).memory - before;
             let entries = numneigh.iter().sum::<i32>() as usize;

@@ -133,9 +133,13 @@ pub struct mlff_calculator_info {
     /// Wall time since the calculator was made (s) in: topology, pairs (distances), messages forward,
     /// messages in reverse (pair kernels), atoms (dense layers), exchange (callbacks), rest.
     pub seconds: [f64; 7],
+    /// No row that the exchange callback gets is longer (bytes): what buffers have to hold for each atom.
+    pub row_bytes: u32,
+    /// 0.
+    pub reserved: u32,
 }
-versioned!(mlff_calculator_info, published [80], fields
-    struct_size instruction_set memory threads exchanges seconds);
+versioned!(mlff_calculator_info, published [88], fields
+    struct_size instruction_set memory threads exchanges seconds row_bytes reserved);
 
 /// Makes a calculator for a model; tables are made here.
 ///
@@ -211,6 +215,7 @@ pub unsafe extern "C" fn mlff_calculator_get_info(
         out.memory = calculator.memory() as u64;
         out.threads = options.threads.max(1) as u32;
         out.exchanges = calculator.exchanges() as u32;
+        out.row_bytes = calculator.row_bytes() as u32;
         out.seconds = [
             seconds.topology,
             seconds.pairs,

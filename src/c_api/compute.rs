@@ -22,8 +22,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// @param rows owned + ghosts rows of row_bytes bytes, in the order of the topology, without gaps,
 ///     at an address that is a multiple of 8; on entry the owned atoms' rows are filled, on return
 ///     every ghost's row must equal its owner's, bit by bit. Valid during the call
-/// @param row_bytes a multiple of 8; differs from call to call, equal on all processes whose
-///     calculators have the same model and options
+/// @param row_bytes a multiple of 8, at most mlff_calculator_info.row_bytes; differs from call to call,
+///     equal on all processes whose calculators have the same model and options
 /// @return 0, or anything else to make the compute end with MLFF_ERROR_CALLBACK
 ///
 /// @since 0.1.0

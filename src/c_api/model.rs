@@ -151,7 +151,7 @@ fn describe_student(model: &Model, out: &mut mlff_model_info) {
     out.blocks = model.blocks.len() as u32;
     out.basis = model.basis.len() as u32;
     out.parameters = model.parameters() as u64;
-    out.rotation_invariant = (model.architecture == Architecture::Painn).into();
+    out.rotation_invariant = model.architecture.is_rotation_invariant().into();
     out.continuous_at_cutoff =
         model.blocks.iter().all(|block| block.filter.envelope == EnvelopePlace::Filter).into();
 }

@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand};
 
 use crate::engine::Device;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Architecture, Model, Potential};
+use crate::model::{Model, Potential};
 
 /// Distilled ("student") machine-learned force fields: look at them, convert them, evaluate them,
 /// time them, validate them
@@ -141,7 +141,7 @@ fn load(path: &Path) -> Result<Arc<Model>> {
 /// Loads a student or a TorchScript model, the same.
 fn load_any(path: &Path) -> Result<Potential> {
     let potential = Potential::load(path)?;
-    if potential.student().is_ok_and(|model| model.architecture == Architecture::Published) {
+    if potential.student().is_ok_and(|model| !model.architecture.is_rotation_invariant()) {
         let _ = writeln!(
             io::stderr(),
             "note: {}: this architecture is neither rotation-invariant nor continuous at the \

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::batch::{self, Workspace};
+use super::layers;
 use super::{
     Backend, Engine, Exchange, FilterMode, InstructionSet, Precision, Reference, Results, Seconds,
     Topology, TopologyInput, Virials,
@@ -70,6 +71,7 @@ pub struct Calculator {
     potential: Potential,
     scope: Scope,
     exchanges: usize,
+    row_bytes: usize,
     options: Options,
     pool: Option<Arc<rayon::ThreadPool>>,
     workspace: Workspace,
@@ -84,11 +86,17 @@ impl Calculator {
     pub fn new(potential: impl Into<Potential>, options: Options) -> Result<Self> {
         let potential = potential.into();
         let mut pool = None;
-        let (engine, exchanges) = match (&potential, options.backend) {
+        let (engine, exchanges, row_bytes) = match (&potential, options.backend) {
             (Potential::Student(model), Backend::Own) => {
                 let model = Arc::clone(model);
                 // Before each message but the first, and before each reverse message.
                 let exchanges = 2 * model.blocks.len() - 1;
+                // Rows of the messages in reverse, (s̄, v̄), are no longer than those forward.
+                let values = layers::padded(model.hidden) * layers::feature_width(&model);
+                let row_bytes = match options.precision {
+                    Precision::Mixed => values * size_of::<f32>(),
+                    Precision::Double => values * size_of::<f64>(),
+                };
                 let engine: Box<dyn Engine> = match (options.device, options.precision) {
                     // Threads do nothing for a GPU.
                     (Device::Cuda(index), _) => super::cuda::engine(model, options, index)?,
@@ -101,14 +109,15 @@ impl Calculator {
                         Box::new(Reference::new(model, options.filter)?)
                     }
                 };
-                (engine, exchanges)
+                (engine, exchanges, row_bytes)
             }
-            _ => (super::torch::engine(&potential, options)?, 0),
+            _ => (super::torch::engine(&potential, options)?, 0, 0),
         };
         Ok(Self {
             scope: potential.scope(),
             potential,
             exchanges,
+            row_bytes,
             options,
             pool,
             workspace: Workspace::new(engine),
@@ -224,6 +233,11 @@ impl Calculator {
     /// How many exchanges each compute makes where atoms live on several ranks.
     pub fn exchanges(&self) -> usize {
         self.exchanges
+    }
+
+    /// Bytes of the longest row of these exchanges, or more.
+    pub fn row_bytes(&self) -> usize {
+        self.row_bytes
     }
 
     /// Bytes allocated by this calculator.

@@ -1,11 +1,16 @@
 //! A model's dense layers as the fast engines take them: runs of channels padded to whole vectors, and
 //! only those outputs that reach the energy.
 
-use crate::model::{Block, Linear, Mlp, Update};
+use crate::model::{Block, Linear, Mlp, Model, Update};
 
 /// A number of channels in whole vectors of every instruction set, and whole slices of a GPU.
 pub fn padded(channels: usize) -> usize {
     channels.next_multiple_of(16)
+}
+
+/// Values of each channel that an atom sends, (x¹, x², x³, v) or (s, v): vectors in a feature record.
+pub fn feature_width(model: &Model) -> usize {
+    if model.blocks[0].sender.is_some() { 6 } else { 4 }
 }
 
 /// Where the values of a padded array of channels come from: `segments` runs of `used` values,

@@ -55,6 +55,14 @@ impl Architecture {
             Self::Painn => "painn",
         }
     }
+
+    /// Whether energies stay the same when everything is turned.
+    pub fn is_rotation_invariant(self) -> bool {
+        match self {
+            Self::Published => false,
+            Self::Painn => true,
+        }
+    }
 }
 
 /// A dense layer y = W x + b.
@@ -195,7 +203,7 @@ impl Model {
 
     /// Whether the energy has continuous second derivatives wherever no two atoms meet.
     pub fn is_smooth(&self) -> bool {
-        self.architecture == Architecture::Painn
+        self.architecture.is_rotation_invariant()
             && self.envelope_place() == EnvelopePlace::Filter
             && matches!(self.envelope, Envelope::Polynomial { .. })
     }

@@ -255,8 +255,9 @@ static void newer_structs(void) {
     mlff_calculator_free(out);
     out = NULL;
     newer.unknown[1] = 1u << 24;
-    WRONG(mlff_calculator_new(model, &newer.known, &out), MLFF_ERROR_INVALID_ARGUMENT,
-          "byte 39 is not zero");
+    char words[64];
+    snprintf(words, sizeof words, "byte %zu is not zero", sizeof(mlff_options) + 7);
+    WRONG(mlff_calculator_new(model, &newer.known, &out), MLFF_ERROR_INVALID_ARGUMENT, words);
 }
 
 static void set(mlff_topology value, mlff_status expected, const char *words) {

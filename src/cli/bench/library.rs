@@ -359,6 +359,8 @@ impl Calculator<'_> {
             threads: 0,
             exchanges: 0,
             seconds: [0.0; 7],
+            row_bytes: 0,
+            reserved: 0,
         };
         // SAFETY: a calculator and a struct, as documented.
         self.library.check(unsafe { (self.library.functions.get_info)(self.handle, &mut info) })?;

@@ -176,7 +176,7 @@ impl<V: Vector> Cpu<V> {
         let plan = Plan::new(&self.topology, positions, self.channel_blocks())?;
         let channels = padded(&self.student.model);
         let active_rows = plan.blocks.len() * plan.block_rows;
-        let width = Span::width(self.sender());
+        let width = layers::feature_width(&self.student.model);
         for b in 0..self.student.model.blocks.len() {
             self.features[b].resize(plan.rows * width * channels)?;
             self.states[b].resize(active_rows * STATE * channels)?;
@@ -227,7 +227,7 @@ fn first_rows<V: Vector>(model: &Model, number: u8) -> Result<[Buffer; 2]> {
     let h = model.hidden;
     let s = model.embedding_row(number);
     let sent = layers::sent(&model.blocks[0], s);
-    let width = Span::width(model.blocks[0].sender.is_some());
+    let width = layers::feature_width(model);
     let mut state = Buffer::zeros(padded(model))?;
     let mut record = Buffer::zeros(padded(model) * width)?;
     for channel in 0..h {
@@ -434,7 +434,7 @@ impl<V: Vector> Cpu<V> {
                 self.seconds.atoms += started.elapsed().as_secs_f64();
                 break;
             }
-            let width = Span::width(self.sender());
+            let width = layers::feature_width(&self.student.model);
             let (state, next_state) = self.states.split_at_mut(b + 1);
             let (saved, next_saved) = self.kept.split_at_mut(b + 1);
             let parts = self
@@ -503,7 +503,7 @@ impl<V: Vector> Cpu<V> {
                 break;
             }
             let started = Instant::now();
-            let features_width = Span::width(self.sender());
+            let features_width = layers::feature_width(&self.student.model);
             let kept = rows * kept_width(&self.student.model);
             let (network, block_rows) = (&self.student.network, plan.block_rows);
             let parts = self

@@ -34,6 +34,9 @@ macro_rules! arguments {
         // SAFETY: written beside the kernels' source; the shim compares sizes, and its tests results.
         #[allow(unsafe_code)]
         unsafe impl Arguments for $name {}
+
+        // Their bytes are copied and compared (`queue.rs`): `reserved` fills what would be padding.
+        const _: () = assert!(0 $(+ size_of::<$kind>())* == size_of::<$name>(), "padding: add `reserved`");
     )*};
 }
 
@@ -90,7 +93,8 @@ arguments! {
         pairs: Address, starts: Address, counts: Address, kinds: Address, table: Address,
         features: Address, embedding: Address, state: Address, bar: Address, received: Address,
         gradients: Address, capacity: u64,
-        active: u32, rows: u32, feature_rows: u32, slices: u32, nodes: u32, resident: u32, first: u32,
+        active: u32, rows: u32, feature_rows: u32, slices: u32, nodes: u32, resident: u32,
+        overwrite: u32, reserved: u32,
     }
 
     /// `atoms.cuh`

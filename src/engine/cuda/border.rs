@@ -6,7 +6,8 @@ use std::time::Instant;
 use super::arguments::{Halo, STATE};
 use super::device::{Address, Array, Pinned};
 use super::plan::Plan;
-use super::student::{Student, feature_width};
+use super::student::Student;
+use crate::engine::layers::feature_width;
 use crate::engine::{Exchange, Rows};
 use crate::error::Result;
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::arguments::{Atoms, GROUP, Message, PAIR_BYTES, SLICE, STATE, Sums};
 use super::device::{Address, Array, Launch, Pinned};
 use super::shape::{NODE_BYTES, SHARED_THREADS, Shape, THREADS};
-use super::student::{Student, WARPS, feature_width};
+use super::student::{Student, WARPS};
 use super::tables;
+use crate::engine::layers::feature_width;
 use crate::engine::{Results, Virials, pair};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Architecture;
@@ -255,7 +256,8 @@ impl Pass {
             slices: (student.channels() / SLICE) as u32,
             nodes: nodes as u32,
             resident: (nodes - shape.kept_nodes) as u32,
-            first: u32::from(b + 1 == student.model.blocks.len()),
+            overwrite: u32::from(b + 1 == student.model.blocks.len()),
+            reserved: 0,
         };
         student.launch(
             "messages",

@@ -51,7 +51,7 @@ pub struct Kinds {
 impl Kinds {
     fn new(device: &Arc<dyn Device>, model: &Model) -> Result<Self> {
         let (h, count) = (model.hidden, model.species.len());
-        let width = feature_width(model);
+        let width = layers::feature_width(model);
         let mut of = [0; 256];
         let mut embedding = vec![0.0_f32; layers::padded(h) * count];
         let mut features = vec![0.0_f32; layers::padded(h) * count * width];
@@ -97,11 +97,6 @@ impl Kinds {
 
 /// Atoms of a block of threads where each atom has a warp.
 pub const WARPS: usize = 4;
-
-/// Vectors in a feature record: (x¹, x², x³, v), or (s, v).
-pub fn feature_width(model: &Model) -> usize {
-    if model.blocks[0].sender.is_some() { 6 } else { 4 }
-}
 
 impl Student {
     /// Copies `model` to `device`.

@@ -111,7 +111,7 @@ pub fn read(found: Tensors) -> Result<Model> {
     let architecture = settings.choose("architecture", &choices)?;
     let choices = [EnvelopePlace::Basis, EnvelopePlace::Filter].map(|p| (place_name(p), p));
     let place = settings.choose("envelope_place", &choices)?;
-    let norm = settings.norm(architecture)?;
+    let family = settings.family(architecture)?;
     let is_bessel = settings.choose("basis", &[("gaussian", false), ("bessel", true)])?;
     let hidden: usize = settings.parse("hidden")?;
     let count: usize = settings.parse("blocks")?;
@@ -133,7 +133,7 @@ pub fn read(found: Tensors) -> Result<Model> {
     };
     let mut blocks = Vec::new();
     for index in 0..count {
-        blocks.push(read_block(&mut weights, index, place, norm, basis.len(), hidden)?);
+        blocks.push(read_block(&mut weights, index, place, family, basis.len(), hidden)?);
     }
     let head = weights.layers("head", 1, hidden, 1)?;
     let repulsion = match weights.has("repulsion.radii") {
@@ -161,11 +161,18 @@ pub fn read(found: Tensors) -> Result<Model> {
 /// Makes a norm of its ε.
 type NormOf = fn(f64) -> Norm;
 
+/// What settings say of an architecture's blocks.
+#[derive(Clone, Copy)]
+enum Family {
+    Published,
+    Painn(NormOf),
+}
+
 fn read_block(
     weights: &mut Weights,
     index: usize,
     envelope: EnvelopePlace,
-    norm: Option<NormOf>,
+    family: Family,
     basis: usize,
     hidden: usize,
 ) -> Result<Block> {
@@ -177,13 +184,13 @@ fn read_block(
     let filter =
         Filter { layers: weights.layers(&name("filter"), 1, basis, 3 * hidden)?, envelope };
     let update = mlp(weights, "update", 2 * hidden)?;
-    Ok(match norm {
-        None => {
+    Ok(match family {
+        Family::Published => {
             let mixing = weights.take(&name("update.mixing"), &[Some(3), Some(3)])?.values;
             let mixing = std::array::from_fn(|at| mixing[at]);
             Block { filter, sender: None, update: Update::Published { mlp: update, mixing } }
         }
-        Some(norm) => Block {
+        Family::Painn(norm) => Block {
             filter,
             sender: Some(mlp(weights, "sender", hidden)?),
             update: Update::Painn {
@@ -262,15 +269,14 @@ impl Settings<'_> {
         }
     }
 
-    /// Which norm, where the architecture has one.
-    fn norm(&self, architecture: Architecture) -> Result<Option<NormOf>> {
+    fn family(&self, architecture: Architecture) -> Result<Family> {
         let choices: [(_, NormOf); 2] = [
             ("root", |epsilon| Norm::Root { epsilon }),
             ("shifted", |epsilon| Norm::Shifted { epsilon }),
         ];
         match (architecture, self.0.get("norm")) {
-            (Architecture::Painn, _) => self.choose("norm", &choices).map(Some),
-            (Architecture::Published, None) => Ok(None),
+            (Architecture::Painn, _) => self.choose("norm", &choices).map(Family::Painn),
+            (Architecture::Published, None) => Ok(Family::Published),
             (Architecture::Published, Some(norm)) => {
                 wrong("norm", "none (published students have |v|)", norm)
             }

@@ -40,7 +40,7 @@ struct Message {
   /// Nodes from this one on are kept in shared memory: long distances are the most frequent ones.
   uint32_t resident;
   /// Whether `gradients` hold nothing yet.
-  uint32_t first;
+  uint32_t overwrite, reserved;
 };
 
 /// A cubic B-spline is P_k + a D_{k−1} + b D_k + c D_{k+1}, where D are the differences of the control points P;
@@ -207,7 +207,7 @@ template <bool SENDER, bool INITIAL, bool SHARED> __device__ inline void reverse
     const Table table = table_of<SHARED>(p, slice);
     const float *features = p.features + record(slice, 0, p.feature_rows, WIDTH) + 2 * lane;
     const float *bars = p.bar + record(slice, 0, p.rows, STATE) + 2 * lane;
-    const bool initial_sum = p.first && slice == blockIdx.y;
+    const bool initial_sum = p.overwrite && slice == blockIdx.y;
     for (uint32_t i = blockIdx.x * groups + threadIdx.x / GROUP; i < last; i += gridDim.x * groups) {
       const uint32_t row = i < p.active ? i : p.active - 1;
       const uint32_t start = p.starts[row];
