@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::system::System;
 use crate::c_api::{
-    MLFF_ABI_VERSION, MLFF_DEVICE_CPU, MLFF_DEVICE_CUDA, MLFF_ENGINE_OWN, MLFF_ENGINE_TORCH,
+    self, MLFF_ABI_VERSION, MLFF_DEVICE_CPU, MLFF_DEVICE_CUDA, MLFF_ENGINE_OWN, MLFF_ENGINE_TORCH,
     MLFF_ISA_AVX2, MLFF_ISA_AVX512, MLFF_ISA_BEST, MLFF_ISA_PORTABLE, mlff_calculator,
     mlff_calculator_info, mlff_exchange_fn, mlff_model, mlff_options, mlff_results, mlff_status,
     mlff_structure, mlff_topology,
@@ -52,6 +52,21 @@ struct Functions {
         *mut mlff_results,
     ) -> mlff_status,
 }
+
+// What is loaded has the types of this crate's functions, or this does not compile.
+const _: Functions = Functions {
+    version: c_api::mlff_version,
+    last_error: c_api::mlff_last_error,
+    model_load: c_api::mlff_model_load,
+    model_free: c_api::mlff_model_free,
+    calculator_new: c_api::mlff_calculator_new,
+    calculator_free: c_api::mlff_calculator_free,
+    get_info: c_api::mlff_calculator_get_info,
+    set_topology: c_api::mlff_calculator_set_topology,
+    compute: c_api::mlff_calculator_compute,
+    compute_structure: c_api::mlff_calculator_compute_structure,
+    compute_batch: c_api::mlff_calculator_compute_batch,
+};
 
 /// A loaded `libmlff_student.so`. It stays loaded, as it asks for.
 pub(super) struct Library {

@@ -91,7 +91,7 @@ impl<V: Vector> Task<V> for Collect<'_> {
         let Self { place, pairs, virials, sums } = self;
         let Place { model, positions, first, .. } = place;
         let mut total = [[0.0; TOGETHER]; 9];
-        for (i, &[start, _, alone, end]) in pairs.spans.iter().enumerate() {
+        for (i, &[start, _, alone, end]) in pairs.bounds.iter().enumerate() {
             let [start, alone, end] = [start, alone, end].map(|at| at as usize);
             let here = &positions[first + i];
             sums.energies[i] += model.reference_energies[place.species(first + i)];
@@ -181,7 +181,7 @@ fn repel(
             pair::add_virial(virial, &r, &g);
         };
         add(i, 1.0);
-        if pair < pairs.spans[i][2] {
+        if pair < pairs.bounds[i][2] {
             add(pairs.list[k].target as usize, -1.0);
         }
     }

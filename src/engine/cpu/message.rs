@@ -228,7 +228,7 @@ impl Forward<'_> {
         // SAFETY of all pointers below: `BlockPairs` only holds records of rows and intervals that
         // exist (checked where they are made), and the arrays cover all channel blocks of them.
         let at = |record: usize| record + span.channel * span.block_rows;
-        for (i, &[start, across, alone, end]) in pairs.spans.iter().enumerate() {
+        for (i, &[start, across, alone, end]) in pairs.bounds.iter().enumerate() {
             let mut totals = [V::splat(0.0); STATE];
             // SAFETY: see above.
             let here = unsafe {
@@ -316,7 +316,7 @@ impl Reverse<'_> {
         let gradients = pairs.gradients.as_mut_ptr();
         // SAFETY of all pointers below: as in `Forward`; `gradients` holds four values a pair.
         let at = |record: usize| record + span.channel * span.block_rows;
-        for (i, &[start, across, alone, end]) in pairs.spans.iter().enumerate() {
+        for (i, &[start, across, alone, end]) in pairs.bounds.iter().enumerate() {
             // SAFETY: see above.
             let (here, bar_here) = unsafe {
                 let record = at(span.first + i);

@@ -1,9 +1,15 @@
 //! The fast engine for processors: float32 features, explicit SIMD, tables for the filters.
 //!
-//! One compute is: pairs within the cutoff ([`pairs`]); for each block the message ([`message`])
-//! and the atoms' own layers ([`atoms`]); the same in reverse; sums of forces and virials in
-//! float64. Atoms are kept in an order and in blocks of their own ([`plan`]); each block of atoms
-//! is computed by one thread in a fixed order, so the bits do not depend on the number of threads.
+//! One compute ([`pass`]) is: pairs within the cutoff ([`pairs`]); for each block of the network the
+//! message ([`message`]) and the atoms' own layers ([`atoms`]); the same in reverse; sums of forces and
+//! virials in float64 ([`collect`]). Three things are called blocks, after the field:
+//!
+//! - a *block* of the network, `b` or `block`: message `b` and the update behind it;
+//! - a *block of atoms* ([`Block`], [`plan`]): atoms that are near each other, computed by one thread in a
+//!   fixed order, so the bits do not depend on the number of threads. It *borrows* rows of atoms of other
+//!   blocks that its pairs reach, and gives them back what these pairs add;
+//! - a *channel block*, `c` or `channel`: as many channels as a vector has lanes. Arrays hold, for each block
+//!   of atoms, for each channel block, for each row (atom) a *record* of some vectors.
 
 mod atoms;
 mod buffer;
@@ -13,6 +19,7 @@ mod halo;
 mod message;
 mod network;
 mod pairs;
+mod pass;
 mod peak;
 mod plan;
 mod simd;
@@ -26,12 +33,12 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use self::atoms::{Advance, Retreat, Turn, Work, kept_width};
+use self::atoms::{Work, kept_width};
 use self::buffer::Buffer;
 use self::collect::{Collect, Place, Sums};
-use self::message::{COEFFICIENTS, Forward, Return, Reverse, STATE, Span};
+use self::message::{Reverse, STATE};
 use self::network::Network;
-use self::pairs::{BlockPairs, Reach};
+use self::pairs::BlockPairs;
 use self::plan::Plan;
 use self::simd::{Portable, Vector};
 use super::{
@@ -40,7 +47,7 @@ use super::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{emptied, filled};
-use crate::model::{Model, Repulsion};
+use crate::model::Model;
 
 /// An engine for `model` on the instruction set that `options` ask for, with the threads of `pool`.
 pub fn engine(
@@ -258,286 +265,6 @@ fn each<T: Send>(
 }
 
 impl<V: Vector> Cpu<V> {
-    /// Finds the pairs of this step; with exact filters, evaluates none of them yet.
-    fn find_pairs(&mut self, plan: &Plan) -> Result<()> {
-        let reach = Reach {
-            cutoff: self.student.model.cutoff,
-            softening: self.student.model.softening,
-            intervals: self.student.intervals,
-            repulsion: self.student.model.repulsion.as_ref().map_or(0.0, Repulsion::longest),
-        };
-        let positions = &self.positions;
-        let blocks = self.blocks.iter_mut().zip(&plan.blocks).enumerate();
-        each(self.pool.as_deref(), blocks, |(index, (block, found))| {
-            block.pairs.update(plan, found, index * plan.block_rows, positions, reach)?;
-            if self.student.filter == FilterMode::Exact {
-                for (k, pair) in block.pairs.list.iter_mut().enumerate() {
-                    (pair.interval, pair.t) = (k as u32, 0.0);
-                }
-            }
-            Ok(())
-        })
-    }
-
-    /// Runs a pair kernel of message `b` over all blocks of atoms. `out` are records of `width`
-    /// vectors; the kernel gets a block's part of it, and the rows that the block borrows.
-    ///
-    /// Channel blocks go outermost, so that their part of the table stays in the cache.
-    fn messages(
-        &mut self,
-        plan: &Plan,
-        b: usize,
-        (out, width): (&mut [f32], usize),
-        kernel: impl Fn(Span<'_>, &mut BlockPairs, &mut [f32], &mut [f32]) + Sync,
-    ) -> Result<()> {
-        let count = self.channel_blocks();
-        let part = plan.block_rows * count * V::LANES * width;
-        let sender = self.student.model.blocks[b].sender.is_some();
-        let threads = self.pool.as_deref().map_or(1, rayon::ThreadPool::current_num_threads);
-        // With exact filters each block brings its own table, too large to keep several.
-        let group = match self.student.filter {
-            FilterMode::Exact => 1,
-            FilterMode::Table if threads == 1 => self.blocks.len().max(1),
-            FilterMode::Table => (self.blocks.len() / (4 * threads)).max(1),
-        };
-        let parts = out.chunks_exact_mut(part);
-        let mut items: Vec<_> = self.blocks.iter_mut().zip(parts).enumerate().collect();
-        let (model, made, positions) = (&self.student.model, &self.student.tables, &self.positions);
-        let (intervals, features) = (self.student.intervals, &self.features[b]);
-        each(self.pool.as_deref(), items.chunks_mut(group), |blocks| {
-            for channel in 0..count {
-                for (index, (block, part)) in blocks.iter_mut() {
-                    let first = *index * plan.block_rows;
-                    let (table, table_stride) = match made.get(b) {
-                        Some(table) => (&**table, intervals * COEFFICIENTS * V::LANES),
-                        None => {
-                            if channel == 0 {
-                                tables::exact::<V>(
-                                    model,
-                                    b,
-                                    &block.pairs,
-                                    positions,
-                                    first,
-                                    &mut block.exact,
-                                )?;
-                            }
-                            let pairs = block.pairs.list.len();
-                            (&*block.exact, pairs * COEFFICIENTS * V::LANES)
-                        }
-                    };
-                    let span = Span {
-                        table,
-                        table_stride,
-                        features,
-                        block_rows: plan.block_rows,
-                        first: plan.record(first, count),
-                        channel,
-                        sender,
-                        initial: b == 0,
-                        borrowed: plan.blocks[*index].borrowed.len(),
-                    };
-                    kernel(span, &mut block.pairs, part, &mut block.borrowed);
-                }
-            }
-            // Exact filters are large, and of no use to another message.
-            blocks.iter_mut().for_each(|(_, (block, _))| block.exact = Buffer::default());
-            Ok(())
-        })
-    }
-
-    /// Adds what blocks computed for rows that they borrowed to these rows, records of `width`
-    /// vectors in `out`.
-    fn give_back(&self, plan: &Plan, out: &mut [f32], width: usize) -> Result<()> {
-        let part = plan.block_rows * self.channel_blocks() * V::LANES * width;
-        let parts = out.chunks_exact_mut(part).zip(&plan.blocks).enumerate();
-        each(self.pool.as_deref(), parts, |(index, (out, found))| {
-            for (other, range) in &found.lent {
-                let rows = &plan.blocks[*other].borrowed;
-                V::run(Return {
-                    out,
-                    width,
-                    rows: &rows[range.clone()],
-                    first: index * plan.block_rows,
-                    borrowed: (&self.blocks[*other].borrowed, rows.len()),
-                    start: range.start,
-                    block_rows: plan.block_rows,
-                });
-            }
-            Ok(())
-        })
-    }
-
-    /// Sends rows of `width` vectors to the ghosts that other ranks' atoms are.
-    fn exchange(
-        &mut self,
-        plan: &Plan,
-        width: usize,
-        records: &mut Buffer,
-        exchange: &mut dyn Exchange,
-    ) -> Result<()> {
-        let started = Instant::now();
-        let atoms = self.topology.owned + self.topology.ghosts;
-        let channels = padded(&self.student.model);
-        let outbox = &mut self.outbox;
-        let called = halo::exchange::<V>(plan, atoms, channels, width, records, outbox, exchange)?;
-        self.seconds.exchange += called;
-        self.seconds.rest += started.elapsed().as_secs_f64() - called;
-        Ok(())
-    }
-
-    /// s of each atom, v = 0, in the state that the first message adds to.
-    fn initial_state(&mut self, plan: &Plan) {
-        let count = self.channel_blocks();
-        let state = &mut self.states[0];
-        state.fill(0.0);
-        for (&atom, &record) in plan.atoms.iter().zip(&plan.records).take(plan.active) {
-            let number = usize::from(self.topology.species[atom as usize]);
-            let Some([s, _]) = &self.student.species[number] else { continue };
-            for c in 0..count {
-                let to = (record as usize + c * plan.block_rows) * STATE * V::LANES;
-                state[to..to + V::LANES].copy_from_slice(&s[c * V::LANES..][..V::LANES]);
-            }
-        }
-    }
-
-    fn forward(&mut self, plan: &Plan, exchange: &mut Option<&mut dyn Exchange>) -> Result<()> {
-        let channels = padded(&self.student.model);
-        let blocks = self.student.model.blocks.len();
-        let rows = plan.block_rows * channels;
-        self.initial_state(plan);
-        for b in 0..blocks {
-            let started = Instant::now();
-            let mut state = std::mem::take(&mut self.states[b]);
-            let done = self
-                .messages(plan, b, (&mut state, STATE), |span, pairs, out, borrowed| {
-                    V::run(Forward { span, pairs, out, borrowed });
-                })
-                .and_then(|()| self.give_back(plan, &mut state, STATE));
-            self.states[b] = state;
-            done?;
-            self.seconds.messages[0] += started.elapsed().as_secs_f64();
-            let started = Instant::now();
-            let kept = rows * kept_width(&self.student.model);
-            let (network, block_rows) = (&self.student.network, plan.block_rows);
-            if b + 1 == blocks {
-                let parts = self
-                    .blocks
-                    .iter_mut()
-                    .zip(self.states[b].chunks_exact(rows * STATE))
-                    .zip(self.kept[b].chunks_exact_mut(kept))
-                    .zip(self.bar.chunks_exact_mut(rows * STATE));
-                each(self.pool.as_deref(), parts, |(((block, state), saved), bar)| {
-                    let Block { sums: Sums { energies, .. }, work, .. } = block;
-                    V::run(Turn { network, block_rows, state, saved, energies, bar, work });
-                    Ok(())
-                })?;
-                self.seconds.atoms += started.elapsed().as_secs_f64();
-                break;
-            }
-            let width = layers::feature_width(&self.student.model);
-            let (state, next_state) = self.states.split_at_mut(b + 1);
-            let (saved, next_saved) = self.kept.split_at_mut(b + 1);
-            let parts = self
-                .blocks
-                .iter_mut()
-                .zip(state[b].chunks_exact(rows * STATE))
-                .zip(saved[b].chunks_exact_mut(kept))
-                .zip(next_saved[0].chunks_exact_mut(kept))
-                .zip(next_state[0].chunks_exact_mut(rows * STATE))
-                .zip(self.features[b + 1].chunks_exact_mut(rows * width));
-            each(
-                self.pool.as_deref(),
-                parts,
-                |(((((block, state), saved), next_saved), next_state), next_features)| {
-                    V::run(Advance {
-                        network,
-                        block: b,
-                        block_rows,
-                        state,
-                        saved: [saved, next_saved],
-                        next_state,
-                        next_features,
-                        work: &mut block.work,
-                    });
-                    Ok(())
-                },
-            )?;
-            self.seconds.atoms += started.elapsed().as_secs_f64();
-            if let Some(exchange) = exchange.as_deref_mut() {
-                let mut features = std::mem::take(&mut self.features[b + 1]);
-                let done = self.exchange(plan, width, &mut features, exchange);
-                self.features[b + 1] = features;
-                done?;
-            }
-        }
-        Ok(())
-    }
-
-    fn reverse(&mut self, plan: &Plan, exchange: &mut Option<&mut dyn Exchange>) -> Result<()> {
-        let channels = padded(&self.student.model);
-        let rows = plan.block_rows * channels;
-        let width = Reverse::width(self.sender());
-        for b in (0..self.student.model.blocks.len()).rev() {
-            let mut bar = std::mem::take(&mut self.bar);
-            let exchanged = match exchange.as_deref_mut() {
-                None => Ok(()),
-                Some(exchange) => self.exchange(plan, STATE, &mut bar, exchange),
-            };
-            let started = Instant::now();
-            let mut received = std::mem::take(&mut self.received);
-            let done = exchanged.and_then(|()| {
-                let out = (&mut *received, width);
-                self.messages(plan, b, out, |span, pairs, out, borrowed| {
-                    if span.channel == 0 && b > 0 {
-                        out.fill(0.0);
-                    }
-                    V::run(Reverse { span, pairs, bar: &bar, out, borrowed });
-                })?;
-                // The first message gives atoms nothing: what it sends follows from the species.
-                if b == 0 { Ok(()) } else { self.give_back(plan, &mut received, width) }
-            });
-            (self.bar, self.received) = (bar, received);
-            done?;
-            self.seconds.messages[1] += started.elapsed().as_secs_f64();
-            if b == 0 {
-                break;
-            }
-            let started = Instant::now();
-            let features_width = layers::feature_width(&self.student.model);
-            let kept = rows * kept_width(&self.student.model);
-            let (network, block_rows) = (&self.student.network, plan.block_rows);
-            let parts = self
-                .blocks
-                .iter_mut()
-                .zip(self.features[b].chunks_exact(rows * features_width))
-                .zip(self.received.chunks_exact(rows * width))
-                .zip(self.states[b - 1].chunks_exact(rows * STATE))
-                .zip(self.kept[b - 1].chunks_exact(kept))
-                .zip(self.kept[b].chunks_exact(kept))
-                .zip(self.bar.chunks_exact_mut(rows * STATE));
-            each(
-                self.pool.as_deref(),
-                parts,
-                |((((((block, features), received), state), saved), sender_saved), bar)| {
-                    V::run(Retreat {
-                        network,
-                        block: b,
-                        block_rows,
-                        features,
-                        received,
-                        state,
-                        saved: [saved, sender_saved],
-                        bar,
-                        work: &mut block.work,
-                    });
-                    Ok(())
-                },
-            )?;
-            self.seconds.atoms += started.elapsed().as_secs_f64();
-        }
-        Ok(())
-    }
-
     /// Sums what pairs give, in the caller's order of atoms.
     fn collect(&mut self, plan: &Plan, virials: Virials) -> Result<Results> {
         let Self { student, topology, positions, blocks, pool, .. } = self;

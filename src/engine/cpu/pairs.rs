@@ -36,7 +36,7 @@ pub struct ClosePair {
 pub struct BlockPairs {
     /// For each atom: where its pairs begin, where those with borrowed rows begin, where those
     /// that are computed for the block's own atom alone begin, where they end.
-    pub spans: Vec<[u32; 4]>,
+    pub bounds: Vec<[u32; 4]>,
     /// All pairs, atom by atom.
     pub list: Vec<Pair>,
     /// Position index of each pair's neighbor.
@@ -72,7 +72,7 @@ impl BlockPairs {
         positions: &[[f64; 3]],
         reach: Reach,
     ) -> Result<()> {
-        emptied(&mut self.spans, block.starts.len())?;
+        emptied(&mut self.bounds, block.starts.len())?;
         emptied(&mut self.list, block.entries.len())?;
         emptied(&mut self.neighbors, block.entries.len())?;
         self.close.clear();
@@ -83,7 +83,7 @@ impl BlockPairs {
         for (k, range) in block.starts.windows(2).enumerate() {
             let [[start, across, alone], [end, ..]] = [range[0], range[1]];
             let here = positions[first + k];
-            let mut span = [self.list.len() as u32; 4];
+            let mut bounds = [self.list.len() as u32; 4];
             for (from, to, last) in [(start, across, 1), (across, alone, 2), (alone, end, 3)] {
                 let entries = &block.entries[from as usize..to as usize];
                 for &[neighbor, target] in
@@ -115,9 +115,9 @@ impl BlockPairs {
                     });
                     self.neighbors.push(neighbor);
                 }
-                span[last] = self.list.len() as u32;
+                bounds[last] = self.list.len() as u32;
             }
-            self.spans.push(span);
+            self.bounds.push(bounds);
         }
         self.gradients.resize(4 * self.list.len())?;
         self.gradients.fill(0.0);
@@ -127,7 +127,7 @@ impl BlockPairs {
     /// Bytes allocated.
     pub fn memory(&self) -> usize {
         8 * self.near.capacity()
-            + 16 * self.spans.capacity()
+            + 16 * self.bounds.capacity()
             + size_of::<Pair>() * self.list.capacity()
             + 4 * self.neighbors.capacity()
             + size_of::<ClosePair>() * self.close.capacity()

@@ -51,7 +51,7 @@ pub fn exact<V: Vector>(
     table.resize(padded(model) * count * COEFFICIENTS)?;
     table.fill(0.0);
     let (mut value, mut slope) = (vec![0.0; 3 * h], vec![0.0; 3 * h]);
-    for (i, &[start, .., end]) in pairs.spans.iter().enumerate() {
+    for (i, &[start, .., end]) in pairs.bounds.iter().enumerate() {
         for k in start as usize..end as usize {
             let neighbor = pairs.neighbors[k] as usize;
             let d = pair::distance(&positions[first + i], &positions[neighbor]).1;

@@ -40,11 +40,7 @@ pub fn recognise(mut found: Tensors) -> Result<(Model, Layout)> {
     if native::is(&found) {
         return Ok((native::read(found)?, Layout::Native));
     }
-    let layout = layout(&found)?;
-    let (anchor, read): (_, fn(Tensors) -> Result<Model>) = match layout {
-        Layout::SchNetPack => (schnetpack::ANCHOR, schnetpack::read),
-        _ => (published::ANCHOR, published::read),
-    };
+    let (layout, _, anchor, read) = *most_marked(&found)?;
     found.tensors = strip_prefix(found.tensors, anchor)?;
     let settings = found.settings.clone();
     let mut model = read(found)?;
@@ -54,14 +50,22 @@ pub fn recognise(mut found: Tensors) -> Result<(Model, Layout)> {
     Ok((model, layout))
 }
 
-fn layout(found: &Tensors) -> Result<Layout> {
-    let hits = |marks: &[&str]| {
+/// Layouts that names tell: parts of names that no other has, the one name that ends every prefix, the reader.
+type Named = (Layout, &'static [&'static str], &'static str, fn(Tensors) -> Result<Model>);
+const NAMED: [Named; 2] = [
+    (Layout::Published, &published::MARKS, published::ANCHOR, published::read),
+    (Layout::SchNetPack, &schnetpack::MARKS, schnetpack::ANCHOR, schnetpack::read),
+];
+
+/// The layout that most names point to; the first of several.
+fn most_marked(found: &Tensors) -> Result<&'static Named> {
+    let hits = |(_, marks, ..): &Named| {
         found.tensors.keys().filter(|name| marks.iter().any(|mark| name.contains(mark))).count()
     };
-    let (published, schnetpack) = (hits(&published::MARKS), hits(&schnetpack::MARKS));
-    if published == 0 && schnetpack == 0 {
+    let best = NAMED.iter().rev().max_by_key(|named| hits(named)).filter(|best| hits(best) > 0);
+    best.ok_or_else(|| {
         let names: Vec<&String> = found.tensors.keys().collect();
-        return Err(Error::new(
+        Error::new(
             ErrorKind::Format,
             format!(
                 "expected the tensor names of a published student (rbf.centers, \
@@ -69,9 +73,8 @@ fn layout(found: &Tensors) -> Result<Layout> {
                  (representation.filter_net.weight, …) or a model file of mlff-student, found {}",
                 list(&names)
             ),
-        ));
-    }
-    Ok(if published >= schnetpack { Layout::Published } else { Layout::SchNetPack })
+        )
+    })
 }
 
 /// Takes away what training scripts put before every name (`model.`, `module.`), found by the one
