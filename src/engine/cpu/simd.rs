@@ -1,8 +1,8 @@
 //! A small vector of float32 lanes, one implementation for each instruction set.
 //!
 //! Kernels are written once over [`Vector`] and inlined into [`Vector::run`], a thin function that
-//! is compiled for the instruction set. Everything on the way must be `#[inline(always)]` and no closure, or the
-//! intrinsics are called instead of inlined.
+//! is compiled for the instruction set. Everything on the way must be `#[inline(always)]`, and no closure may handle
+//! vectors (one that computes an index may be there), or the intrinsics are called instead of inlined.
 #![allow(unsafe_code)]
 
 use crate::engine::InstructionSet;
@@ -79,11 +79,11 @@ pub trait Vector: Copy + Send + Sync + 'static {
     fn mul_add(self, a: Self, b: Self) -> Self;
     /// √self.
     fn sqrt(self) -> Self;
-    /// The larger of both.
+    /// The larger of both; `other` where self is not a number.
     fn max(self, other: Self) -> Self;
-    /// The smaller of both.
+    /// The smaller of both; `other` where self is not a number.
     fn min(self, other: Self) -> Self;
-    /// The nearest whole number.
+    /// The nearest whole number, of two the even one.
     fn round(self) -> Self;
     /// 2^self for whole numbers −126 … 127.
     fn exp2_whole(self) -> Self;
@@ -483,6 +483,9 @@ mod tests {
                 close("div", a.div(b), &|k| wide(&x, k) / wide(&y, k));
                 close("max", a.max(b), &|k| wide(&x, k).max(wide(&y, k)));
                 close("min", a.min(b), &|k| wide(&x, k).min(wide(&y, k)));
+                let none = V::splat(f32::NAN);
+                close("max of none", none.max(b), &|k| wide(&y, k));
+                close("min of none", none.min(b), &|k| wide(&y, k));
                 close("sqrt", a.mul(a).sqrt(), &|k| wide(&x, k).abs());
                 close("round", a.round(), &|k| wide(&x, k).round_ties_even());
                 close("exp2", a.round().exp2_whole(), &|k| wide(&x, k).round_ties_even().exp2());
