@@ -58,7 +58,7 @@ fn assert_close(what: &str, found: f64, expected: f64, tolerance: f64) {
 }
 
 fn check(calculator: &mut Calculator, file: &str, case: &Case, tolerance: &Tolerance) {
-    let what = format!("{file} {} ({})", case.name, calculator.instruction_set());
+    let what = format!("{file} {} ({:?})", case.name, calculator.instruction_set());
     let kink = has_kink(calculator.potential().student().unwrap(), case);
     let results = calculator
         .compute_structure(&case.structure())

@@ -33,7 +33,10 @@ def run(venv, folder, text, ranks=1):
     process = subprocess.run(command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if process.returncode != 0 or "ERROR" in process.stdout:
         errors = [line for line in process.stdout.splitlines() if "ERROR" in line]
-        raise LammpsError(errors[0] if errors else process.stdout[-500:])
+        if not errors:
+            # Killed, or crashed: nothing that a student did.
+            raise RuntimeError(f"LAMMPS ended with {process.returncode} and without a message, in {folder}: ...{process.stdout[-500:]}")
+        raise LammpsError(errors[0])
     return process.stdout
 
 

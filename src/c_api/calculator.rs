@@ -211,7 +211,7 @@ pub unsafe extern "C" fn mlff_calculator_get_info(
         let (calculator, mut out) = unsafe { (enter(calculator)?, versioned::read(info)?) };
         let options = calculator.options();
         let seconds = calculator.seconds();
-        out.instruction_set = instruction_set(&calculator);
+        out.instruction_set = number_of(calculator.instruction_set());
         out.memory = calculator.memory() as u64;
         out.threads = options.threads.max(1) as u32;
         out.exchanges = calculator.exchanges() as u32;
@@ -231,12 +231,12 @@ pub unsafe extern "C" fn mlff_calculator_get_info(
     })
 }
 
-fn instruction_set(calculator: &Calculator) -> i32 {
-    match calculator.instruction_set() {
-        "portable" => MLFF_ISA_PORTABLE,
-        "avx2" => MLFF_ISA_AVX2,
-        "avx512" => MLFF_ISA_AVX512,
-        _ => MLFF_ISA_BEST,
+fn number_of(set: InstructionSet) -> i32 {
+    match set {
+        InstructionSet::Best => MLFF_ISA_BEST,
+        InstructionSet::Portable => MLFF_ISA_PORTABLE,
+        InstructionSet::Avx2 => MLFF_ISA_AVX2,
+        InstructionSet::Avx512 => MLFF_ISA_AVX512,
     }
 }
 

@@ -188,7 +188,7 @@ impl Report {
             cutoff: model.cutoff,
             species: model.species.iter().filter_map(|&z| symbol(z)).collect(),
             memory: Memory { weights: model.bytes(), calculator: calculator.memory() },
-            instruction_set: calculator.instruction_set(),
+            instruction_set: calculator.instruction_set().name(),
             rotation_invariant: measured.rotation.largest_energy_change < ROUNDING,
             continuous_at_cutoff: measured.cutoff.iter().all(|jump| jump.energy.abs() < ROUNDING),
             measured,

@@ -249,8 +249,8 @@ impl Calculator {
         shared + self.workspace.memory() + self.workers.iter().map(lock).sum::<usize>()
     }
 
-    /// The instructions in use.
-    pub fn instruction_set(&self) -> &'static str {
+    /// The instructions in use; [`InstructionSet::Best`] where there is no choice.
+    pub fn instruction_set(&self) -> InstructionSet {
         self.workspace.engine.instruction_set()
     }
 

@@ -70,6 +70,18 @@ pub enum InstructionSet {
     Avx512,
 }
 
+impl InstructionSet {
+    /// The name used in files and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Best => "best",
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
+    }
+}
+
 /// Feature rows on their way from owners to ghosts, in the caller's order: all owned atoms, then
 /// all ghosts.
 pub enum Rows<'a> {
@@ -178,6 +190,8 @@ pub trait Engine: Send {
     /// Bytes this engine has allocated, and those that it shares with its twins.
     fn memory(&self) -> [usize; 2];
 
-    /// The instructions in use, for people.
-    fn instruction_set(&self) -> &'static str;
+    /// The instructions in use; [`InstructionSet::Best`] where there is no choice: in float64, on a GPU, in libtorch.
+    fn instruction_set(&self) -> InstructionSet {
+        InstructionSet::Best
+    }
 }

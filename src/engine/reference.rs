@@ -554,8 +554,4 @@ impl Engine for Reference {
         let (model, tables) = (Arc::clone(&self.model), self.tables.clone());
         Ok(Box::new(Self::with_tables(model, tables)))
     }
-
-    fn instruction_set(&self) -> &'static str {
-        "float64"
-    }
 }

@@ -72,3 +72,14 @@ def test_numbers_that_mean_no_run_are_refused(tmp_path, capsys, option):
     with pytest.raises(SystemExit):
         setting.read("", [str(Path(__file__)), "--out", str(tmp_path), option, "0"])
     assert "expected a number above 0, found 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("end, kind", [("echo 'ERROR: Lost atoms'; exit 1", lammps.LammpsError), ("kill -TERM $$", RuntimeError)])
+def test_a_run_that_was_killed_is_not_a_failure_of_the_student(tmp_path, end, kind):
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "lmp"
+    program.write_text(f"#!/bin/sh\necho '   1000   300.0   -10.0'\n{end}\n")
+    program.chmod(0o755)
+    with pytest.raises(RuntimeError) as error:
+        lammps.run(tmp_path, tmp_path, "")
+    assert error.type is kind

@@ -176,10 +176,8 @@ fn measure(arguments: &Arguments) -> Result<Report> {
         pairs_per_atom: pairs,
         threads,
         instruction_set: match after.set {
-            InstructionSet::Avx512 => "avx512",
-            InstructionSet::Avx2 => "avx2",
-            InstructionSet::Portable => "portable",
             InstructionSet::Best => "cuda",
+            set => set.name(),
         },
         rounds,
         microseconds_per_atom_step: step.times(per_atom),

@@ -393,11 +393,7 @@ impl<V: Vector> Engine for Cpu<V> {
         Ok(Box::new(Self::new(Arc::clone(&self.student), None)))
     }
 
-    fn instruction_set(&self) -> &'static str {
-        match V::SET {
-            InstructionSet::Avx512 => "avx512",
-            InstructionSet::Avx2 => "avx2",
-            _ => "portable",
-        }
+    fn instruction_set(&self) -> InstructionSet {
+        V::SET
     }
 }

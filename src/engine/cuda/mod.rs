@@ -476,8 +476,4 @@ impl Engine for Cuda {
     fn twin(&self) -> Result<Box<dyn Engine>> {
         Ok(Box::new(Self::new(Arc::clone(&self.student))))
     }
-
-    fn instruction_set(&self) -> &'static str {
-        "cuda"
-    }
 }

@@ -217,7 +217,7 @@ impl Pass {
     fn message(&self, list: &List, direction: &str, b: usize) -> Result<()> {
         let student = &*self.student;
         let shape = self.shape;
-        let family = student.model.architecture.name();
+        let family = family(student.model.architecture);
         let first = if b == 0 { "_first" } else { "" };
         let keeps = shape.kept_nodes > 0;
         let shared = if keeps { "_shared" } else { "" };
@@ -286,7 +286,7 @@ impl Pass {
             energies: self.network.address(),
             ..student.network.blocks[b]
         };
-        let family = student.model.architecture.name();
+        let family = family(student.model.architecture);
         let launch = Launch {
             grid: [list.active.div_ceil(tile.rows) as u32, 1],
             threads: tile.threads as u32,
@@ -398,6 +398,14 @@ impl Pass {
             + self.network.memory()
             + self.results.memory()
             + self.found.memory()
+    }
+}
+
+/// What the kernels of an architecture are called after.
+fn family(architecture: Architecture) -> &'static str {
+    match architecture {
+        Architecture::Published => "published",
+        Architecture::Painn => "painn",
     }
 }
 

@@ -239,8 +239,4 @@ impl Engine for Torch {
     fn memory(&self) -> [usize; 2] {
         [self.memory + self.topology.memory(), 0]
     }
-
-    fn instruction_set(&self) -> &'static str {
-        "torch"
-    }
 }
