@@ -136,7 +136,7 @@ def figure(setting, curves):
         axis.axhline(0, color="0.85", lw=0.8, zorder=0)
         # A student that conserves and one that does not fit into one figure.
         axis.set_yscale("symlog", linthresh=0.1)
-        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_major_formatter("{x:.2g}")
         axis.set(title=f"{name}, {TIMESTEP} fs, NVE", xlabel="time (ps)")
     grid[0, 0].set_ylabel("total energy − start (meV/atom)\nlinear within ± 0.1")
     grid[0, 0].legend()
