@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::memory::filled;
 use crate::model::{Block, Model};
 
-/// Fewest intervals of a table whose nodes have the filter's own slopes.
+/// Fewest intervals of a table on a processor; those of GPUs are splines and begin with fewer.
 pub const FEWEST: usize = 512;
 
 /// Most intervals of all.

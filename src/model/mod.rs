@@ -203,7 +203,7 @@ impl Model {
 
     /// Whether the energy has continuous second derivatives wherever no two atoms meet.
     pub fn is_smooth(&self) -> bool {
-        self.architecture.is_rotation_invariant()
+        self.architecture == Architecture::Painn
             && self.envelope_place() == EnvelopePlace::Filter
             && matches!(self.envelope, Envelope::Polynomial { .. })
     }
