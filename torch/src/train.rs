@@ -298,17 +298,7 @@ impl<'a> Run<'a> {
             if most_steps.is_some_and(|most| steps >= most) {
                 break;
             }
-            let Ok((batch, epoch, number)) = batches.recv() else {
-                self.save()?;
-                return Err(Error::new(
-                    ErrorKind::Internal,
-                    format!(
-                        "the thread that makes batches stopped after {} samples (its message is \
-                         above): start the same command again to go on",
-                        self.place.samples
-                    ),
-                ));
-            };
+            let Ok((batch, epoch, number)) = batches.recv() else { break };
             let (found, norm) = self.step(&batch);
             errors.add(&found);
             unusable += u64::from(!norm.is_finite());
@@ -343,10 +333,21 @@ impl<'a> Run<'a> {
         }
         drop(batches);
         // The maker ends when nobody takes its batches.
-        let _ = maker.join();
+        let maker = maker.join();
         bar.finish();
         self.save()?;
-        Ok(self.place.samples >= total)
+        let done = self.place.samples >= total;
+        if maker.is_err() && !done {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                format!(
+                    "the thread that makes batches stopped after {} samples (its message is \
+                     above): start the same command again to go on",
+                    self.place.samples
+                ),
+            ));
+        }
+        Ok(done)
     }
 
     fn step(&mut self, batch: &Batch) -> (Errors, f64) {
