@@ -13,7 +13,6 @@ import numpy as np
 from .molecules import ELEMENTS, split_of
 
 UNITS = "angstrom, electronvolt"
-KINDS = ("trajectory", "displaced", "torsion", "contact", "collision", "cluster", "water", "periodic")
 # Liquids are made of common molecules: there a test is for arrangements that training has not seen.
 SHARED_KINDS = ("water", "periodic")
 SPLITS = ("train", "valid", "test")

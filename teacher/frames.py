@@ -76,7 +76,12 @@ def pool(split, max_atoms=40):
 
 def optimised(job, mol, steps):
     """The relaxed structure of an RDKit molecule, and the path to it. `Dropped` where the mover fails."""
-    atoms = geometry.to_atoms(mol)
+    return relaxed_from(job, geometry.to_atoms(mol), steps)
+
+
+def relaxed_from(job, start, steps):
+    """The relaxed structure, and the path to it. `Dropped` where the mover fails."""
+    atoms = start.copy()
     atoms.calc = job.mover.calculator()
     path = [atoms.copy()]
     try:
@@ -200,6 +205,54 @@ def turnable_bonds(split):
             kind = sorted(f"{x.GetSymbol()} {x.GetHybridization()} {x.GetIsAromatic()}" for x in ends)
             found.setdefault(tuple(kind), []).append((molecule, torsion))
     return found
+
+
+def transfer(job, _):
+    """The way of a hydrogen atom to another N, O or S of its molecule or, a third of the time, of a second one: six
+    distances, each relaxed with it held, and a moment later on either side of the pass. Students that knew nothing of
+    it let hydrogen atoms go over at 600 K."""
+    from ase.constraints import FixInternals
+
+    mol, mols, h, acceptor = hydrogen_bond(job)
+    atoms, _ = optimised(job, mol, 25)
+    near = 0.95 * covalent_radii[atoms.numbers[[h, acceptor]]].sum()
+    far = np.clip(atoms.get_distance(h, acceptor), near + 0.4, 2.4)
+    for distance in np.linspace(far, near, 6) + job.rng.uniform(-0.05, 0.05, 6):
+        atoms.set_distance(acceptor, h, distance, fix=0)
+        atoms.calc = job.mover.calculator()
+        atoms.set_constraint(FixInternals(bonds=[[distance, [acceptor, h]]]))
+        temperature = job.rng.uniform(300, 1000)
+        try:
+            BFGS(atoms, logfile=None, maxstep=0.1).run(fmax=0.05, steps=15)
+            atoms.set_constraint()
+            later = list(dynamics(job, bare(atoms), temperature, wait=5, every=int(job.rng.integers(1, 20)), frames=1))
+        except FAILURES:
+            yield "unconverged"
+            return
+        yield job.label(bare(atoms), "transfer", mols)
+        yield job.label(later[0], "transfer", mols, temperature)
+
+
+def hydrogen_bond(job):
+    """Something with a hydrogen bond: (conformer or pair as one RDKit molecule, its molecules, H, acceptor)."""
+    for _ in range(20):
+        if job.rng.random() < 2 / 3:
+            mols = [job.pick(pool(job.split, 30))]
+            mol = geometry.embed(mols[0].smiles, job.rng)
+        else:
+            mols = [job.pick(pool(job.split, 14)), job.pick(pool(job.split, 14))]
+            mol = pair(job, [geometry.embed(m.smiles, job.rng) for m in mols])
+        if found := geometry.hydrogen_bonds(mol, 3.2):
+            return mol, mols, *job.pick(found)
+    raise Dropped("no hydrogen bond")
+
+
+def pair(job, mols):
+    """Two RDKit molecules, packed, as one."""
+    packed = packing.cluster([packing.Rigid(geometry.to_atoms(m), geometry.charges(m)) for m in mols], job.rng)
+    both = Chem.CombineMols(*mols)
+    both.GetConformer().SetPositions(np.ascontiguousarray(packed.x))
+    return both
 
 
 @functools.cache

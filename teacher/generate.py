@@ -27,9 +27,10 @@ from .molecules import SMALL, molecules, order_key
 
 # Share of the frames, frames of one job.
 SHARES = {
-    "trajectory": (0.40, 8),
+    "trajectory": (0.38, 8),
     "small": (0.05, 8),
     "torsion": (0.15, 12),
+    "transfer": (0.02, 12),
     "contact": (0.09, 11),
     "collision": (0.01, 6),
     "cluster": (0.20, 8),

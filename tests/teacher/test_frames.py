@@ -7,10 +7,20 @@ from ase.data import covalent_radii
 from rdkit import Chem
 from teacher import frames, generate, geometry, packing, teachers
 
+from conftest import ROOT
+
 
 @pytest.fixture(scope="module")
 def teacher():
     return teachers.gfn2()
+
+
+@pytest.fixture(scope="module")
+def student():
+    """The teacher would take ten times as long to move atoms."""
+    if not (ROOT / "target/release/libmlff_student.so").exists():
+        pytest.skip("target/release/libmlff_student.so is missing: make library")
+    return teachers.student(ROOT / "models/organics-medium.safetensors")
 
 
 def job(name, teacher, split="train", mover=None):
@@ -152,6 +162,32 @@ def test_rare_kinds_of_bonds_are_turned_as_often_as_frequent_ones(teacher):
     assert generate.Work("torsion", 1).subject()[0] is None and generate.Work("torsion", 2).subject()[0] is not None
 
 
+def test_hydrogen_bonds_lie_within_rings_of_five_or_more_or_between_molecules():
+    def found(smiles, reach):
+        mol = geometry.embed(smiles, np.random.default_rng(0))
+        symbols = [a.GetSymbol() for a in mol.GetAtoms()]
+        return [(symbols[h], symbols[a]) for h, a in geometry.hydrogen_bonds(mol, reach)]
+
+    # Salicylaldehyde's; that of formic acid would close a ring of four; a hydrogen atom of carbon is none.
+    assert found("O=Cc1ccccc1O", 3.2) in ([("H", "O")], []) and found("O=Cc1ccccc1O", 6.0) == [("H", "O")]
+    assert found("O=CO", 6.0) == [] and found("COCC=O", 6.0) == []
+
+
+def test_transfers_lead_a_hydrogen_atom_from_one_atom_over_to_another(teacher, student):
+    kinds = set()
+    for name in ("way-0", "way-2"):
+        found = kept(frames.transfer(job(name, teacher, mover=student), None))
+        assert len(found) >= 6 and {f.kind for f in found} == {"transfer"}
+        kinds.add("between" if "." in found[0].molecule else "within")
+
+        def second_nearest(f):
+            return np.sort(distances(f)[f.numbers == 1][:, np.isin(f.numbers, (7, 8, 16))], axis=1)[:, 1].min()
+
+        # From a hydrogen bond to where the hydrogen atom is bonded to both.
+        assert second_nearest(found[0]) > 1.7 and min(map(second_nearest, found)) < 1.6
+    assert kinds == {"between", "within"}
+
+
 def test_triple_bonds_and_rings_are_not_turned():
     for smiles in ("C#C", "c1ccccc1", "CC#N", "N#N"):
         assert not geometry.rotatable_bonds(Chem.AddHs(Chem.MolFromSmiles(smiles)))
@@ -246,7 +282,7 @@ def test_a_molecule_in_the_wrong_split_gets_no_label(teacher):
 def test_the_plan_keeps_the_shares():
     works = generate.plan(100_000, 0.05)
     expected = {kind: sum(w.expected for w in works if w.kind == kind) for kind in {w.kind for w in works}}
-    wanted = {"trajectory": 40, "small": 5, "torsion": 15, "contact": 9, "collision": 1, "cluster": 20, "water": 5, "periodic": 5}
+    wanted = {"trajectory": 38, "small": 5, "torsion": 15, "transfer": 2, "contact": 9, "collision": 1, "cluster": 20, "water": 5, "periodic": 5}
     assert {k: round(n / 1000) for k, n in expected.items()} == wanted
     assert len({w.name for w in works}) == len(works)
     # Any part is a fair sample of what training needs.
