@@ -73,8 +73,7 @@ class PairMLFFStudent : public Pair {
   int row_width = 0;              // doubles in each
   std::exception_ptr thrown;      // out of LAMMPS within the callback
 
-  void allocate();
-  void deallocate();
+  // commands.cpp
   void set_device(const std::string &);
   void set_threads(const std::string &);
   void check_units();
@@ -83,6 +82,17 @@ class PairMLFFStudent : public Pair {
   std::string gpus_by_rank() const;
   void describe() const;
   void warn_about_model() const;
+
+  // ghosts.cpp
+  double ghost_shell() const;
+  void find_owners();
+  void find_wanted_rows();
+  void report_ghosts();
+  int exchange(void *, uint32_t) noexcept;
+
+  // pair_mlff_student.cpp
+  void allocate();
+  void deallocate();
   void check_settings();
   void check_special_bonds();
   void warn_about_exclusions() const;
@@ -90,17 +100,13 @@ class PairMLFFStudent : public Pair {
   void find_species();
   bool is_excluded(int) const;
   void take_list();
-  void find_owners();
-  void find_wanted_rows();
-  double ghost_shell() const;
-  void report_ghosts();
   void set_topology();
   void check_positions();
   void tally();
-  int exchange(void *, uint32_t) noexcept;
   void require(mlff_status);
   [[noreturn]] void fail_here();
   [[noreturn]] void stop(const std::string &);
+  static std::string plain(double);
   std::string with_ids(const std::string &) const;
 };
 
