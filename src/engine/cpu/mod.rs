@@ -22,8 +22,11 @@ mod pairs;
 mod pass;
 mod peak;
 mod plan;
+mod readout;
 mod simd;
+mod slices;
 mod tables;
+mod update;
 
 pub use self::peak::peak;
 pub use self::plan::BLOCK;
@@ -33,7 +36,6 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use self::atoms::{Work, kept_width};
 use self::buffer::Buffer;
 use self::collect::{Collect, Place, Sums};
 use self::message::{Reverse, STATE};
@@ -41,6 +43,8 @@ use self::network::Network;
 use self::pairs::BlockPairs;
 use self::plan::Plan;
 use self::simd::{Portable, Vector};
+use self::slices::Work;
+use self::update::kept_width;
 use super::{
     Engine, Exchange, FilterMode, InstructionSet, Options, Results, Seconds, Topology, Virials,
     layers, pair,

@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
-use super::atoms::{Advance, Retreat, Turn, kept_width};
+use super::atoms::{Advance, Retreat, Turn};
 use super::buffer::Buffer;
 use super::collect::Sums;
 use super::message::{COEFFICIENTS, Forward, Return, Reverse, STATE, Span};
 use super::pairs::{BlockPairs, Reach};
 use super::plan::Plan;
 use super::simd::Vector;
+use super::update::kept_width;
 use super::{Block, Cpu, each, halo, padded, tables};
 use crate::engine::{Exchange, FilterMode, layers};
 use crate::error::Result;

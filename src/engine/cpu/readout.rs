@@ -1,0 +1,60 @@
+//! The readout: energies of atoms from s, and s̄ in s's place.
+
+use super::dense::{Packed, dense};
+use super::network::Network;
+use super::simd::Vector;
+use super::slices::{Slice, Work, at, put};
+use super::update::silu;
+
+impl<V: Vector> Network<V> {
+    /// The readout of `work.s`, which becomes s̄; one energy for each row.
+    #[inline(always)]
+    pub fn readout(&self, slice: Slice, work: &mut Work, energies: &mut [f64]) {
+        let Work { s, head, .. } = work;
+        for (k, layer) in self.head.iter().enumerate() {
+            let (before, now) = head.split_at_mut(k);
+            let [values, slopes] = &mut now[0];
+            let input = match before.last() {
+                None => slice.segment::<V>(s, 0),
+                Some([values, _]) => slice.rows::<V>(values, 0, self.head[k - 1].width / V::LANES),
+            };
+            dense!(layer.forward, &[input], slice.rows, |row, c, z| {
+                let (value, slope) = silu(z);
+                put(values, slice.scratch::<V>(row, c), value);
+                put(slopes, slice.scratch::<V>(row, c), slope);
+            });
+        }
+        // The last layer gives one value, in float64; its weights are the adjoint of its inputs.
+        let (weights, bias) = &self.last;
+        let (values, slopes) = match head.last_mut() {
+            None => (&mut *s, None),
+            Some([values, slopes]) => (values, Some(&*slopes)),
+        };
+        for (row, energy) in energies.iter_mut().enumerate().take(slice.rows) {
+            *energy = *bias;
+            for (c, weights) in weights.chunks_exact(V::LANES).enumerate() {
+                let start = slice.scratch::<V>(row, c);
+                for (lane, weight) in weights.iter().enumerate() {
+                    let value = &mut values[start + lane];
+                    *energy += weight * f64::from(*value);
+                    *value = *weight as f32 * slopes.map_or(1.0, |slopes| slopes[start + lane]);
+                }
+            }
+        }
+        for (k, layer) in self.head.iter().enumerate().rev() {
+            let (before, now) = head.split_at_mut(k);
+            let input = slice.rows::<V>(&now[0][0], 0, layer.width / V::LANES);
+            match before.last_mut() {
+                None => dense!(layer.reverse, &[input], slice.rows, |row, c, y| {
+                    put(s, slice.scratch::<V>(row, c), y);
+                }),
+                Some([values, slopes]) => {
+                    dense!(layer.reverse, &[input], slice.rows, |row, c, y| {
+                        let index = slice.scratch::<V>(row, c);
+                        put(values, index, y.mul(at(slopes, index)));
+                    })
+                }
+            }
+        }
+    }
+}

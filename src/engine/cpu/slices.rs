@@ -1,0 +1,169 @@
+//! Slices of a block of atoms, whose intermediate values stay in the cache, and where their values lie.
+//!
+//! Arrays of a block hold, for each channel block, for each row, K vectors of `V::LANES` channels; scratch holds segments of
+//! [`SLICE`] rows.
+#![allow(unsafe_code)]
+
+use super::buffer::Buffer;
+use super::dense::{ROWS, Rows};
+use super::network::Network;
+use super::simd::{Vector, three};
+use crate::error::Result;
+
+/// Rows that are computed together, a multiple of [`ROWS`].
+pub const SLICE: usize = 4 * ROWS;
+
+/// Some rows of a block of atoms.
+#[derive(Clone, Copy)]
+pub struct Slice {
+    /// First row of it in the block.
+    pub first: usize,
+    /// Rows of it, at most [`SLICE`].
+    pub rows: usize,
+    block_rows: usize,
+    /// Vectors of channels.
+    pub channel_blocks: usize,
+}
+
+impl Slice {
+    /// Cuts a block of atoms into slices.
+    #[inline(always)]
+    pub fn all<V: Vector>(network: &Network<V>, block_rows: usize) -> impl Iterator<Item = Self> {
+        let channel_blocks = network.channels / V::LANES;
+        (0..block_rows).step_by(SLICE).map(move |first| Self {
+            first,
+            rows: SLICE.min(block_rows - first),
+            block_rows,
+            channel_blocks,
+        })
+    }
+
+    /// Index of vector `k` in the record of a row and channel block, `width` vectors each.
+    #[inline(always)]
+    pub fn record<V: Vector>(self, width: usize, k: usize, row: usize, c: usize) -> usize {
+        ((c * self.block_rows + self.first + row) * width + k) * V::LANES
+    }
+
+    /// Vector `k` of each record as rows of activations.
+    #[inline(always)]
+    pub fn column<V: Vector>(self, data: &[f32], width: usize, k: usize) -> Rows<'_> {
+        Rows::new(
+            data,
+            self.record::<V>(width, k, 0, 0),
+            [self.block_rows * width * V::LANES, width * V::LANES],
+            [self.rows, self.channel_blocks, V::LANES],
+        )
+    }
+
+    /// Index in scratch: row and channel block `c`, counted through all segments.
+    #[inline(always)]
+    pub fn scratch<V: Vector>(self, row: usize, c: usize) -> usize {
+        (c * SLICE + row) * V::LANES
+    }
+
+    /// A segment of scratch as rows of activations, of `channel_blocks` channel blocks.
+    #[inline(always)]
+    pub fn rows<V: Vector>(
+        self,
+        scratch: &[f32],
+        segment: usize,
+        channel_blocks: usize,
+    ) -> Rows<'_> {
+        Rows::new(
+            scratch,
+            self.scratch::<V>(0, segment * channel_blocks),
+            [SLICE * V::LANES, V::LANES],
+            [self.rows, channel_blocks, V::LANES],
+        )
+    }
+
+    /// A segment of scratch of as many channels as the network has.
+    #[inline(always)]
+    pub fn segment<V: Vector>(self, scratch: &[f32], segment: usize) -> Rows<'_> {
+        self.rows::<V>(scratch, segment, self.channel_blocks)
+    }
+}
+
+/// Runs the body for each row and channel block of a slice. A macro, since the body of a closure
+/// would be compiled without the instruction set.
+macro_rules! each {
+    ($slice:expr, |$row:ident, $c:ident| $body:block) => {
+        for $c in 0..$slice.channel_blocks {
+            for $row in 0..$slice.rows $body
+        }
+    };
+}
+pub(super) use each;
+
+/// The vector from `index` on.
+#[inline(always)]
+pub fn at<V: Vector>(data: &[f32], index: usize) -> V {
+    let lanes = &data[index..index + V::LANES];
+    // SAFETY: `LANES` values.
+    unsafe { V::load(lanes.as_ptr()) }
+}
+
+/// Stores a vector from `index` on.
+#[inline(always)]
+pub fn put<V: Vector>(data: &mut [f32], index: usize, value: V) {
+    let lanes = &mut data[index..index + V::LANES];
+    // SAFETY: `LANES` values.
+    unsafe { value.store(lanes.as_mut_ptr()) }
+}
+
+/// The three vectors from `index` on.
+#[inline(always)]
+pub fn at3<V: Vector>(data: &[f32], index: usize) -> [V; 3] {
+    three!(|a| at(data, index + a * V::LANES))
+}
+
+/// Intermediate values of one slice of rows; of what it holds, nothing outlives a task.
+#[derive(Default)]
+pub struct Work {
+    /// Lengths of vectors, or their adjoints.
+    pub norm: Buffer,
+    /// Values of a hidden layer, or their adjoints.
+    pub hidden: Buffer,
+    /// s, or s̄.
+    pub s: Buffer,
+    /// v, or v̄: three segments.
+    pub v: Buffer,
+    /// Adjoints of three segments of gates, or of a sender row.
+    pub gates: Buffer,
+    /// Adjoints of V (three segments) and W (three segments).
+    pub mixed: Buffer,
+    /// Values and slopes of the readout's layers.
+    pub head: Vec<[Buffer; 2]>,
+}
+
+impl Work {
+    /// Scratch for `network`.
+    pub fn new<V: Vector>(network: &Network<V>) -> Result<Self> {
+        let segments = |count: usize| Buffer::zeros(count * SLICE * network.channels);
+        Ok(Self {
+            norm: segments(1)?,
+            hidden: segments(1)?,
+            s: segments(1)?,
+            v: segments(3)?,
+            gates: segments(3)?,
+            mixed: segments(6)?,
+            head: network
+                .head
+                .iter()
+                .map(|layer| {
+                    let len = SLICE * layer.width;
+                    Ok([Buffer::zeros(len)?, Buffer::zeros(len)?])
+                })
+                .collect::<Result<_>>()?,
+        })
+    }
+
+    /// Bytes allocated.
+    pub fn memory(&self) -> usize {
+        [&self.norm, &self.hidden, &self.s, &self.v, &self.gates, &self.mixed]
+            .into_iter()
+            .chain(self.head.iter().flatten())
+            .map(Buffer::memory)
+            .sum()
+    }
+}

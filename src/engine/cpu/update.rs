@@ -1,0 +1,280 @@
+//! The update of atoms, forward and reverse, in both architectures. Formulas as in `engine::reference`.
+
+use super::dense::{Packed, dense};
+use super::message::STATE;
+use super::network::{Network, PackedUpdate};
+use super::simd::{Vector, dot, three};
+use super::slices::{Slice, Work, at, at3, each, put};
+use crate::model::{Model, Norm, Update};
+
+/// Values kept from forward to reverse are records, too. Both families begin with silu' of the
+/// update and two gates; `painn` goes on with V, W and silu' of the sender.
+const SLOPE: usize = 0;
+const GATES: [usize; 2] = [1, 2];
+const PUBLISHED_KEPT: usize = 3;
+const LEFT: usize = 3;
+const RIGHT: usize = 6;
+/// Where the slope of the sender is kept.
+pub const SENDER_SLOPE: usize = 9;
+/// Vectors in a record of kept values of `painn`.
+pub const PAINN_KEPT: usize = 10;
+
+/// Vectors of `published` that are shorter count as zero.
+const ROUNDING: f32 = 2e-6;
+
+/// Vectors in a record of kept values.
+pub fn kept_width(model: &Model) -> usize {
+    match model.blocks[0].update {
+        Update::Published { .. } => PUBLISHED_KEPT,
+        Update::Painn { .. } => PAINN_KEPT,
+    }
+}
+
+/// silu(z) and its slope.
+#[inline(always)]
+pub fn silu<V: Vector>(z: V) -> (V, V) {
+    let one = V::splat(1.0);
+    let sigmoid = z.sigmoid();
+    let slope = sigmoid.mul(z.mul_add(one.sub(sigmoid), one));
+    (z.mul(sigmoid), slope)
+}
+
+/// As `Norm::at`: n from x², and the root that V is divided by to give ∂n/∂V.
+#[inline(always)]
+fn length<V: Vector>(norm: Norm, square: V) -> (V, V) {
+    let root = square.add(V::splat(norm.under_root() as f32)).sqrt();
+    match norm {
+        Norm::Root { .. } => (root, root),
+        Norm::Shifted { epsilon } => (square.div(root.add(V::splat(epsilon as f32))), root),
+    }
+}
+
+/// M v, or Mᵀ v.
+#[inline(always)]
+fn multiply<V: Vector>(m: &[f32; 9], v: [V; 3], transposed: bool) -> [V; 3] {
+    let (row, col) = if transposed { (1, 3) } else { (3, 1) };
+    three!(|a| {
+        let [m0, m1, m2] = three!(|b| V::splat(m[row * a + col * b]));
+        v[2].mul_add(m2, v[1].mul_add(m1, v[0].mul(m0)))
+    })
+}
+
+impl<V: Vector> Network<V> {
+    /// The update of block `block`: from `state` to `work.s` and, but for the last, `work.v`.
+    #[inline(always)]
+    pub fn update(
+        &self,
+        block: usize,
+        slice: Slice,
+        state: &[f32],
+        saved: &mut [f32],
+        work: &mut Work,
+    ) {
+        let count = slice.channel_blocks;
+        let last = block + 1 == self.blocks.len();
+        let (mlp, kept) = match &self.blocks[block].update {
+            PackedUpdate::Published { mlp, .. } => {
+                each!(slice, |row, c| {
+                    let v: [V; 3] = at3(state, slice.record::<V>(STATE, 1, row, c));
+                    put(&mut work.norm, slice.scratch::<V>(row, c), dot(v, v).sqrt());
+                });
+                (mlp, PUBLISHED_KEPT)
+            }
+            PackedUpdate::Painn { mix, mlp, norm, .. } => {
+                for a in 0..3 {
+                    let v = slice.column::<V>(state, STATE, 1 + a);
+                    dense!(mix, &[v], slice.rows, |row, vector, y| {
+                        let (k, c) =
+                            if vector < count { (LEFT, vector) } else { (RIGHT, vector - count) };
+                        put(saved, slice.record::<V>(PAINN_KEPT, k + a, row, c), y);
+                    });
+                }
+                each!(slice, |row, c| {
+                    let left: [V; 3] = at3(saved, slice.record::<V>(PAINN_KEPT, LEFT, row, c));
+                    let (norm, _) = length(*norm, dot(left, left));
+                    put(&mut work.norm, slice.scratch::<V>(row, c), norm);
+                });
+                (mlp, PAINN_KEPT)
+            }
+        };
+        let input = [slice.column::<V>(state, STATE, 0), slice.segment::<V>(&work.norm, 0)];
+        dense!(mlp.first, &input, slice.rows, |row, c, z| {
+            let (value, slope) = silu(z);
+            put(&mut work.hidden, slice.scratch::<V>(row, c), value);
+            put(saved, slice.record::<V>(kept, SLOPE, row, c), slope);
+        });
+        let hidden = [slice.segment::<V>(&work.hidden, 0)];
+        dense!(mlp.second, &hidden, slice.rows, |row, vector, y| {
+            if vector < count {
+                let s: V = at(state, slice.record::<V>(STATE, 0, row, vector));
+                put(&mut work.s, slice.scratch::<V>(row, vector), s.add(y));
+            } else {
+                let (gate, c) =
+                    if vector < 2 * count { (0, vector - count) } else { (1, vector - 2 * count) };
+                put(saved, slice.record::<V>(kept, GATES[gate], row, c), y);
+            }
+        });
+        each!(slice, |row, c| {
+            let v: [V; 3] = at3(state, slice.record::<V>(STATE, 1, row, c));
+            match &self.blocks[block].update {
+                PackedUpdate::Published { mixing, .. } => {
+                    if !last {
+                        let g1: V = at(saved, slice.record::<V>(kept, GATES[0], row, c));
+                        let g2: V = at(saved, slice.record::<V>(kept, GATES[1], row, c));
+                        let mixed = multiply(mixing, v, false);
+                        for a in 0..3 {
+                            let sum = mixed[a].mul_add(g2, v[a].mul(g1));
+                            put(&mut work.v, slice.scratch::<V>(row, a * count + c), sum);
+                        }
+                    }
+                }
+                PackedUpdate::Painn { .. } => {
+                    let left: [V; 3] = at3(saved, slice.record::<V>(kept, LEFT, row, c));
+                    let right: [V; 3] = at3(saved, slice.record::<V>(kept, RIGHT, row, c));
+                    let index = slice.scratch::<V>(row, c);
+                    let gate: V = at(saved, slice.record::<V>(kept, GATES[0], row, c));
+                    let s = gate.mul_add(dot(left, right), at(&work.s, index));
+                    put(&mut work.s, index, s);
+                    if !last {
+                        let gate: V = at(saved, slice.record::<V>(kept, GATES[1], row, c));
+                        for a in 0..3 {
+                            let sum = gate.mul_add(right[a], v[a]);
+                            put(&mut work.v, slice.scratch::<V>(row, a * count + c), sum);
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    /// Reverse of [`Self::update`]: from `work.s` and, but for the last block, `work.v`, now
+    /// adjoints, to `bar`.
+    #[inline(always)]
+    pub fn update_reverse(
+        &self,
+        block: usize,
+        slice: Slice,
+        state: &[f32],
+        saved: &[f32],
+        work: &mut Work,
+        bar: &mut [f32],
+    ) {
+        let count = slice.channel_blocks;
+        let last = block + 1 == self.blocks.len();
+        let zero = V::splat(0.0);
+        let (mlp, kept, gates) = match &self.blocks[block].update {
+            PackedUpdate::Published { mlp, mixing } => {
+                each!(slice, |row, c| {
+                    let to = slice.record::<V>(STATE, 1, row, c);
+                    if last {
+                        for a in 0..3 {
+                            put(bar, to + a * V::LANES, zero);
+                        }
+                        continue;
+                    }
+                    let v: [V; 3] = at3(state, to);
+                    let v_bar: [V; 3] =
+                        three!(|a| at(&work.v, slice.scratch::<V>(row, a * count + c)));
+                    let g1: V = at(saved, slice.record::<V>(PUBLISHED_KEPT, GATES[0], row, c));
+                    let g2: V = at(saved, slice.record::<V>(PUBLISHED_KEPT, GATES[1], row, c));
+                    let back = multiply(mixing, v_bar, true);
+                    for a in 0..3 {
+                        let part = back[a].mul_add(g2, v_bar[a].mul(g1));
+                        put(bar, to + a * V::LANES, part);
+                    }
+                    let mixed = multiply(mixing, v, false);
+                    put(&mut work.gates, slice.scratch::<V>(row, count + c), dot(v_bar, v));
+                    put(&mut work.gates, slice.scratch::<V>(row, 2 * count + c), dot(v_bar, mixed));
+                });
+                (mlp, PUBLISHED_KEPT, if last { 1 } else { 3 })
+            }
+            PackedUpdate::Painn { mlp, .. } => {
+                each!(slice, |row, c| {
+                    let left: [V; 3] = at3(saved, slice.record::<V>(PAINN_KEPT, LEFT, row, c));
+                    let right: [V; 3] = at3(saved, slice.record::<V>(PAINN_KEPT, RIGHT, row, c));
+                    let s_bar: V = at(&work.s, slice.scratch::<V>(row, c));
+                    let product = s_bar.mul(dot(left, right));
+                    put(&mut work.gates, slice.scratch::<V>(row, count + c), product);
+                    if !last {
+                        let v_bar: [V; 3] =
+                            three!(|a| at(&work.v, slice.scratch::<V>(row, a * count + c)));
+                        let along = dot(v_bar, right);
+                        put(&mut work.gates, slice.scratch::<V>(row, 2 * count + c), along);
+                    }
+                });
+                (mlp, PAINN_KEPT, if last { 2 } else { 3 })
+            }
+        };
+        let input = [
+            slice.segment::<V>(&work.s, 0),
+            slice.segment::<V>(&work.gates, 1),
+            slice.segment::<V>(&work.gates, 2),
+        ];
+        dense!(mlp.second_reverse, &input[..gates], slice.rows, |row, c, y| {
+            let slope: V = at(saved, slice.record::<V>(kept, SLOPE, row, c));
+            put(&mut work.hidden, slice.scratch::<V>(row, c), y.mul(slope));
+        });
+        let hidden = [slice.segment::<V>(&work.hidden, 0)];
+        dense!(mlp.first_reverse, &hidden, slice.rows, |row, vector, y| {
+            if vector < count {
+                let s_bar: V = at(&work.s, slice.scratch::<V>(row, vector));
+                put(bar, slice.record::<V>(STATE, 0, row, vector), s_bar.add(y));
+            } else {
+                put(&mut work.norm, slice.scratch::<V>(row, vector - count), y);
+            }
+        });
+        match &self.blocks[block].update {
+            PackedUpdate::Published { .. } => each!(slice, |row, c| {
+                let index = slice.record::<V>(STATE, 1, row, c);
+                let v: [V; 3] = at3(state, index);
+                // |v| has no slope at v = 0; PyTorch takes 0 there. Where symmetry makes v vanish,
+                // rounding leaves a direction that means nothing: `counts` is 0 there, else 1.
+                let norm = dot(v, v).sqrt();
+                let beyond = norm.sub(V::splat(ROUNDING)).max(V::splat(0.0));
+                let counts = beyond.mul(V::splat(1e30)).min(V::splat(1.0));
+                let slope = counts.div(norm.max(V::splat(ROUNDING)));
+                let part = at::<V>(&work.norm, slice.scratch::<V>(row, c)).mul(slope);
+                for a in 0..3 {
+                    let sum = part.mul_add(v[a], at(bar, index + a * V::LANES));
+                    put(bar, index + a * V::LANES, sum);
+                }
+            }),
+            PackedUpdate::Painn { mix_reverse, norm, .. } => {
+                each!(slice, |row, c| {
+                    let record = |k| slice.record::<V>(PAINN_KEPT, k, row, c);
+                    let left: [V; 3] = at3(saved, record(LEFT));
+                    let right: [V; 3] = at3(saved, record(RIGHT));
+                    let s_bar: V = at(&work.s, slice.scratch::<V>(row, c));
+                    let product_bar = s_bar.mul(at(saved, record(GATES[0])));
+                    let (_, root) = length(*norm, dot(left, left));
+                    let norm_bar = at::<V>(&work.norm, slice.scratch::<V>(row, c)).div(root);
+                    for a in 0..3 {
+                        let left_bar = product_bar.mul_add(right[a], norm_bar.mul(left[a]));
+                        let mut right_bar = product_bar.mul(left[a]);
+                        if !last {
+                            let v_bar = at(&work.v, slice.scratch::<V>(row, a * count + c));
+                            right_bar = at::<V>(saved, record(GATES[1])).mul_add(v_bar, right_bar);
+                        }
+                        put(&mut work.mixed, slice.scratch::<V>(row, a * count + c), left_bar);
+                        let index = slice.scratch::<V>(row, (3 + a) * count + c);
+                        put(&mut work.mixed, index, right_bar);
+                    }
+                });
+                for a in 0..3 {
+                    let input = [
+                        slice.segment::<V>(&work.mixed, a),
+                        slice.segment::<V>(&work.mixed, 3 + a),
+                    ];
+                    dense!(mix_reverse, &input, slice.rows, |row, c, y| {
+                        let v_bar = if last {
+                            zero
+                        } else {
+                            at(&work.v, slice.scratch::<V>(row, a * count + c))
+                        };
+                        put(bar, slice.record::<V>(STATE, 1 + a, row, c), v_bar.add(y));
+                    });
+                }
+            }
+        }
+    }
+}
