@@ -33,8 +33,9 @@ fn fortran_program(dir: &TempDir, source: &str) -> Option<PathBuf> {
     Some(out)
 }
 
+/// One of the students that ship.
 fn small_model() -> PathBuf {
-    model("student-21k-wrapped.pt")
+    root().join("models/organics-small.safetensors")
 }
 
 /// Files that are no models, under the names that `bad_input.c` knows.
@@ -42,22 +43,17 @@ fn bad_files(dir: &TempDir) -> PathBuf {
     let files = dir.path().join("files");
     std::fs::create_dir_all(files.join("directory.pt")).unwrap();
     let write = |name: &str, bytes: &[u8]| std::fs::write(files.join(name), bytes).unwrap();
-    let half = |name: &str| {
-        let bytes = std::fs::read(model(name)).unwrap();
-        bytes[..bytes.len() / 2].to_vec()
-    };
     write("empty.safetensors", b"");
     write("empty.pt", b"");
     write("text.pt", b"This is not a model.\n");
-    write("truncated.pt", &half("student-21k-wrapped.pt"));
-    write("truncated.onnx", &half("student-21k.onnx"));
+    let whole = std::fs::read(small_model()).unwrap();
+    write("truncated.safetensors", &whole[..whole.len() / 2]);
     // A pickle that calls os.system("true") when it is loaded.
     write("code.pt", b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.");
     files
 }
 
 #[test]
-#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn bad_input_gives_a_status_and_a_message_and_leaves_everything_usable() {
     let dir = tempfile::tempdir().unwrap();
     let files = bad_files(&dir);
@@ -68,7 +64,6 @@ fn bad_input_gives_a_status_and_a_message_and_leaves_everything_usable() {
 }
 
 #[test]
-#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn running_out_of_memory_is_an_error_that_leaves_everything_usable() {
     let dir = tempfile::tempdir().unwrap();
     let memory = program(&dir, "tests/c/memory.c");
@@ -88,14 +83,12 @@ fn running_out_of_memory_is_an_error_that_leaves_everything_usable() {
 }
 
 #[test]
-#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn the_cpp_face_throws_moves_and_carries_exceptions_through_callbacks() {
     let dir = tempfile::tempdir().unwrap();
     run(Command::new(program(&dir, "tests/cpp/faces.cpp")).arg(small_model()));
 }
 
 #[test]
-#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 fn the_fortran_face_reports_errors_and_counts_from_one() {
     let dir = tempfile::tempdir().unwrap();
     if let Some(faces) = fortran_program(&dir, "tests/fortran/faces.f90") {
@@ -211,7 +204,6 @@ fn the_md_example_starts_at_the_energy_of_the_water_example_and_conserves_it() {
 
 /// Not installed everywhere: `cargo test --test c_api -- --ignored`.
 #[test]
-#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
 #[ignore = "needs valgrind"]
 fn valgrind_finds_nothing_in_the_c_programs() {
     let Some(valgrind) = tool("valgrind", "apt-get install valgrind") else { return };

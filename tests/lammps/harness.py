@@ -12,6 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT.parent / "shared" / "reference"
+# Ships with the project.
+SMALL = ROOT / "models" / "organics-small.safetensors"
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 TOOL = Path(os.environ.get("MLFF_TOOL", TARGET / "release" / "mlff-student"))
 PLUGIN = Path(os.environ.get("MLFF_PLUGIN", ROOT / "target" / "plugin" / "mlff_studentplugin.so"))
@@ -87,6 +89,18 @@ def cases(name):
         )
         for case in json.loads(path.read_text())
     }
+
+
+def water_box(side=3, edge=9.3):
+    """Water molecules on a grid, each turned at random, H O H."""
+    rng = np.random.default_rng(11)
+    molecule = np.array([[0.757, 0.586, 0.0], [0.0, 0.0, 0.0], [-0.757, 0.586, 0.0]])
+    positions = []
+    for k in range(side**3):
+        turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+        place = np.array([k % side, k // side % side, k // side**2]) + 0.5
+        positions.append(place * edge / side + molecule @ turn)
+    return Structure(["H", "O", "H"] * side**3, np.concatenate(positions), np.eye(3) * edge, (True, True, True))
 
 
 SYMBOL = {1: "H", 6: "C", 7: "N", 8: "O", 9: "F", 16: "S", 17: "Cl"}

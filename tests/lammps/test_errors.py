@@ -7,11 +7,16 @@ import subprocess
 import numpy as np
 import pytest
 
-from harness import PLUGIN, REFERENCE, TOOL, Structure, cases, deck, environment, lammps_binary, model, run
+import harness
+from harness import PLUGIN, TOOL, Structure, cases, environment, lammps_binary, run
 
-WATER = cases("student-21k")["water-periodic-81"]
-M = model("student-21k")
+WATER = harness.water_box()
+M = harness.SMALL
 COEFF = f"pair_coeff * * {M} H O"
+
+
+def deck(structure, model_name=M, **options):
+    return harness.deck(structure, model_name=model_name, **options)
 
 
 def stopped(folder, text, structure=WATER, ranks=1, **options):
@@ -129,9 +134,9 @@ def test_an_include_group_without_all_atoms_of_the_model(tmp_path):
 
 
 def test_atoms_that_go_without_a_new_list(tmp_path):
-    ethanol = next(case for name, case in cases("student-21k").items() if case.cell is None and len(case) == 9)
-    text = deck(ethanol) + "neigh_modify delay 100 every 100 check no\nrun 0\ngroup gone id 9\ndelete_atoms group gone compress no\nrun 1 pre no\n"
-    assert "atoms came or went at step" in stopped(tmp_path, text, ethanol)
+    three = Structure(WATER.symbols[:9], WATER.positions[:9])
+    text = deck(three) + "neigh_modify delay 100 every 100 check no\nrun 0\ngroup gone id 9\ndelete_atoms group gone compress no\nrun 1 pre no\n"
+    assert "atoms came or went at step" in stopped(tmp_path, text, three)
 
 
 def test_exclusions_warn(tmp_path):
@@ -148,7 +153,7 @@ def test_a_nan_position_is_named_by_tag_and_step_before_it_spreads(tmp_path, ran
 
 
 def test_published_models_warn_plainly_and_painn_does_not(tmp_path):
-    finished = run(tmp_path / "p", deck(WATER) + "run 0\n", WATER)
+    finished = run(tmp_path / "p", deck(WATER, model_name="student-21k") + "run 0\n", WATER)
     assert "not rotation-invariant" in finished.output
     assert "not continuous at its cutoff" in finished.output
     finished = run(tmp_path / "q", deck(WATER, model_name="painn-32-bessel") + "run 0\n", WATER)
@@ -183,12 +188,11 @@ def test_a_changed_model_without_a_new_setup(tmp_path):
 
 def bad_model(folder, kind):
     """A file, or a folder, that is no student."""
-    path = folder / f"{kind}.pt"
-    good = (REFERENCE / "models" / "student-77k-wrapped.pt").read_bytes()
+    path = folder / f"{kind}.{'safetensors' if kind == 'truncated' else 'pt'}"
     if kind == "directory":
         path.mkdir()
     elif kind == "truncated":
-        path.write_bytes(good[: len(good) // 2])
+        path.write_bytes(M.read_bytes()[: M.stat().st_size // 2])
     elif kind == "empty":
         path.write_bytes(b"")
     elif kind == "text":
@@ -210,7 +214,7 @@ def test_a_bad_model_file_stops_with_the_message_of_the_tool(tmp_path, kind, ran
 
 
 def test_running_out_of_memory_stops_with_a_message(tmp_path):
-    # 21,952 atoms of the widest student need 640 MB.
+    # 21,952 atoms of the widest student need far more than the limit.
     (tmp_path / "in.lammps").write_text(f"""
 plugin load {PLUGIN}
 units metal
@@ -220,7 +224,7 @@ region b block 0 28 0 28 0 28
 create_box 1 b
 create_atoms 1 box
 mass * 16.0
-pair_coeff * * {model("student-427k")} O
+pair_coeff * * {harness.ROOT / "models/organics-large.safetensors"} O
 neigh_modify one 5000 page 100000
 run 0
 """)
