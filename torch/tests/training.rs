@@ -4,6 +4,7 @@ mod common;
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use mlff_student::dataset::{Frame, Split};
 use mlff_student::model::{Model, symbol};
@@ -69,6 +70,25 @@ fn training_lowers_the_errors_and_writes_student_and_curves() {
     let forces: Vec<f64> = curves.lines().skip(1).map(column).collect();
     assert_eq!(forces.len(), 12);
     assert!(forces[11] < 0.6 * forces[0], "{forces:?}");
+}
+
+/// MKL would take kernels for any processor on those that are not Intel's (`main.rs`).
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_program_multiplies_matrices_with_the_vectors_that_the_processor_has() {
+    if !is_x86_feature_detected!("avx2") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    prepare(folder.path(), "samples = 20");
+    let output = Command::new(env!("CARGO_BIN_EXE_mlff-student-train"))
+        .arg(folder.path().join("config.toml"))
+        .env("MKL_VERBOSE", "1")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    let line = told.lines().find(|line| line.contains("oneMKL")).unwrap();
+    assert!(line.contains("Advanced Vector Extensions"), "{line}");
 }
 
 #[test]
