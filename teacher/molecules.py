@@ -12,7 +12,6 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from rdkit import Chem
-from rdkit.Chem import Descriptors
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from . import scaffolds as tables
@@ -52,10 +51,10 @@ def check(mol):
     """Refuses what is charged, open-shell, or holds other elements."""
     if Chem.GetFormalCharge(mol) != 0:
         raise BadMolecule("charged")
-    electrons = sum(a.GetAtomicNum() + a.GetTotalNumHs() for a in mol.GetAtoms())
-    if Descriptors.NumRadicalElectrons(mol) or electrons % 2:
+    atoms = [(a.GetAtomicNum(), a.GetTotalNumHs(), a.GetNumRadicalElectrons()) for a in mol.GetAtoms()]
+    if sum(z + hydrogens for z, hydrogens, _ in atoms) % 2 or any(radical for *_, radical in atoms):
         raise BadMolecule("open shell")
-    if any(a.GetAtomicNum() not in ELEMENTS for a in mol.GetAtoms()):
+    if any(z not in ELEMENTS for z, *_ in atoms):
         raise BadMolecule("element outside H C N O F S Cl")
 
 
@@ -73,21 +72,27 @@ def with_hydrogens(mol):
     return mol.GetNumAtoms(onlyExplicit=False)
 
 
+@functools.cache
+def substituent(smiles):
+    """A substituent as RDKit has it."""
+    return Chem.MolFromSmiles(smiles)
+
+
 def substitute(scaffold, choice):
     """The scaffold (RDKit, with dummy atoms) with a substituent's SMILES, or None for hydrogen, at each place."""
     places = [a.GetIdx() for a in scaffold.GetAtoms() if a.GetAtomicNum() == 0]
     combined = Chem.RWMol(scaffold)
     for place, smiles in zip(places, choice, strict=True):
-        neighbor = combined.GetAtomWithIdx(place).GetNeighbors()[0].GetIdx()
         if smiles is None:
             # Aromatic nitrogen needs its hydrogen spelled out.
             combined.ReplaceAtom(place, Chem.Atom(1))
         else:
             start = combined.GetNumAtoms()
-            combined.InsertMol(Chem.MolFromSmiles(smiles))
+            neighbor = combined.GetAtomWithIdx(place).GetNeighbors()[0].GetIdx()
+            combined.InsertMol(substituent(smiles))
             combined.AddBond(neighbor, start, Chem.BondType.SINGLE)
-    for place in sorted(places, reverse=True):
-        if combined.GetAtomWithIdx(place).GetAtomicNum() == 0:
+    for place, smiles in reversed(list(zip(places, choice, strict=True))):
+        if smiles is not None:
             combined.RemoveAtom(place)
     mol = combined.GetMol()
     Chem.SanitizeMol(mol)
