@@ -76,12 +76,7 @@ def pool(split, max_atoms=40):
 
 def optimised(job, mol, steps):
     """The relaxed structure of an RDKit molecule, and the path to it. `Dropped` where the mover fails."""
-    return relaxed_from(job, geometry.to_atoms(mol), steps)
-
-
-def relaxed_from(job, start, steps):
-    """The relaxed structure, and the path to it. `Dropped` where the mover fails."""
-    atoms = start.copy()
+    atoms = geometry.to_atoms(mol)
     atoms.calc = job.mover.calculator()
     path = [atoms.copy()]
     try:
@@ -241,13 +236,13 @@ def hydrogen_bond(job):
             mol = geometry.embed(mols[0].smiles, job.rng)
         else:
             mols = [job.pick(pool(job.split, 14)), job.pick(pool(job.split, 14))]
-            mol = pair(job, [geometry.embed(m.smiles, job.rng) for m in mols])
+            mol = packed_pair(job, [geometry.embed(m.smiles, job.rng) for m in mols])
         if found := geometry.hydrogen_bonds(mol, 3.2):
             return mol, mols, *job.pick(found)
     raise Dropped("no hydrogen bond")
 
 
-def pair(job, mols):
+def packed_pair(job, mols):
     """Two RDKit molecules, packed, as one."""
     packed = packing.cluster([packing.Rigid(geometry.to_atoms(m), geometry.charges(m)) for m in mols], job.rng)
     both = Chem.CombineMols(*mols)

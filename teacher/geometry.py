@@ -111,12 +111,12 @@ def hydrogen_bonds(mol, reach):
     """(h, acceptor): hydrogen atoms of N, O or S within `reach` (Å) of another N, O or S, in a ring of five or more
     atoms, or of another molecule."""
     polar = [a.GetIdx() for a in mol.GetAtoms() if a.GetSymbol() in ("N", "O", "S")]
-    donors = {n.GetIdx(): i for i in polar for n in mol.GetAtomWithIdx(i).GetNeighbors() if n.GetAtomicNum() == 1}
+    hydrogens = [n.GetIdx() for i in polar for n in mol.GetAtomWithIdx(i).GetNeighbors() if n.GetAtomicNum() == 1]
     bonds = Chem.GetDistanceMatrix(mol)
     x = mol.GetConformer().GetPositions()
     return [
         (h, acceptor)
-        for h in donors
+        for h in hydrogens
         for acceptor in polar
         if bonds[h, acceptor] >= 4 and np.linalg.norm(x[h] - x[acceptor]) < reach
     ]

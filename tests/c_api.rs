@@ -46,8 +46,14 @@ fn bad_files(dir: &TempDir) -> PathBuf {
     write("empty.safetensors", b"");
     write("empty.pt", b"");
     write("text.pt", b"This is not a model.\n");
-    let whole = std::fs::read(small_model()).unwrap();
-    write("truncated.safetensors", &whole[..whole.len() / 2]);
+    let half = |path: PathBuf| {
+        let bytes = std::fs::read(path).unwrap();
+        bytes[..bytes.len() / 2].to_vec()
+    };
+    write("truncated.safetensors", &half(small_model()));
+    write("truncated.pt", &half(root().join("torch/tests/torchscript/morse.pt")));
+    // What PyTorch begins its files with, and a graph that is longer than the file.
+    write("truncated.onnx", b"\x08\x08\x12\x07pytorch\x3a\xff\x7f\x0a\x10");
     // A pickle that calls os.system("true") when it is loaded.
     write("code.pt", b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.");
     files

@@ -144,6 +144,7 @@ static void bad_files(const char *directory) {
     } files[] = {
         {"missing.safetensors", MLFF_ERROR_IO}, {"directory.pt", MLFF_ERROR_IO},
         {"empty.safetensors", MLFF_ERROR_FORMAT}, {"empty.pt", MLFF_ERROR_FORMAT},
+        {"truncated.pt", MLFF_ERROR_FORMAT},   {"truncated.onnx", MLFF_ERROR_FORMAT},
         {"truncated.safetensors", MLFF_ERROR_FORMAT},
         {"text.pt", MLFF_ERROR_FORMAT},        {"code.pt", MLFF_ERROR_FORMAT},
     };

@@ -2,8 +2,19 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 # Before any library starts its threads.
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "python")]
+
+
+@pytest.fixture(scope="session")
+def library():
+    """The library that students need, where they move atoms."""
+    path = ROOT / "target" / "release" / "libmlff_student.so"
+    if not path.exists():
+        pytest.skip(f"{path} is missing: make library")
+    return path

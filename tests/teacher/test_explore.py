@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,15 +10,13 @@ from ase import Atoms
 
 from teacher import explore, files, generate, teachers
 
-ROOT = Path(__file__).resolve().parents[2]
+from conftest import ROOT
+
 MODELS = [ROOT / "models" / f"organics-{size}.safetensors" for size in ("small", "medium")]
-LIBRARY = ROOT / "target" / "release" / "libmlff_student.so"
 
 
 @pytest.fixture(scope="module")
-def explored(tmp_path_factory):
-    if not LIBRARY.exists():
-        pytest.skip(f"{LIBRARY} is missing: make library")
+def explored(library, tmp_path_factory):
     folder = tmp_path_factory.mktemp("explore")
     command = [sys.executable, "-m", "teacher", "explore", folder, "--round", "test", "--frames", "60", "--jobs", "2"]
     command += ["--walker", MODELS[0], "--judge", MODELS[1]]
@@ -57,20 +54,14 @@ def test_frames_of_a_walk_differ_and_are_thermal(found):
         assert any(np.linalg.norm(frame.forces, axis=1).max() > 0.3 for frame in walk)
 
 
-def test_a_structure_that_a_moving_student_cannot_compute_fails_alone(monkeypatch):
-    if not LIBRARY.exists():
-        pytest.skip(f"{LIBRARY} is missing: make library")
-    monkeypatch.syspath_prepend(ROOT / "python")
+def test_a_structure_that_a_moving_student_cannot_compute_fails_alone(library):
     atoms = Atoms("H2", [[0, 0, 0], [0, 0, 0]])
     atoms.calc = teachers.student(MODELS[0]).calculator()
     with pytest.raises(teachers.FAILURES, match="at the same place"):
         atoms.get_forces()
 
 
-def test_a_walk_ends_where_a_student_breaks_and_other_errors_are_not_hidden(monkeypatch):
-    if not LIBRARY.exists():
-        pytest.skip(f"{LIBRARY} is missing: make library")
-    monkeypatch.syspath_prepend(ROOT / "python")
+def test_a_walk_ends_where_a_student_breaks_and_other_errors_are_not_hidden(library):
     from mlff_student import Error
 
     explore.load_students(*MODELS)
