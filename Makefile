@@ -235,5 +235,5 @@ lint: $(VENV)-torch/.ready ## format, lints, documentation, licences
 
 -include install.mk
 
-clean: ## removes what was built, not .venv
+clean: ## removes what was built; keeps .venv*, data and training
 	rm -rf target

@@ -337,7 +337,8 @@ typedef struct mlff_calculator_info {
      */
     int32_t instruction_set;
     /**
-     * Bytes allocated by this calculator, without the model; with libtorch, without what that allocates.
+     * Bytes allocated by this calculator, without the model. In float64 and with libtorch: about as many as the
+     * last computation took, without what libtorch allocates.
      */
     uint64_t memory;
     /**
@@ -349,8 +350,10 @@ typedef struct mlff_calculator_info {
      */
     uint32_t exchanges;
     /**
-     * Wall time since the calculator was made (s) in: topology, pairs (distances), messages forward,
-     * messages in reverse (pair kernels), atoms (dense layers), exchange (callbacks), rest.
+     * Wall time since the calculator was made (s) in: topology (lists, positions), pairs (distances), messages
+     * forward, messages in reverse (pair kernels), atoms (dense layers), exchange (callbacks), rest. On a GPU
+     * pairs, messages and atoms are in the rest, in float64 all but topology and exchange, with libtorch all
+     * but topology and pairs.
      */
     double seconds[7];
     /**
@@ -522,7 +525,8 @@ typedef struct mlff_structure {
     const double *positions;
     /**
      * Lattice vectors, 9 values, one vector per row (Å); may be NULL where nothing repeats. Any
-     * right-handed triclinic cell, smaller than the cutoff or not.
+     * right-handed triclinic cell, smaller than the cutoff or not. Vectors of directions that do not repeat
+     * may be zero.
      */
     const double *cell;
     /**
@@ -612,7 +616,7 @@ mlff_status mlff_device_count(int32_t device,
  * @param model out: the new model; the caller owns it and frees it with mlff_model_free().
  *     Untouched on error
  * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT (a null pointer), MLFF_ERROR_IO, MLFF_ERROR_FORMAT,
- *     MLFF_ERROR_UNSUPPORTED or MLFF_ERROR_MEMORY
+ *     MLFF_ERROR_NUMERIC (weights that are not finite), MLFF_ERROR_UNSUPPORTED or MLFF_ERROR_MEMORY
  *
  * @since 0.1.0
  */
@@ -735,8 +739,7 @@ mlff_status mlff_calculator_get_info(const struct mlff_calculator *calculator,
  * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT (among others: an index out of range, a list that is
  *     not full, a list_cutoff below the model's), MLFF_ERROR_SPECIES, MLFF_ERROR_MEMORY,
  *     MLFF_ERROR_STATE, or MLFF_ERROR_UNSUPPORTED (MLFF_ENGINE_TORCH, and a ghost that another
- *     process owns). After an error the list before stays in use, except that after
- *     MLFF_ERROR_MEMORY there may be none
+ *     process owns). After an error the list before stays in use
  *
  * @since 0.1.0
  */

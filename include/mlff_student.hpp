@@ -181,8 +181,13 @@ public:
     /// Computes with the neighbor list at `positions`, x y z of owned atoms, then of ghosts. What
     /// `exchange` throws is thrown again from here. The results are valid until the next call.
     const Results &compute(const std::vector<double> &positions, const Exchange &exchange = {}) {
-        // Without a topology the library says so.
-        if (has_topology_ && positions.size() != 3 * (owned_ + ghosts_)) {
+        // Results have room for the atoms of that topology.
+        if (!has_topology_) {
+            throw Error(MLFF_ERROR_STATE,
+                        "no neighbor list is set: call set_topology of this object first, and "
+                        "again after computing structures, which replaces the list");
+        }
+        if (positions.size() != 3 * (owned_ + ghosts_)) {
             throw Error(MLFF_ERROR_INVALID_ARGUMENT,
                         "expected x y z of " + std::to_string(owned_ + ghosts_) +
                             " owned atoms and ghosts of the topology, found " +
@@ -206,6 +211,7 @@ public:
     const Results &compute_structure(const Structure &structure) {
         const mlff_structure input = describe(structure);
         mlff_results raw = prepare(results_, structure.species.size());
+        has_topology_ = false;
         detail::check(mlff_calculator_compute_structure(get(), &input, &raw));
         finish(results_, raw);
         return results_;
@@ -221,6 +227,7 @@ public:
             raw.push_back(prepare(results[i], structures[i].species.size()));
         }
         const auto count = static_cast<std::uint32_t>(detail::count(inputs.size(), "structures"));
+        has_topology_ = false;
         detail::check(mlff_calculator_compute_batch(get(), count, inputs.data(), raw.data()));
         for (std::size_t i = 0; i < structures.size(); ++i) {
             finish(results[i], raw[i]);
@@ -228,7 +235,8 @@ public:
         return results;
     }
 
-    /// For calls of mlff_student.h; still owned by this object.
+    /// For calls of mlff_student.h; still owned by this object. Neighbor lists are set through
+    /// set_topology above.
     mlff_calculator *get() const noexcept { return handle_.get(); }
 
 private:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How errors on held-out scaffolds fall with the number of training frames and with the frames seen (needs matplotlib):
 
-    models/learning_curves.py target/training/* --out docs/learning-curves
+    models/learning_curves.py training/* --out docs/learning-curves
 
 Each argument is the folder of a run of `mlff-student train`, with its student and curves.csv. Writes a picture and a table.
 """

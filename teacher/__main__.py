@@ -22,20 +22,22 @@ def explore(args):
     identity = {"seed": args.seed, "teacher": args.teacher, "round": args.round}
     identity |= {"walker": digest(args.walker), "judge": digest(args.judge)}
     failed = carry_out(args.folder, works, identity, args.jobs, explore.load_students, (args.walker, args.judge))
-    finish(failed, f"... {args.folder}")
+    finish(failed, args.folder)
 
 
-def finish(failed, folders):
+def finish(failed, folder):
     """Says what comes next, or how many jobs did not work."""
     if failed:
         sys.exit(f"{failed} jobs failed: their errors are above; the same command tries them again")
-    print(f"done; now: python -m teacher merge {folders} -o data.h5")
+    print(f"done; now: python -m teacher merge {folder} -o {folder}.h5")
 
 
 def merge(args):
     from . import dataset, files
     from .generate import collect
 
+    for path in args.output:
+        files.format_of(path)
     parts = [collect(p) if Path(p).is_dir() else files.read(p) for p in args.inputs]
     merged = dataset.merged(parts).checked()
     for path in args.output:
@@ -118,7 +120,7 @@ def main():
     args = parser.parse_args()
     try:
         args.function(args)
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -43,6 +43,11 @@ class Frame:
     scaffold: str = ""
     split: str = ""
 
+    @property
+    def used_as(self):
+        """The split, in which a frame that names none counts as training (docs/datasets.md)."""
+        return self.split or "train"
+
     def fingerprint(self):
         """Equal for equal structures, wherever they stand."""
         centred = (self.positions - self.positions.mean(axis=0)) / SAME
@@ -79,10 +84,10 @@ class Dataset:
         """Drops frames of molecules that the list assigns to another split. Liquids share common molecules."""
 
         def reason(frame):
-            if frame.kind in SHARED_KINDS or not frame.split:
+            if frame.kind in SHARED_KINDS:
                 return None
             home = {split_of(part) for part in frame.molecule.split(".")} - {None}
-            return "molecule in the wrong split" if home - {frame.split} else None
+            return "molecule in the wrong split" if home - {frame.used_as} else None
 
         self._keep(reason)
         return self
@@ -92,7 +97,7 @@ class Dataset:
         it is tested on."""
         splits = defaultdict(set)
         for frame in self.frames:
-            splits[frame.fingerprint()].add(frame.split)
+            splits[frame.fingerprint()].add(frame.used_as)
         seen = set()
 
         def reason(frame):

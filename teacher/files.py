@@ -9,7 +9,9 @@ from .dataset import DatasetError
 FORMATS = {".h5": hdf5, ".hdf5": hdf5, ".xyz": extxyz, ".extxyz": extxyz}
 
 
-def _format(path):
+def format_of(path):
+    """What reads and writes a file of this name."""
+    path = Path(path)
     if path.suffix not in FORMATS:
         raise DatasetError(f"{path}: expected a name that ends in {', '.join(FORMATS)}; found {path.suffix!r}")
     return FORMATS[path.suffix]
@@ -20,12 +22,12 @@ def read(path):
     path = Path(path)
     if not path.exists():
         raise DatasetError(f"{path}: no such file")
-    return _format(path).read(path).checked()
+    return format_of(path).read(path).checked()
 
 
 def write(dataset, path):
     """Writes a dataset, whole or not at all."""
     path = Path(path)
     partial = path.with_name(path.name + ".part")
-    _format(path).write(dataset, partial)
+    format_of(path).write(dataset, partial)
     os.replace(partial, path)

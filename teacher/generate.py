@@ -113,7 +113,7 @@ def _place(work):
 
 def plan(count, periodic_share, only=None):
     """The jobs for about `count` frames, in an order of which every part is a fair sample for training; periodic ones
-    at a low rate, most of them last. `only` names a kind that there shall be none but."""
+    at a low rate, most of them last. with `only`, jobs of that kind alone."""
     shares = SHARES if only is None else {only: SHARES[only]}
     rest = (1 - periodic_share) / sum(share for share, _ in shares.values())
     works = [Work(k, i) for k, (share, size) in shares.items() for i in range(ceil(count * share * rest / size))]
@@ -222,7 +222,10 @@ def carry_out(folder, works, identity, jobs, prepare=None, arguments=()):
     seed, spec = identity["seed"], identity["teacher"]
     # Small molecules gain nothing from threads, and several workers would fight for cores.
     os.environ.update(ONE_THREAD)
-    teachers.load(spec)  # says early what is wrong with it
+    # Say early what is wrong with them, before the folder is this run's.
+    teachers.load(spec)
+    if prepare:
+        prepare(*arguments)
     check_folder(folder, identity)
     finished = {p.stem for p in (Path(folder) / "shards").glob("*.h5")}
     todo = [w for w in works if w.name not in finished]

@@ -62,6 +62,7 @@ def read_structures(path):
 def label(path, output, spec, jobs):
     """Labels the structures in a file and writes them; order, names and metadata are kept. What is done is kept beside the
     output until all is."""
+    files.format_of(output)  # a name that cannot be written is refused before hours of work
     structures = list(enumerate(read_structures(path)))
     works = [Part(i // PART, structures[i : i + PART]) for i in range(0, len(structures), PART)]
     folder = Path(f"{output}.parts")

@@ -1,6 +1,6 @@
 """The tables that molecules are composed of.
 
-`*` is a place for any substituent, `[*:1]` (on nitrogen, oxygen or sulfur) for those that begin with carbon or sulfur.
+`*` is a place for any substituent, `[*:1]` (on nitrogen, oxygen or sulfur) for those that begin with carbon.
 Places that stay empty carry hydrogen. Acyclic scaffolds take acyclic substituents only, as do rings, so a molecule has
 the rings of its scaffold and no others.
 """

@@ -13,4 +13,4 @@ ROOT = Path(__file__).resolve().parents[1]
 # The package of this source tree, installed or not.
 sys.path.insert(0, str(ROOT / "python"))
 # Read when the teacher is imported: times are those of one core.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")

@@ -5,6 +5,7 @@ from itertools import combinations_with_replacement
 
 import numpy as np
 from ase.calculators.calculator import CalculationFailed
+from ase.data import atomic_numbers
 from mlff_student import Structure
 
 from . import analysis, report, setting, systems, teacher
@@ -16,9 +17,10 @@ ALONE = 20.0  # Å, where no two molecules know of each other
 
 
 def run(setting):
-    pairs = list(combinations_with_replacement(analysis.ELEMENTS, 2))
+    known = set.intersection(*(set(model.student().info.species) for model in setting.models))
+    pairs = list(combinations_with_replacement([element for element in analysis.ELEMENTS if atomic_numbers[element] in known], 2))
     pairs = setting.choose(pairs, pairs[:3])
-    target = teacher.remembered(setting, f"collisions {len(pairs)}", lambda: {name(pair): energies_of_teacher(pair) for pair in pairs})
+    target = teacher.remembered(setting, f"collisions {' '.join(map(name, pairs))}", lambda: {name(pair): energies_of_teacher(pair) for pair in pairs})
     models = {model.name: energies(model.student(), pairs) for model in setting.models}
     judged = {model: {pair: judge(np.array(energy)) for pair, energy in found.items()} for model, found in models.items()}
     return report.finish(
@@ -90,7 +92,7 @@ def table(judged, target):
         deepest = max(found, key=lambda pair: found[pair]["hole_ev"])
         lowest = min(found, key=lambda pair: found[pair]["wall_ev"])
         hole = found[deepest]["hole_ev"]
-        rows.append([model, hole, deepest if hole > 0 else "", lowest, found[lowest]["wall_ev"], "ok" if hole == 0 else "NOT MET"])
+        rows.append([model, hole, deepest if hole > 0 else "", lowest, found[lowest]["wall_ev"], report.verdict(hole == 0)])
     return report.table(["model", "deepest hole (eV)", "pair", "lowest wall", "(eV)", ""], rows)
 
 

@@ -22,13 +22,12 @@ def run(setting):
     molecules = systems.held_out(setting, setting.choose(10, 2), LARGEST)
     references = {smiles: teacher.remembered(setting, f"vibrations {smiles}", lambda: with_teacher(smiles)) for smiles in molecules}
     found = {model.name: {smiles: compare(model, reference) for smiles, reference in references.items()} for model in setting.models}
-    source = "of the dataset's test split" if setting.dataset else "of a built-in list, which may be in the training data"
     return report.finish(
         setting,
         "frequencies",
         "Vibrations",
         f"Student in float64, relaxed from the teacher's minimum to 1e-4 eV/Å. Steps: largest difference of any wavenumber between "
-        f"Hessians from steps of {STEPS[0]} and {STEPS[1]} Å (required: {LIMITS['steps_cm']:g} cm⁻¹). Against {teacher.NAME}, molecules {source}: "
+        f"Hessians from steps of {STEPS[0]} and {STEPS[1]} Å (required: {LIMITS['steps_cm']:g} cm⁻¹). Against {teacher.NAME}, molecules {setting.source}: "
         f"wavenumbers in ascending order compared one by one (required of the large student: MAE {LIMITS['mae_cm']:g} cm⁻¹, bonds "
         f"{LIMITS['bond_angstrom']} Å, no imaginary mode beyond {SOFT:g}i cm⁻¹).",
         [table_of_steps(steps), table(found)],
@@ -117,7 +116,7 @@ def met(results):
 
 
 def table_of_steps(steps):
-    rows = [[model, *(f"{entry['largest']:.2g}" + ("" if entry["converged"] else " (not relaxed)") for entry in found.values()), "ok" if steps_met(found) else "NOT MET"] for model, found in steps.items()]
+    rows = [[model, *(f"{entry['largest']:.2g}" + ("" if entry["converged"] else " (not relaxed)") for entry in found.values()), report.verdict(steps_met(found))] for model, found in steps.items()]
     return report.table(["steps: model", *(f"{name} (cm⁻¹)" for name in SYMMETRIC), ""], rows)
 
 
@@ -129,7 +128,7 @@ def table(found):
         results = list(molecules.values())
         mean = {key: float(np.nanmean([result[key] for result in results])) for key in ("mae_cm", "bond_mae")}
         spurious = sum(max(0, result["spurious"]) for result in results)
-        rows.append([model, "all", mean["mae_cm"], max(r["max_cm"] for r in results), min(r["lowest_cm"] for r in results), spurious, mean["bond_mae"], max(r["bond_max"] for r in results), "ok" if met(results) else "NOT MET"])
+        rows.append([model, "all", mean["mae_cm"], max(r["max_cm"] for r in results), min(r["lowest_cm"] for r in results), spurious, mean["bond_mae"], max(r["bond_max"] for r in results), report.verdict(met(results))])
     return report.table(["model", "molecule", "MAE (cm⁻¹)", "max (cm⁻¹)", "lowest (cm⁻¹)", "spurious", "bonds MAE (Å)", "bonds max (Å)", ""], rows)
 
 

@@ -173,27 +173,23 @@ def size_consistency(student):
 
 def tables(models):
     rows = [
-        [name, filter, *values.values(), verdict(max(values.values()) <= LIMITS["invariance"])]
+        [name, filter, *values.values(), report.verdict(max(values.values()) <= LIMITS["invariance"])]
         for name, found in models.items()
         for filter, values in found["invariance_ev_per_atom"].items()
     ]
     first = report.table(["model", "filter", "rotation", "reflection", "translation", "permutation (eV/atom)", ""], rows)
     rows = [
-        [name, place, scan["largest_step"], scan["ratio"], scan["energy_error"], verdict(scan["continuous"])]
+        [name, place, scan["largest_step"], scan["ratio"], scan["energy_error"], report.verdict(scan["continuous"])]
         for name, found in models.items()
         for place, scan in found["second_derivative"].items()
     ]
     second = report.table(["model", "scan, filter", "largest step (eV/Å²)", "to its neighbours", "energy error (eV)", ""], rows)
     rows = [
-        [name, *found["size_consistency_ev"].values(), verdict(max(map(abs, found["size_consistency_ev"].values())) <= LIMITS["size"])]
+        [name, *found["size_consistency_ev"].values(), report.verdict(max(map(abs, found["size_consistency_ev"].values())) <= LIMITS["size"])]
         for name, found in models.items()
     ]
     third = report.table(["model", *next(iter(models.values()))["size_consistency_ev"], ""], rows)
     return [first, second, third]
-
-
-def verdict(fine):
-    return "ok" if fine else "NOT MET"
 
 
 def figure(models):

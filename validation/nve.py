@@ -112,13 +112,13 @@ def table(found):
     for model, kinds in found.items():
         for name, result in kinds.items():
             if "error" in result:
-                rows.append([model, name, result["error"][:60], *[None] * 4, "NOT MET"])
+                rows.append([model, name, result["error"][:60], *[None] * 4, report.verdict(False)])
                 continue
             low, high = LIMITS["ratio"]
             fine = abs(result["drift_mev_atom_ps"]) <= LIMITS["drift_mev_atom_ps"] and low <= result["ratio"] <= high
             drift = f"{result['drift_mev_atom_ps']:+.5f} ± {result['drift_error']:.5f}"
             temperature = f"{result['temperature']:.0f}, {result['temperature_end']:.0f}"
-            rows.append([model, name, drift, result["fluctuation_mev_atom"], result["fluctuation_half_step"], result["ratio"], temperature, "ok" if fine else "NOT MET"])
+            rows.append([model, name, drift, result["fluctuation_mev_atom"], result["fluctuation_half_step"], result["ratio"], temperature, report.verdict(fine)])
     return report.table(["model", "system", "drift (meV/atom/ps)", f"fluctuation at {TIMESTEP} fs", f"at {TIMESTEP / 2} fs (meV/atom)", "ratio", "mean, last K", ""], rows)
 
 

@@ -61,7 +61,13 @@ def number(value):
         return "–"
     if isinstance(value, (int, np.integer)):
         return str(value)
+    value += 0.0  # -0 is 0
     return f"{value:.3g}" if abs(value) < 1e5 else f"{value:.3e}"
+
+
+def verdict(fine):
+    """Whether a requirement is met, as tables say it."""
+    return "ok" if fine else "NOT MET"
 
 
 def looks_numeric(text):

@@ -52,6 +52,11 @@ class Setting:
     #: LAMMPS processes at a time.
     workers: int
 
+    @property
+    def source(self):
+        """Where held-out molecules come from, for notes."""
+        return "of the dataset's test split" if self.dataset else "of a built-in list, which may be in the training data"
+
     def choose(self, full, quick):
         return quick if self.quick else full
 

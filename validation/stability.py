@@ -3,6 +3,7 @@
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -27,12 +28,11 @@ def run(setting):
                 results = list(pool.map(lambda job: kept(*job), jobs))
             found.setdefault(model.name, {})[f"{temperature:g}"] = summary(results)
             print(f"   {model.name}, {temperature:g} K: done", flush=True)
-    source = "of the dataset's test split" if setting.dataset else "of a built-in list, which may be in the training data"
     return report.finish(
         setting,
         "stability",
         "Stability of molecules",
-        f"{len(molecules)} molecules {source}, each alone, {setting.ps:g} ps of Langevin dynamics (damping {DAMP} ps, {TIMESTEP} fs), looked at every "
+        f"{len(molecules)} molecules {setting.source}, each alone, {setting.ps:g} ps of Langevin dynamics (damping {DAMP} ps, {TIMESTEP} fs), looked at every "
         f"{EVERY} ps. A molecule breaks when a bond is longer than {BondCriterion.STRETCHED} or shorter than {BondCriterion.COLLAPSED} times its length in the "
         f"teacher's minimum, or when atoms that are not bonded come closer than {BondCriterion.NEW} covalent sums. A run that LAMMPS stops counts as broken. "
         f"Required: none at 600 K.",
@@ -67,12 +67,13 @@ dump frames all custom {round(1000 * EVERY / TIMESTEP)} frames.dump id x y z
 dump_modify frames sort id format float %.4f
 run {round(1000 * setting.ps / TIMESTEP)}
 """
+    path = folder / "frames.dump"
+    path.unlink(missing_ok=True)  # of a run that was killed
     stopped = None
     try:
         lammps.run(setting.venv, folder, text)
     except lammps.LammpsError as error:
         stopped = str(error)
-    path = folder / "frames.dump"
     if not path.exists():
         # Not the molecule's fault: LAMMPS never started to move it.
         raise lammps.LammpsError(stopped)
@@ -93,7 +94,7 @@ def summary(results):
 
 def tables(found):
     rows = [
-        [model, f"{temperature} K", result["molecules"], result["broken"], result["ps"], ("ok" if result["broken"] == 0 else "NOT MET") if temperature == "600" else ""]
+        [model, f"{temperature} K", result["molecules"], result["broken"], result["ps"], report.verdict(result["broken"] == 0) if temperature == "600" else ""]
         for model, temperatures in found.items()
         for temperature, result in temperatures.items()
     ]
@@ -110,7 +111,7 @@ def tables(found):
 def figure(setting, found, count):
     figure, axis = plt.subplots(figsize=(7.5, 3.6))
     for index, (model, temperatures) in enumerate(found.items()):
-        for style, (temperature, result) in zip(("-", "--", ":"), temperatures.items()):
+        for style, (temperature, result) in zip(cycle(("-", "--", ":", "-.")), temperatures.items()):
             times = np.sort([failure["ps"] for failure in result["failures"]])
             x = np.concatenate([[0.0], np.repeat(times, 2), [setting.ps]])
             left = count - np.repeat(np.arange(len(times) + 1), 2)

@@ -124,7 +124,7 @@ def compare(scan, energies):
 def table(found):
     models = next(iter(found.values()))["models"]
     rows = [
-        [name, model, float(np.ptp(scan["teacher"]) * analysis.KCAL), result["mae_kcal"], result["max_kcal"], "ok" if result["mae_kcal"] <= LIMIT else "NOT MET"]
+        [name, model, float(np.ptp(scan["teacher"]) * analysis.KCAL), result["mae_kcal"], result["max_kcal"], report.verdict(result["mae_kcal"] <= LIMIT)]
         for name, scan in found.items()
         for model, result in scan["models"].items()
     ]

@@ -124,14 +124,17 @@ pub struct mlff_calculator_info {
     pub struct_size: u32,
     /// MLFF_ISA_* in use; 0 with MLFF_PRECISION_DOUBLE, on a GPU and with libtorch.
     pub instruction_set: i32,
-    /// Bytes allocated by this calculator, without the model; with libtorch, without what that allocates.
+    /// Bytes allocated by this calculator, without the model. In float64 and with libtorch: about as many as the
+    /// last computation took, without what libtorch allocates.
     pub memory: u64,
     /// Threads.
     pub threads: u32,
     /// How often each mlff_calculator_compute() calls the exchange callback that it is given.
     pub exchanges: u32,
-    /// Wall time since the calculator was made (s) in: topology, pairs (distances), messages forward,
-    /// messages in reverse (pair kernels), atoms (dense layers), exchange (callbacks), rest.
+    /// Wall time since the calculator was made (s) in: topology (lists, positions), pairs (distances), messages
+    /// forward, messages in reverse (pair kernels), atoms (dense layers), exchange (callbacks), rest. On a GPU
+    /// pairs, messages and atoms are in the rest, in float64 all but topology and exchange, with libtorch all
+    /// but topology and pairs.
     pub seconds: [f64; 7],
     /// No row that the exchange callback gets is longer (bytes): what buffers have to hold for each atom.
     pub row_bytes: u32,

@@ -78,7 +78,8 @@ pub struct mlff_structure {
     /// Positions, x y z of each atom, inside the cell or not (Å).
     pub positions: *const f64,
     /// Lattice vectors, 9 values, one vector per row (Å); may be NULL where nothing repeats. Any
-    /// right-handed triclinic cell, smaller than the cutoff or not.
+    /// right-handed triclinic cell, smaller than the cutoff or not. Vectors of directions that do not repeat
+    /// may be zero.
     pub cell: *const f64,
     /// 0 or 1 for each lattice vector: whether the structure repeats along it.
     pub periodic: [i32; 3],

@@ -76,7 +76,7 @@ versioned!(mlff_model_info, published [48], fields
 /// @param model out: the new model; the caller owns it and frees it with mlff_model_free().
 ///     Untouched on error
 /// @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT (a null pointer), MLFF_ERROR_IO, MLFF_ERROR_FORMAT,
-///     MLFF_ERROR_UNSUPPORTED or MLFF_ERROR_MEMORY
+///     MLFF_ERROR_NUMERIC (weights that are not finite), MLFF_ERROR_UNSUPPORTED or MLFF_ERROR_MEMORY
 ///
 /// @since 0.1.0
 #[unsafe(no_mangle)]

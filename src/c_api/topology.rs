@@ -64,8 +64,7 @@ versioned!(mlff_topology, published [72], fields
 /// @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT (among others: an index out of range, a list that is
 ///     not full, a list_cutoff below the model's), MLFF_ERROR_SPECIES, MLFF_ERROR_MEMORY,
 ///     MLFF_ERROR_STATE, or MLFF_ERROR_UNSUPPORTED (MLFF_ENGINE_TORCH, and a ghost that another
-///     process owns). After an error the list before stays in use, except that after
-///     MLFF_ERROR_MEMORY there may be none
+///     process owns). After an error the list before stays in use
 ///
 /// @since 0.1.0
 #[unsafe(no_mangle)]

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::engine::{Calculator, FilterMode, Options, Precision, Structure};
 use crate::error::Result;
 use crate::model::{Model, symbol};
-use crate::vector::dot;
+use crate::vector::{self, dot};
 
 /// Changes of the energy below this are rounding (eV).
 pub(super) const ROUNDING: f64 = 1e-7;
@@ -144,9 +144,5 @@ fn rotation(k: usize) -> [[f64; 3]; 3] {
         .map(|step: f64| (0.5 + step * (k + 1) as f64).fract());
     let (x, y) = ((1.0 - a).sqrt() * (TAU * b).sin(), (1.0 - a).sqrt() * (TAU * b).cos());
     let (z, w) = (a.sqrt() * (TAU * c).sin(), a.sqrt() * (TAU * c).cos());
-    [
-        [1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - z * w), 2.0 * (x * z + y * w)],
-        [2.0 * (x * y + z * w), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - x * w)],
-        [2.0 * (x * z - y * w), 2.0 * (y * z + x * w), 1.0 - 2.0 * (x * x + y * y)],
-    ]
+    vector::rotation([x, y, z, w])
 }

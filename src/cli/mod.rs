@@ -98,14 +98,22 @@ fn write(path: &Path, text: &str) -> Result<()> {
 
 /// Finds what is wrong with the place of a file before the work that fills it; what is there stays.
 fn check_writable(path: &Path) -> Result<()> {
-    let new = !path.exists();
-    let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
-    opened.map_err(|error| unwritable(path, &error))?;
-    if new {
+    let open = |options: &mut std::fs::OpenOptions| options.append(true).open(path);
+    match open(std::fs::OpenOptions::new().create_new(true)) {
         // An empty file would look like a result where the work fails.
-        let _ = std::fs::remove_file(path);
+        Ok(_) => {
+            let _ = std::fs::remove_file(path);
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            match open(&mut std::fs::OpenOptions::new()) {
+                // A link to a file that is not there yet.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                opened => opened.map(drop).map_err(|error| unwritable(path, &error)),
+            }
+        }
+        Err(error) => Err(unwritable(path, &error)),
     }
-    Ok(())
 }
 
 /// The error for a place that cannot be written to.

@@ -1,16 +1,39 @@
 //! A model's dense layers as the fast engines take them: runs of channels padded to whole vectors, and
-//! only those outputs that reach the energy.
+//! only those outputs that reach the energy. Also how wide their records are: what they hold of each atom
+//! and channel.
 
-use crate::model::{Block, Linear, Mlp, Model, Update};
+use crate::model::{Architecture, Block, Linear, Mlp, Model, Update};
 
 /// A number of channels in whole vectors of every instruction set, and whole slices of a GPU.
 pub fn padded(channels: usize) -> usize {
     channels.next_multiple_of(16)
 }
 
-/// Values of each channel that an atom sends, (x¹, x², x³, v) or (s, v): vectors in a feature record.
-pub fn feature_width(model: &Model) -> usize {
-    if model.blocks[0].sender.is_some() { 6 } else { 4 }
+/// Of the state: s, v.
+pub const STATE: usize = 4;
+
+/// Of what an atom sends: x¹, x², x³, v from a sender, else s, v.
+pub const fn feature_width(sender: bool) -> usize {
+    if sender { 6 } else { 4 }
+}
+
+/// Of what a message in reverse gives: x̄¹, Σ φ² v̄ and, from a sender, x̄³.
+pub const fn received_width(sender: bool) -> usize {
+    if sender { 5 } else { 4 }
+}
+
+/// Of what an update of `published` keeps from forward to reverse: silu' of the update, two gates.
+pub const PUBLISHED_KEPT: usize = 3;
+
+/// Of `painn`: the same, V, W and silu' of the sender.
+pub const PAINN_KEPT: usize = 10;
+
+/// Of a model.
+pub fn kept_width(model: &Model) -> usize {
+    match model.architecture {
+        Architecture::Published => PUBLISHED_KEPT,
+        Architecture::Painn => PAINN_KEPT,
+    }
 }
 
 /// Where the values of a padded array of channels come from: `segments` runs of `used` values,

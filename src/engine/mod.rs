@@ -135,10 +135,11 @@ pub struct Results {
     pub atomic_virials: Vec<[f64; 9]>,
 }
 
-/// Wall time spent since an engine was made (s).
+/// Wall time spent since an engine was made (s). What an engine does not tell apart is in the rest: on a GPU
+/// pairs, messages and atoms, in float64 all but exchange, with libtorch all but pairs.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Seconds {
-    /// Taking neighbor lists.
+    /// Taking neighbor lists, ordering their atoms, and taking positions.
     pub topology: f64,
     /// Distances and table positions of pairs.
     pub pairs: f64,
@@ -154,7 +155,8 @@ pub struct Seconds {
 
 /// Evaluates one model on one device.
 pub trait Engine: Send {
-    /// Takes a neighbor list; everything that follows from it alone is derived here.
+    /// Takes a neighbor list; everything that follows from it alone is derived here. On error the one
+    /// before stays.
     fn set_topology(&mut self, topology: Topology) -> Result<()>;
 
     /// Computes at `positions` (owned atoms, then ghosts; Å). `exchange` is needed when a ghost

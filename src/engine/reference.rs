@@ -15,7 +15,8 @@ use crate::memory::ask_for;
 use crate::model::filter::{silu, silu_slope};
 use crate::model::{Linear, Mlp, Model, Update};
 
-/// Vectors of `published` that are shorter count as zero.
+/// Vectors of `published` that are shorter count as zero: where symmetry makes v vanish, rounding leaves a
+/// direction that means nothing.
 const ROUNDING: f64 = 1e-12;
 
 /// The plain float64 engine.

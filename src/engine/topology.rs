@@ -262,9 +262,12 @@ impl Topology {
     }
 
     /// Refuses a list that holds a pair within `cutoff` in one direction only, as one does that was
-    /// cut off at a number of neighbors. Beyond the cutoff rounding may do that. To be called where
-    /// positions are known.
+    /// cut off at a number of neighbors. Beyond the cutoff rounding may do that. To be called in
+    /// each step: such a pair may come within the cutoff later.
     pub fn check_edge(&self, positions: &[[f64; 3]], cutoff: f64) -> Result<()> {
+        if !self.lonely.is_empty() {
+            super::pair::check_finite(positions)?;
+        }
         for &[i, j] in &self.lonely {
             let from = &positions[i as usize];
             // Which of several images of j is the lonely one is unknown; it is not nearer than
@@ -349,16 +352,15 @@ mod tests {
         })
     }
 
-    /// A row of 40 atoms, `step` Å apart, whose first atom does not list the last of its neighbors.
-    fn cut_off(step: f64, options: Options) -> Result<()> {
-        let positions: Vec<[f64; 3]> = (0..40).map(|i| [step * f64::from(i), 0.0, 0.0]).collect();
+    /// A row of 40 atoms whose first does not list the last of its neighbors.
+    fn cut_off(options: Options) -> Calculator {
         let near = |i: i32, j: i32| i != j && (i - j).abs() <= 3;
         let mut lists: Vec<Vec<i32>> =
             (0..40).map(|i| (0..40).filter(|&j| near(i, j)).collect()).collect();
         assert_eq!(lists[0].pop(), Some(3));
         let lists: Vec<&[i32]> = lists.iter().map(Vec::as_slice).collect();
-        let mut calculator = Calculator::new(tiny(), options)?;
-        calculator.set_topology(&TopologyInput {
+        let mut calculator = Calculator::new(tiny(), options).unwrap();
+        let input = TopologyInput {
             owned: 40,
             ghosts: 0,
             species: &[8; 40],
@@ -367,7 +369,14 @@ mod tests {
             mask: !0,
             owner: None,
             list_cutoff: 6.0,
-        })?;
+        };
+        calculator.set_topology(&input).unwrap();
+        calculator
+    }
+
+    /// Computes with the atoms `step` Å apart.
+    fn at(step: f64, calculator: &mut Calculator) -> Result<()> {
+        let positions: Vec<[f64; 3]> = (0..40).map(|i| [step * f64::from(i), 0.0, 0.0]).collect();
         calculator.compute(&positions, None, Virials::Total).map(|_| ())
     }
 
@@ -375,9 +384,13 @@ mod tests {
     fn a_pair_listed_once_is_an_error_within_the_cutoff_and_none_beyond() {
         for precision in [Precision::Mixed, Precision::Double] {
             let options = Options { precision, ..Options::default() };
-            let error = cut_off(1.5, options).expect_err("4.5 Å are within 5 Å");
+            let mut calculator = cut_off(options);
+            at(1.9, &mut calculator).expect("5.7 Å are beyond 5 Å");
+            let error = at(1.5, &mut calculator).expect_err("4.5 Å are within");
             assert!(error.message().contains("atom 3 lists atom 0"), "{error}");
-            cut_off(1.9, options).expect("5.7 Å are not");
+            let error = at(f64::NAN, &mut calculator).expect_err("no position");
+            assert!(error.message().contains("finite"), "{error}");
+            at(1.9, &mut calculator).expect("the list is still there");
         }
     }
 }

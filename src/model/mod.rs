@@ -151,7 +151,7 @@ pub struct Model {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// Row of the embedding table for each chemical symbol: index = atomic number.
+/// Chemical symbols by atomic number.
 const SYMBOLS: [&str; 119] = [
     "X", "H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne", "Na", "Mg", "Al", "Si", "P", "S",
     "Cl", "Ar", "K", "Ca", "Sc", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "Ga", "Ge",
@@ -191,6 +191,11 @@ impl Model {
         self.embedding.len()
             + self.blocks.iter().map(block).sum::<usize>()
             + self.head.iter().map(linear).sum::<usize>()
+    }
+
+    /// Whether atoms send a network's values of s, not s itself.
+    pub fn has_sender(&self) -> bool {
+        self.blocks.first().is_some_and(|block| block.sender.is_some())
     }
 
     /// How lengths of vectors are formed, if at all; the same in every block but for ε.

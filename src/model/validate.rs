@@ -124,7 +124,7 @@ impl Model {
                     // At zero the norm has no slope where V = 0, as in the first block's input;
                     // what float32 rounds to zero is no better.
                     if epsilon <= 0.0 || norm.under_root() < f64::from(f32::MIN_POSITIVE) {
-                        let expected = "a positive number, and none below 1e-19";
+                        let expected = "a positive number that is more than zero in float32";
                         return wrong(&name("update.epsilon"), expected, epsilon);
                     }
                     if self.norm().map(Norm::name) != Some(norm.name()) {

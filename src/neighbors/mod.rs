@@ -26,6 +26,17 @@ pub struct Neighborhood {
     pub neighbors: Vec<i32>,
 }
 
+impl Neighborhood {
+    /// The atom that an entry of `neighbors` is, or is an image of, and where the entry stands.
+    pub fn place(&self, positions: &[[f64; 3]], neighbor: i32) -> (usize, [f64; 3]) {
+        let neighbor = neighbor as usize;
+        match neighbor.checked_sub(positions.len()) {
+            None => (neighbor, positions[neighbor]),
+            Some(ghost) => (self.owner[ghost] as usize, self.ghosts[ghost]),
+        }
+    }
+}
+
 /// A whole number of each lattice vector.
 type Shift = [i32; 3];
 
@@ -36,8 +47,8 @@ pub(crate) const LARGEST: f64 = 1e100;
 ///
 /// * `positions`: one for each atom (Å), inside the cell or not; distances are those between the
 ///   positions as given and the ghosts.
-/// * `cell`: lattice vectors, one per row (Å). Rows of directions that do not repeat are not used
-///   and may be zero.
+/// * `cell`: lattice vectors, one per row (Å), right-handed. Rows of directions that do not repeat
+///   may be zero, and otherwise only say which hand the cell has.
 /// * `periodic`: directions in which the structure repeats. Where the cell is smaller than the
 ///   cutoff, an atom is its own neighbor.
 /// * `cutoff`: pairs with d ≤ cutoff are listed, in both directions (Å). A few more may be,

@@ -255,6 +255,16 @@ def test_molecules_of_another_split_are_dropped_but_liquids_share_them():
     assert found.dropped == {"molecule in the wrong split": 1}
 
 
+def test_a_frame_without_a_split_counts_as_training():
+    held_out = next(m.smiles for m in molecules() if m.split == "test")
+    found = dataset.Dataset([label(molecule("H2O"), kind="cluster", molecule=held_out)], "t").drop_wrong_splits()
+    assert found.dropped == {"molecule in the wrong split": 1}
+    first, second = frames()[:1], frames()[:1]
+    first[0].split, second[0].split = "", "train"
+    found = dataset.Dataset(first + second, "t").drop_duplicates()
+    assert found.dropped == {"duplicate": 1}
+
+
 def test_the_hash_follows_every_number_and_name():
     def changed(change):
         d = data()

@@ -61,6 +61,15 @@ def test_a_structure_that_a_moving_student_cannot_compute_fails_alone(library):
         atoms.get_forces()
 
 
+def test_an_element_that_a_moving_student_does_not_know_is_no_frames_fault(library):
+    from mlff_student import Error
+
+    atoms = Atoms("Xe2", [[0, 0, 0], [0, 0, 3]])
+    atoms.calc = teachers.student(MODELS[0]).calculator()
+    with pytest.raises(Error, match="Xe"):
+        atoms.get_forces()
+
+
 def test_a_walk_ends_where_a_student_breaks_and_other_errors_are_not_hidden(library):
     from mlff_student import Error
 

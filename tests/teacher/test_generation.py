@@ -136,6 +136,17 @@ def test_given_structures_are_labelled_in_order_with_counts_of_what_is_not(tmp_p
     assert again["content_hash"] == found["content_hash"]
 
 
+def test_a_name_that_cannot_be_written_and_a_mover_that_is_none_are_refused_before_any_work(tmp_path):
+    write(tmp_path / "in.xyz", [molecule("CH4")])
+    status, _, err = run("label", tmp_path / "in.xyz", "-o", tmp_path / "out")
+    assert status != 0 and "expected a name that ends in" in err
+    assert not list(tmp_path.glob("out*"))
+    (tmp_path / "mover.pt").write_text("no student")
+    status, _, err = run("generate", tmp_path / "made", "--mover", tmp_path / "mover.pt", "--frames", 10)
+    assert status != 0 and "a worker was killed" not in err
+    assert not (tmp_path / "made").exists()
+
+
 def test_labelling_goes_on_after_a_kill_to_the_same_file(tmp_path):
     structures = []
     for seed in range(48):

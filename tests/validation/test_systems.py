@@ -78,6 +78,10 @@ def test_held_out_molecules_are_those_of_the_test_split(tmp_path):
     assert "C1CC1" in found[:2]
     assert systems.held_out(setting, 10, largest=12) and "Cc1ccccc1" not in systems.held_out(setting, 10, largest=12)
     assert systems.held_out(setting, 10) == found
+    with h5py.File(tmp_path / "data.h5", "a") as file:
+        del file["metadata/scaffold"]
+    with pytest.raises(SystemExit, match="expected single molecules of the split test"):
+        systems.held_out(setting, 10)
 
 
 def test_turning_a_bond_moves_one_side():

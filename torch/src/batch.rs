@@ -74,16 +74,10 @@ pub struct Pair {
 /// and cells without a volume.
 pub fn pairs(frame: &Frame, cutoff: f64) -> Result<Vec<Pair>> {
     let list = neighborhood(&frame.positions, frame.cell, frame.periodic, cutoff)?;
-    let atoms = frame.positions.len();
     let mut pairs = Vec::with_capacity(list.neighbors.len());
     for (to, window) in list.offsets.windows(2).enumerate() {
         for &j in &list.neighbors[window[0]..window[1]] {
-            let j = j as usize;
-            let (from, position) = if j < atoms {
-                (j, frame.positions[j])
-            } else {
-                (list.owner[j - atoms] as usize, list.ghosts[j - atoms])
-            };
+            let (from, position) = list.place(&frame.positions, j);
             let r: [f64; 3] = std::array::from_fn(|a| position[a] - frame.positions[to][a]);
             let d = r.iter().map(|x| x * x).sum::<f64>().sqrt();
             if d == 0.0 {

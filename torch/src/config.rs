@@ -276,10 +276,10 @@ impl Config {
                 ));
             }
         }
-        if student.envelope_power < 3 {
+        if !(3..=32).contains(&student.envelope_power) {
             return invalid(format!(
                 "student.envelope_power: expected 3 or more, where second derivatives are \
-                 continuous, found {}",
+                 continuous, and at most 32, found {}",
                 student.envelope_power
             ));
         }
@@ -363,6 +363,7 @@ mod tests {
             ("[student]\ncutoff = -1.0", "student.cutoff: expected a positive number"),
             ("[training]\naverage = 1.0", "training.average: expected a number from 0"),
             ("[student]\nenvelope_power = 2", "student.envelope_power: expected 3"),
+            ("[student]\nenvelope_power = 40", "at most 32, found 40"),
             ("[student]\nhidden = \"big\"", "expected TOML"),
             ("[output]\nvalidate_every = 0", "output.validate_every: expected at least 1"),
             ("[output]\nname = \"checkpoint\"", "output.name: expected the name of a file"),

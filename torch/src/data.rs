@@ -1,7 +1,7 @@
 //! Which frames are fitted, watched and held out.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 
 use mlff_student::Result;
 use mlff_student::dataset::{Dataset, Frame, Split};
@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use crate::batch::{Baseline, Sample, pairs};
 use crate::config;
+use crate::digest::Digest;
 use crate::student::Student;
 
 /// Share of the molecules that is watched where the files say nothing.
@@ -47,7 +48,7 @@ impl Data {
         for dropped in &dataset.dropped {
             eprintln!("note: {}", dropped.sentence());
         }
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = Digest::default();
         for frame in &dataset.frames {
             hash(frame, &mut hasher);
         }
@@ -111,12 +112,12 @@ fn drop_what_has_no_pairs(dataset: &mut Dataset, cutoff: f64) {
 fn watched(frame: &Frame) -> bool {
     let name =
         [&frame.scaffold, &frame.molecule, &frame.name].into_iter().find(|name| !name.is_empty());
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = Digest::default();
     name.hash(&mut hasher);
     hasher.finish().is_multiple_of(WATCHED)
 }
 
-fn hash(frame: &Frame, hasher: &mut DefaultHasher) {
+fn hash(frame: &Frame, hasher: &mut Digest) {
     frame.species.hash(hasher);
     frame.split.hash(hasher);
     for vector in frame.positions.iter().chain(&frame.forces) {

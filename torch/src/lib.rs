@@ -13,6 +13,7 @@ pub mod covalent;
 mod cuda;
 pub mod curves;
 pub mod data;
+pub mod digest;
 pub mod evaluator;
 #[expect(unsafe_code)] // Called from another library.
 pub mod functions;

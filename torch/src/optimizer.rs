@@ -64,13 +64,13 @@ impl Optimizer {
         rate: f64,
         training: &Training,
     ) -> f64 {
-        self.steps += 1;
         no_grad(|| {
             let norm = gradient.norm().double_value(&[]);
             if !norm.is_finite() {
                 // One bad batch must not destroy the weights.
                 return norm;
             }
+            self.steps += 1;
             let gradient = gradient * (training.gradient_clip / norm).min(1.0);
             let steps = self.steps as i32;
             let _ = self.mean.lerp_(&gradient, 1.0 - BETAS.0);

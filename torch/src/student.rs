@@ -62,6 +62,18 @@ impl Student {
             })?;
             radii[usize::from(z)] = config.repulsion * radius;
         }
+        let repulsion = Repulsion { radii };
+        if repulsion.longest() > config.cutoff {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!(
+                    "student.repulsion: expected no pair to repel beyond the cutoff of {} Å, found one that does \
+                     up to {:.2} Å: lower it",
+                    config.cutoff,
+                    repulsion.longest()
+                ),
+            ));
+        }
         Ok(Self {
             shape: Shape {
                 species: species.len(),
@@ -74,7 +86,7 @@ impl Student {
             cutoff: config.cutoff,
             envelope_power: config.envelope_power,
             epsilon: config.epsilon,
-            repulsion: (config.repulsion > 0.0).then_some(Repulsion { radii }),
+            repulsion: (config.repulsion > 0.0).then_some(repulsion),
         })
     }
 
@@ -193,14 +205,59 @@ impl Student {
                 return Ok(tensor);
             }
         }
-        Err(unlike(
-            &format!(
-                "{} channels, {} blocks and the settings under [student]",
-                self.shape.hidden, self.shape.blocks
-            ),
-            &format!("{} channels, {} blocks", model.hidden, model.blocks.len()),
-        ))
+        let others = settings(model);
+        let differing = self.settings().into_iter().zip(others).find(|(own, other)| own != other);
+        let (expected, found) =
+            differing.unwrap_or_else(|| ("the settings under [student]".into(), "others".into()));
+        Err(unlike(&expected, &found))
     }
+
+    /// What a model of this shape has, as [`settings`] says it.
+    fn settings(&self) -> [String; 7] {
+        let longest = self.repulsion.as_ref().map_or(0.0, Repulsion::longest);
+        in_words(
+            [self.shape.hidden, self.shape.blocks, self.shape.basis],
+            self.cutoff,
+            self.radial().envelope,
+            Some(Norm::Shifted { epsilon: self.epsilon }),
+            longest,
+        )
+    }
+}
+
+/// What must be the same to go on from a model.
+fn settings(model: &Model) -> [String; 7] {
+    in_words(
+        [model.hidden, model.blocks.len(), model.basis.len()],
+        model.cutoff,
+        model.envelope,
+        model.norm(),
+        model.repulsion.as_ref().map_or(0.0, Repulsion::longest),
+    )
+}
+
+fn in_words(
+    [hidden, blocks, basis]: [usize; 3],
+    cutoff: f64,
+    envelope: Envelope,
+    norm: Option<Norm>,
+    longest: f64,
+) -> [String; 7] {
+    [
+        format!("{hidden} channels"),
+        format!("{blocks} blocks"),
+        format!("{basis} basis functions"),
+        format!("a cutoff of {cutoff} Å"),
+        match envelope {
+            Envelope::Polynomial { power } => format!("an envelope of power {power}"),
+            Envelope::Cosine => "a cosine envelope".into(),
+        },
+        match norm {
+            Some(Norm::Shifted { epsilon }) => format!("epsilon {epsilon}"),
+            _ => "another norm".into(),
+        },
+        format!("repulsion up to {longest:.3} Å"),
+    ]
 }
 
 fn unlike(expected: &str, found: &str) -> Error {

@@ -1,7 +1,7 @@
 //! The training run: steps, looks at the validation frames, checkpoints, result.
 
 use std::borrow::Borrow;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -20,6 +20,7 @@ use crate::config::{Config, Training};
 use crate::cuda;
 use crate::curves::{self, Row};
 use crate::data::{self, Data};
+use crate::digest::Digest;
 use crate::loss::Errors;
 use crate::network::predict;
 use crate::optimizer::Optimizer;
@@ -52,6 +53,8 @@ pub fn run(config: &Config, start: &Start) -> Result<PathBuf> {
     let mut student = Student::new(&config.student)?;
     let data = Data::load(&config.data, &student, config.training.seed)?;
     let mut weights = Parameters::random(&student.shape, config.training.seed, device);
+    // Hours before the first student is written: settings that no engine takes.
+    student.model(&weights).map_err(|error| error.within("[student]"))?;
     let from = start.from.as_deref().map(Origin::load).transpose()?;
     let fingerprint = fingerprint(config, &data);
     let found = match start.restart {
@@ -90,7 +93,7 @@ impl Origin {
         let bytes = std::fs::read(path).map_err(|error| {
             Error::new(ErrorKind::Io, format!("{}: expected a student: {error}", path.display()))
         })?;
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = Digest::default();
         bytes.hash(&mut hasher);
         let model = Model::load(path).map_err(|error| error.within(path.display()))?;
         Ok(Self { path: path.into(), model, hash: hasher.finish() })
@@ -110,7 +113,7 @@ impl Origin {
 
 /// Of the data, and of all in the configuration that the next step depends on by more than rounding.
 fn fingerprint(config: &Config, data: &Data) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = Digest::default();
     let Config { student, loss, .. } = config;
     let training = Training { device: String::new(), threads: 0, ..config.training.clone() };
     format!("{student:?} {training:?} {loss:?}").hash(&mut hasher);
@@ -300,8 +303,10 @@ impl<'a> Run<'a> {
             }
             let Ok((batch, epoch, number)) = batches.recv() else { break };
             let (found, norm) = self.step(&batch);
-            errors.add(&found);
-            unusable += u64::from(!norm.is_finite());
+            match norm.is_finite() {
+                true => errors.add(&found),
+                false => unusable += 1,
+            }
             steps += 1;
             let seen = batch.structures() as u64;
             let before_look = self.place.samples / self.config.output.validate_every;

@@ -280,6 +280,14 @@ fn what_cannot_be_trained_on_is_named() {
     unknown.student.species = vec!["Xx".into()];
     let message = run(&unknown, &Start::default()).unwrap_err().to_string();
     assert!(message.contains("expected chemical symbols, found \"Xx\""), "{message}");
+    let mut far = config.clone();
+    far.student.repulsion = 5.0;
+    let message = run(&far, &Start::default()).unwrap_err().to_string();
+    assert!(message.contains("student.repulsion: expected no pair to repel beyond"), "{message}");
+    let mut small = config.clone();
+    small.student.epsilon = 1e-30;
+    let message = run(&small, &Start::default()).unwrap_err().to_string();
+    assert!(message.contains("[student]") && message.contains("epsilon"), "{message}");
     let mut device = config.clone();
     device.training.device = "gpu".into();
     let message = run(&device, &Start::default()).unwrap_err().to_string();

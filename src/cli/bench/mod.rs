@@ -233,8 +233,8 @@ fn molecule(
         }
     }
     progress(rounds, rounds);
-    let against = |times_: &Vec<f64>| {
-        pytorch.as_ref().map(|_| Against::new(times_, &times.engine, 1e6 / atoms as f64))
+    let against = |others: &Vec<f64>| {
+        pytorch.as_ref().map(|_| Against::new(others, &times.engine, 1e6 / atoms as f64))
     };
     Ok(Molecule {
         name: "ethanol",

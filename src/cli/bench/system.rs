@@ -87,15 +87,10 @@ impl System {
     pub(super) fn pairs(&self) -> impl Iterator<Item = Pair> {
         (0..self.atoms).flat_map(move |i| {
             self.neighbors_of(i).iter().filter_map(move |&neighbor| {
-                let neighbor = neighbor as usize;
                 let here = self.positions[i];
-                let there = self.positions[neighbor];
+                let (j, there) = self.around.place(&self.positions[..self.atoms], neighbor);
                 let squared: f64 = (0..3).map(|a| (there[a] - here[a]).powi(2)).sum();
                 (squared.sqrt() <= self.cutoff).then(|| {
-                    let j = match neighbor.checked_sub(self.atoms) {
-                        None => neighbor,
-                        Some(ghost) => self.around.owner[ghost] as usize,
-                    };
                     let home = self.positions[j];
                     Pair { i, j, shift: std::array::from_fn(|a| there[a] - home[a]) }
                 })

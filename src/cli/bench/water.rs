@@ -1,6 +1,7 @@
 //! Liquid water, made from a fixed seed.
 
 use crate::error::Result;
+use crate::vector::rotation;
 
 /// Molecules in a cubic ångström of water at room temperature.
 const DENSITY: f64 = 0.0334;
@@ -129,12 +130,7 @@ impl Random {
         let (sin1, cos1) = (std::f64::consts::TAU * self.uniform()).sin_cos();
         let (sin2, cos2) = (std::f64::consts::TAU * self.uniform()).sin_cos();
         let (p, q) = ((1.0 - u).sqrt(), u.sqrt());
-        let [x, y, z, w] = [p * sin1, p * cos1, q * sin2, q * cos2];
-        [
-            [1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - z * w), 2.0 * (x * z + y * w)],
-            [2.0 * (x * y + z * w), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - x * w)],
-            [2.0 * (x * z - y * w), 2.0 * (y * z + x * w), 1.0 - 2.0 * (x * x + y * y)],
-        ]
+        rotation([p * sin1, p * cos1, q * sin2, q * cos2])
     }
 }
 

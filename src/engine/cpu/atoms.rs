@@ -1,11 +1,11 @@
 //! What atoms do on their own between messages: update, sender and readout, forward and reverse, for one block of atoms.
 
 use super::dense::{Packed, Rows, dense};
-use super::message::{Reverse, STATE, Span};
 use super::network::Network;
 use super::simd::{Task, Vector, dot, three};
 use super::slices::{Slice, Work, at, at3, each, put};
-use super::update::{PAINN_KEPT, SENDER_SLOPE, silu};
+use super::update::{SENDER_SLOPE, silu};
+use crate::engine::layers::{PAINN_KEPT, STATE, feature_width, received_width};
 
 /// After the message of a block that is not the last: its update, and the features that the next
 /// block sends.
@@ -34,7 +34,7 @@ impl<V: Vector> Task<V> for Advance<'_, V> {
         let Self { network, block, state, next_state, next_features, work, .. } = self;
         let [saved, next_saved] = self.saved;
         let sender = network.blocks[block + 1].sender.as_ref();
-        let width = Span::width(sender.is_some());
+        let width = feature_width(sender.is_some());
         let vectors = width - 3;
         for slice in Slice::all(network, self.block_rows) {
             let count = slice.channel_blocks;
@@ -127,8 +127,8 @@ impl<V: Vector> Task<V> for Retreat<'_, V> {
         let Self { network, block, features, received, state, bar, work, .. } = self;
         let [saved, sender_saved] = self.saved;
         let sender = network.blocks[block].sender.as_ref();
-        let features_width = Span::width(sender.is_some());
-        let width = Reverse::width(sender.is_some());
+        let features_width = feature_width(sender.is_some());
+        let width = received_width(sender.is_some());
         for slice in Slice::all(network, self.block_rows) {
             let count = slice.channel_blocks;
             each!(slice, |row, c| {

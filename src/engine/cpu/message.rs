@@ -11,9 +11,7 @@ use std::ops::Range;
 
 use super::pairs::{BlockPairs, Pair};
 use super::simd::{Task, Vector, dot, three};
-
-/// Vectors in a record of scalars and vectors (s, v_x, v_y, v_z).
-pub const STATE: usize = 4;
+use crate::engine::layers::{STATE, feature_width};
 
 /// Values for each channel and interval of a table: three filters with four coefficients each.
 pub const COEFFICIENTS: usize = 12;
@@ -84,13 +82,6 @@ impl<const N: usize> Targets<N> {
         };
         // SAFETY: as the caller promises, within the rows that `new` took.
         unsafe { rows.add(row * N * V::LANES) }
-    }
-}
-
-impl Span<'_> {
-    /// Vectors in a feature record.
-    pub fn width(sender: bool) -> usize {
-        if sender { 6 } else { 4 }
     }
 }
 
@@ -221,12 +212,13 @@ impl Forward<'_> {
     #[inline(always)]
     fn kernel<V: Vector, const SENDER: bool, const INITIAL: bool>(self) {
         let Self { span, pairs, out, borrowed } = self;
-        let width = Span::width(SENDER);
+        let width = feature_width(SENDER);
         borrowed[Targets::<STATE>::borrowed::<V>(span)].fill(0.0);
         let targets = Targets::<STATE>::new::<V>(span, out, borrowed);
         let features = span.features.as_ptr();
-        // SAFETY of all pointers below: `BlockPairs` only holds records of rows and intervals that
-        // exist (checked where they are made), and the arrays cover all channel blocks of them.
+        // SAFETY of all pointers below: `BlockPairs` only holds records and targets of the plan it was made for
+        // (`Plan::records`, `BlockPlan::entries`), and intervals of this table: `pairs.rs` clamps them; with exact
+        // filters a pair's interval is its place in a table of all pairs. The arrays cover all channel blocks.
         let at = |record: usize| record + span.channel * span.block_rows;
         for (i, &[start, across, alone, end]) in pairs.bounds.iter().enumerate() {
             let mut totals = [V::splat(0.0); STATE];
@@ -279,8 +271,7 @@ pub struct Reverse<'a> {
     pub pairs: &'a mut BlockPairs,
     /// Adjoints of the state after the message, of all rows: records of [`STATE`] vectors.
     pub bar: &'a [f32],
-    /// What the block's atoms receive: records of [`Reverse::width`] vectors, x̄¹, Σ φ² v̄ (3) and,
-    /// where senders have rows, x̄³. Not touched in the first message.
+    /// What the block's atoms receive: records of [`received_width`] vectors. Not touched in the first message.
     pub out: &'a mut [f32],
     /// The same of the rows that it borrows.
     pub borrowed: &'a mut [f32],
@@ -299,15 +290,10 @@ impl<V: Vector> Task<V> for Reverse<'_> {
 }
 
 impl Reverse<'_> {
-    /// Vectors in a record of `out`.
-    pub fn width(sender: bool) -> usize {
-        if sender { 5 } else { 4 }
-    }
-
     #[inline(always)]
     fn kernel<V: Vector, const SENDER: bool, const INITIAL: bool, const OUT: usize>(self) {
         let Self { span, pairs, bar, out, borrowed } = self;
-        let width = Span::width(SENDER);
+        let width = feature_width(SENDER);
         if !INITIAL {
             borrowed[Targets::<OUT>::borrowed::<V>(span)].fill(0.0);
         }

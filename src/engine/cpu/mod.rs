@@ -38,13 +38,11 @@ use rayon::prelude::*;
 
 use self::buffer::Buffer;
 use self::collect::{Collect, Place, Sums};
-use self::message::{Reverse, STATE};
 use self::network::Network;
 use self::pairs::BlockPairs;
 use self::plan::Plan;
 use self::simd::{Portable, Vector};
 use self::slices::Work;
-use self::update::kept_width;
 use super::{
     Engine, Exchange, FilterMode, InstructionSet, Options, Results, Seconds, Topology, Virials,
     layers, pair,
@@ -174,7 +172,7 @@ impl<V: Vector> Cpu<V> {
     }
 
     fn sender(&self) -> bool {
-        self.student.model.blocks[0].sender.is_some()
+        self.student.model.has_sender()
     }
 
     fn channel_blocks(&self) -> usize {
@@ -187,14 +185,15 @@ impl<V: Vector> Cpu<V> {
         let plan = Plan::new(&self.topology, positions, self.channel_blocks())?;
         let channels = padded(&self.student.model);
         let active_rows = plan.blocks.len() * plan.block_rows;
-        let width = layers::feature_width(&self.student.model);
+        let width = layers::feature_width(self.sender());
         for b in 0..self.student.model.blocks.len() {
             self.features[b].resize(plan.rows * width * channels)?;
-            self.states[b].resize(active_rows * STATE * channels)?;
-            self.kept[b].resize(active_rows * kept_width(&self.student.model) * channels)?;
+            self.states[b].resize(active_rows * layers::STATE * channels)?;
+            self.kept[b]
+                .resize(active_rows * layers::kept_width(&self.student.model) * channels)?;
         }
-        self.bar.resize(plan.rows * STATE * channels)?;
-        self.received.resize(active_rows * Reverse::width(self.sender()) * channels)?;
+        self.bar.resize(plan.rows * layers::STATE * channels)?;
+        self.received.resize(active_rows * layers::received_width(self.sender()) * channels)?;
         self.blocks.truncate(plan.blocks.len());
         self.blocks.try_reserve(plan.blocks.len() - self.blocks.len())?;
         while self.blocks.len() < plan.blocks.len() {
@@ -206,7 +205,7 @@ impl<V: Vector> Cpu<V> {
                 exact: Buffer::default(),
             });
         }
-        let largest = STATE.max(Reverse::width(self.sender()));
+        let largest = layers::STATE.max(layers::received_width(self.sender()));
         for (block, found) in self.blocks.iter_mut().zip(&plan.blocks) {
             block.sums.resize(plan.block_rows + found.borrowed.len())?;
             block.borrowed.resize(found.borrowed.len() * largest * channels)?;
@@ -238,7 +237,7 @@ fn first_rows<V: Vector>(model: &Model, number: u8) -> Result<[Buffer; 2]> {
     let h = model.hidden;
     let s = model.embedding_row(number);
     let sent = layers::sent(&model.blocks[0], s);
-    let width = layers::feature_width(model);
+    let width = layers::feature_width(model.has_sender());
     let mut state = Buffer::zeros(padded(model))?;
     let mut record = Buffer::zeros(padded(model) * width)?;
     for channel in 0..h {
@@ -334,8 +333,8 @@ impl<V: Vector> Engine for Cpu<V> {
     ) -> Result<()> {
         let started = Instant::now();
         pair::check_finite(positions)?;
+        self.topology.check_edge(positions, self.student.model.cutoff)?;
         if self.plan.is_none() {
-            self.topology.check_edge(positions, self.student.model.cutoff)?;
             self.prepare(positions)?;
         }
         if exchange.is_none() && self.plan.as_ref().is_some_and(|plan| !plan.remote.is_empty()) {

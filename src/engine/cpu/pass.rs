@@ -5,11 +5,10 @@ use std::time::Instant;
 use super::atoms::{Advance, Retreat, Turn};
 use super::buffer::Buffer;
 use super::collect::Sums;
-use super::message::{COEFFICIENTS, Forward, Return, Reverse, STATE, Span};
+use super::message::{COEFFICIENTS, Forward, Return, Reverse, Span};
 use super::pairs::{BlockPairs, Reach};
 use super::plan::Plan;
 use super::simd::Vector;
-use super::update::kept_width;
 use super::{Block, Cpu, each, halo, padded, tables};
 use crate::engine::{Exchange, FilterMode, layers};
 use crate::error::Result;
@@ -153,7 +152,7 @@ impl<V: Vector> Cpu<V> {
             let number = usize::from(self.topology.species[atom as usize]);
             let Some([s, _]) = &self.student.species[number] else { continue };
             for c in 0..count {
-                let to = (record as usize + c * plan.block_rows) * STATE * V::LANES;
+                let to = (record as usize + c * plan.block_rows) * layers::STATE * V::LANES;
                 state[to..to + V::LANES].copy_from_slice(&s[c * V::LANES..][..V::LANES]);
             }
         }
@@ -169,7 +168,7 @@ impl<V: Vector> Cpu<V> {
                 self.turn(plan, b)?;
             } else {
                 self.advance(plan, b)?;
-                let width = layers::feature_width(&self.student.model);
+                let width = layers::feature_width(self.sender());
                 let mut features = std::mem::take(&mut self.features[b + 1]);
                 let done = self.exchange(plan, width, &mut features, exchange);
                 self.features[b + 1] = features;
@@ -183,7 +182,7 @@ impl<V: Vector> Cpu<V> {
     pub fn reverse(&mut self, plan: &Plan, exchange: &mut Option<&mut dyn Exchange>) -> Result<()> {
         for b in (0..self.student.model.blocks.len()).rev() {
             let mut bar = std::mem::take(&mut self.bar);
-            let done = self.exchange(plan, STATE, &mut bar, exchange);
+            let done = self.exchange(plan, layers::STATE, &mut bar, exchange);
             self.bar = bar;
             done?;
             self.message_in_reverse(plan, b)?;
@@ -199,10 +198,10 @@ impl<V: Vector> Cpu<V> {
         let started = Instant::now();
         let mut state = std::mem::take(&mut self.states[b]);
         let done = self
-            .messages(plan, b, (&mut state, STATE), |span, pairs, out, borrowed| {
+            .messages(plan, b, (&mut state, layers::STATE), |span, pairs, out, borrowed| {
                 V::run(Forward { span, pairs, out, borrowed });
             })
-            .and_then(|()| self.give_back(plan, &mut state, STATE));
+            .and_then(|()| self.give_back(plan, &mut state, layers::STATE));
         self.states[b] = state;
         self.seconds.messages[0] += started.elapsed().as_secs_f64();
         done
@@ -211,7 +210,7 @@ impl<V: Vector> Cpu<V> {
     /// What message `b` gives in reverse: gradients of its pairs, and adjoints of what atoms sent.
     fn message_in_reverse(&mut self, plan: &Plan, b: usize) -> Result<()> {
         let started = Instant::now();
-        let width = Reverse::width(self.sender());
+        let width = layers::received_width(self.sender());
         let (bar, mut received) =
             (std::mem::take(&mut self.bar), std::mem::take(&mut self.received));
         let out = (&mut *received, width);
@@ -234,14 +233,14 @@ impl<V: Vector> Cpu<V> {
     fn turn(&mut self, plan: &Plan, b: usize) -> Result<()> {
         let started = Instant::now();
         let rows = plan.block_rows * padded(&self.student.model);
-        let kept = rows * kept_width(&self.student.model);
+        let kept = rows * layers::kept_width(&self.student.model);
         let (network, block_rows) = (&self.student.network, plan.block_rows);
         let parts = self
             .blocks
             .iter_mut()
-            .zip(self.states[b].chunks_exact(rows * STATE))
+            .zip(self.states[b].chunks_exact(rows * layers::STATE))
             .zip(self.kept[b].chunks_exact_mut(kept))
-            .zip(self.bar.chunks_exact_mut(rows * STATE));
+            .zip(self.bar.chunks_exact_mut(rows * layers::STATE));
         let done = each(self.pool.as_deref(), parts, |(((block, state), saved), bar)| {
             let Block { sums: Sums { energies, .. }, work, .. } = block;
             V::run(Turn { network, block_rows, state, saved, energies, bar, work });
@@ -255,18 +254,18 @@ impl<V: Vector> Cpu<V> {
     fn advance(&mut self, plan: &Plan, b: usize) -> Result<()> {
         let started = Instant::now();
         let rows = plan.block_rows * padded(&self.student.model);
-        let kept = rows * kept_width(&self.student.model);
-        let width = layers::feature_width(&self.student.model);
+        let kept = rows * layers::kept_width(&self.student.model);
+        let width = layers::feature_width(self.sender());
         let (network, block_rows) = (&self.student.network, plan.block_rows);
         let (state, next_state) = self.states.split_at_mut(b + 1);
         let (saved, next_saved) = self.kept.split_at_mut(b + 1);
         let parts = self
             .blocks
             .iter_mut()
-            .zip(state[b].chunks_exact(rows * STATE))
+            .zip(state[b].chunks_exact(rows * layers::STATE))
             .zip(saved[b].chunks_exact_mut(kept))
             .zip(next_saved[0].chunks_exact_mut(kept))
-            .zip(next_state[0].chunks_exact_mut(rows * STATE))
+            .zip(next_state[0].chunks_exact_mut(rows * layers::STATE))
             .zip(self.features[b + 1].chunks_exact_mut(rows * width));
         let done = each(
             self.pool.as_deref(),
@@ -293,19 +292,19 @@ impl<V: Vector> Cpu<V> {
     fn retreat(&mut self, plan: &Plan, b: usize) -> Result<()> {
         let started = Instant::now();
         let rows = plan.block_rows * padded(&self.student.model);
-        let kept = rows * kept_width(&self.student.model);
-        let features_width = layers::feature_width(&self.student.model);
-        let received_width = Reverse::width(self.sender());
+        let kept = rows * layers::kept_width(&self.student.model);
+        let features_width = layers::feature_width(self.sender());
+        let received_width = layers::received_width(self.sender());
         let (network, block_rows) = (&self.student.network, plan.block_rows);
         let parts = self
             .blocks
             .iter_mut()
             .zip(self.features[b].chunks_exact(rows * features_width))
             .zip(self.received.chunks_exact(rows * received_width))
-            .zip(self.states[b - 1].chunks_exact(rows * STATE))
+            .zip(self.states[b - 1].chunks_exact(rows * layers::STATE))
             .zip(self.kept[b - 1].chunks_exact(kept))
             .zip(self.kept[b].chunks_exact(kept))
-            .zip(self.bar.chunks_exact_mut(rows * STATE));
+            .zip(self.bar.chunks_exact_mut(rows * layers::STATE));
         let done = each(
             self.pool.as_deref(),
             parts,

@@ -1,34 +1,24 @@
 //! The update of atoms, forward and reverse, in both architectures. Formulas as in `engine::reference`.
 
 use super::dense::{Packed, dense};
-use super::message::STATE;
 use super::network::{Network, PackedUpdate};
 use super::simd::{Vector, dot, three};
 use super::slices::{Slice, Work, at, at3, each, put};
-use crate::model::{Model, Norm, Update};
+use crate::engine::layers::{PAINN_KEPT, PUBLISHED_KEPT, STATE};
+use crate::model::Norm;
 
 /// Values kept from forward to reverse are records, too. Both families begin with silu' of the
 /// update and two gates; `painn` goes on with V, W and silu' of the sender.
 const SLOPE: usize = 0;
 const GATES: [usize; 2] = [1, 2];
-const PUBLISHED_KEPT: usize = 3;
 const LEFT: usize = 3;
 const RIGHT: usize = 6;
 /// Where the slope of the sender is kept.
 pub const SENDER_SLOPE: usize = 9;
-/// Vectors in a record of kept values of `painn`.
-pub const PAINN_KEPT: usize = 10;
 
-/// Vectors of `published` that are shorter count as zero.
+/// Vectors of `published` that are shorter count as zero: where symmetry makes v vanish, rounding leaves a
+/// direction that means nothing.
 const ROUNDING: f32 = 2e-6;
-
-/// Vectors in a record of kept values.
-pub fn kept_width(model: &Model) -> usize {
-    match model.blocks[0].update {
-        Update::Published { .. } => PUBLISHED_KEPT,
-        Update::Painn { .. } => PAINN_KEPT,
-    }
-}
 
 /// silu(z) and its slope.
 #[inline(always)]

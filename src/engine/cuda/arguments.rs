@@ -5,9 +5,6 @@ use super::device::Address;
 /// A pair within the cutoff: bytes, and what they must start on.
 pub const PAIR_BYTES: usize = 32;
 
-/// Vectors in a record of scalars and vectors (s, v_x, v_y, v_z).
-pub const STATE: usize = 4;
-
 /// Channels of a slice.
 pub const SLICE: usize = 16;
 

@@ -3,11 +3,11 @@
 
 use std::time::Instant;
 
-use super::arguments::{Halo, STATE};
+use super::arguments::Halo;
 use super::device::{Address, Array, Pinned};
 use super::plan::Plan;
 use super::student::Student;
-use crate::engine::layers::feature_width;
+use crate::engine::layers::{STATE, feature_width};
 use crate::engine::{Exchange, Rows};
 use crate::error::Result;
 
@@ -107,7 +107,7 @@ pub fn needed(student: &Student, atoms: usize) -> usize {
 
 /// Most vectors of a row that is sent.
 fn widest(student: &Student) -> usize {
-    feature_width(&student.model).max(STATE)
+    feature_width(student.model.has_sender()).max(STATE)
 }
 
 fn move_rows(student: &Student, name: &str, halo: &Halo) -> Result<()> {

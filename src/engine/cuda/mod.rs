@@ -180,7 +180,6 @@ impl Cuda {
     /// Orders the atoms, sends the list to the device and makes room there.
     fn prepare(&mut self, positions: &[[f64; 3]], exchanges: bool) -> Result<Plan> {
         pair::check_finite(positions)?;
-        self.topology.check_edge(positions, self.student.model.cutoff)?;
         let plan = Plan::new(&self.topology, positions, &self.student.kinds.of)?;
         let kinds: Vec<u32> =
             collected(plan.atoms.iter().map(|&atom| plan.places[atom as usize][1]))?;
@@ -391,6 +390,7 @@ impl Engine for Cuda {
         results: &mut Results,
     ) -> Result<()> {
         let started = Instant::now();
+        self.topology.check_edge(positions, self.student.model.cutoff)?;
         let plan = match self.plan.take() {
             Some(plan) => plan,
             None => self.prepare(positions, exchange.is_some())?,

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::arguments::{Atoms, GROUP, Message, PAIR_BYTES, SLICE, STATE, Sums};
+use super::arguments::{Atoms, GROUP, Message, PAIR_BYTES, SLICE, Sums};
 use super::device::{Address, Array, Launch, Pinned};
 use super::shape::{NODE_BYTES, SHARED_THREADS, Shape, THREADS};
 use super::student::{Student, WARPS};
 use super::tables;
-use crate::engine::layers::feature_width;
+use crate::engine::layers::{STATE, feature_width, kept_width, received_width};
 use crate::engine::{Results, Virials, pair};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Architecture;
@@ -99,22 +99,13 @@ impl Pass {
         }
     }
 
-    /// Vectors of an atom that are kept from forward to reverse, and that a reverse message gives.
-    fn widths(&self) -> (usize, usize) {
-        let kept = match self.student.model.architecture {
-            Architecture::Published => 3,
-            Architecture::Painn => 10,
-        };
-        (kept, if self.student.has_sender() { 5 } else { 4 })
-    }
-
     /// Bytes on the device for a list with so many pairs.
     pub fn needed(&self, list: &List, capacity: usize) -> usize {
         let model = &self.student.model;
         let blocks = model.blocks.len();
-        let (kept, received) = self.widths();
+        let (kept, received) = (kept_width(model), received_width(model.has_sender()));
         let vectors = list.active * (blocks * (STATE + kept) + received)
-            + list.rows * ((blocks - 1) * feature_width(model) + STATE);
+            + list.rows * ((blocks - 1) * feature_width(model.has_sender()) + STATE);
         let parts = Shape::of(&self.student, list.active).parts;
         size_of::<f32>() * self.student.channels() * vectors
             + (PAIR_BYTES + 16 * parts) * capacity
@@ -125,13 +116,14 @@ impl Pass {
     /// Makes room for a list with so many pairs.
     pub fn resize(&mut self, list: &List, capacity: usize) -> Result<()> {
         let channels = self.student.channels();
-        let width = feature_width(&self.student.model);
-        let (kept, received) = self.widths();
+        let model = &self.student.model;
+        let width = feature_width(model.has_sender());
+        let (kept, received) = (kept_width(model), received_width(model.has_sender()));
         self.shape = Shape::of(&self.student, list.active);
         self.pairs.resize(capacity)?;
         self.counts.resize(list.active)?;
         self.gradients.resize(self.shape.parts * capacity)?;
-        for b in 0..self.student.model.blocks.len() {
+        for b in 0..model.blocks.len() {
             if b > 0 {
                 self.features[b].resize(list.rows * width * channels)?;
             }
@@ -173,7 +165,7 @@ impl Pass {
 
     /// Where the records are that message `b` sends, and how many vectors each has.
     pub fn sent(&self, b: usize) -> (Address, usize) {
-        (self.features[b].address(), feature_width(&self.student.model))
+        (self.features[b].address(), feature_width(self.student.model.has_sender()))
     }
 
     /// The same of the reverse messages.

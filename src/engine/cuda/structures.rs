@@ -445,11 +445,7 @@ pub fn check_places(structures: &[Structure<'_>], cutoff: f64) -> Result<()> {
         let around = neighbors::neighborhood(positions, *cell, *periodic, cutoff)?;
         for (i, row) in around.offsets.windows(2).enumerate() {
             for &j in &around.neighbors[row[0]..row[1]] {
-                let ghost = (j as usize).checked_sub(positions.len());
-                let (there, owner) = match ghost {
-                    None => (positions[j as usize], j as usize),
-                    Some(ghost) => (around.ghosts[ghost], around.owner[ghost] as usize),
-                };
+                let (owner, there) = around.place(positions, j);
                 if there == positions[i] {
                     return Err(pair::same_place(i, owner));
                 }

@@ -51,7 +51,7 @@ pub struct Kinds {
 impl Kinds {
     fn new(device: &Arc<dyn Device>, model: &Model) -> Result<Self> {
         let (h, count) = (model.hidden, model.species.len());
-        let width = layers::feature_width(model);
+        let width = layers::feature_width(model.has_sender());
         let mut of = [0; 256];
         let mut embedding = vec![0.0_f32; layers::padded(h) * count];
         let mut features = vec![0.0_f32; layers::padded(h) * count * width];
@@ -120,11 +120,6 @@ impl Student {
     /// Channels, a multiple of 16.
     pub fn channels(&self) -> usize {
         layers::padded(self.model.hidden)
-    }
-
-    /// Whether what is sent is a network's of s.
-    pub fn has_sender(&self) -> bool {
-        self.model.blocks[0].sender.is_some()
     }
 
     /// Intervals of the tables in one Å.

@@ -95,6 +95,7 @@ impl System {
     fn new(topology: &Topology, positions: &[[f64; 3]], cutoff: f64) -> Result<Self> {
         let mut system = Self::default();
         let mut place: Vec<i64> = filled(topology.owned, -1)?;
+        system.reserve(topology.owned, topology.neighbors.len())?;
         for i in (0..topology.owned).filter(|&i| topology.species[i] > 0) {
             place[i] = system.atoms.len() as i64;
             system.atoms.push(i);
@@ -121,6 +122,18 @@ impl System {
             }
         }
         Ok(system)
+    }
+
+    /// Makes room for so many atoms and pairs.
+    fn reserve(&mut self, atoms: usize, pairs: usize) -> Result<()> {
+        self.atoms.try_reserve_exact(atoms)?;
+        self.species.try_reserve_exact(atoms)?;
+        self.positions.try_reserve_exact(atoms)?;
+        self.to.try_reserve_exact(pairs)?;
+        self.from.try_reserve_exact(pairs)?;
+        self.shifts.try_reserve_exact(pairs)?;
+        self.vectors.try_reserve_exact(pairs)?;
+        Ok(())
     }
 
     fn memory(&self) -> usize {
