@@ -470,7 +470,8 @@ def water(job, _):
 
 
 def periodic(job, _):
-    """Three arrangements of a liquid or of a mixture in a cube with edges of at least 10 Å, from thin to dense."""
+    """Three arrangements of a liquid or of a mixture in a cube with edges of at least 10 Å, from thin to dense. A student
+    that moves atoms moves those of two of them."""
     if job.rng.random() < 0.75:
         names = sorted(LIQUIDS)
         # A third of the boxes hold water.
@@ -489,8 +490,15 @@ def periodic(job, _):
     while left > 0 and sum(m.atoms for m in mols) < 110:
         mols.append(job.pick(kinds)[0])
         left -= mass[mols[-1]]
-    for _ in range(3):
+    for number in range(3):
         temperature = job.rng.uniform(200, 600)
         packed = packing.box([made[m][0] for m in mols], edge, job.rng, temperature=temperature)
         atoms = shaken(job, packed, [(made[m][0].atoms, made[m][1]) for m in mols], temperature)
+        # The teacher takes seconds for each step of a box.
+        if number and job.mover is not job.teacher:
+            try:
+                (atoms,) = dynamics(job, atoms, temperature, wait=0, every=100, frames=1)
+            except FAILURES:
+                yield "unconverged"
+                continue
         yield job.label(atoms, "periodic", mols, temperature)

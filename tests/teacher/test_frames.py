@@ -265,6 +265,15 @@ def test_boxes_have_edges_of_at_least_10_and_no_overlaps():
             assert distances(f).min() > 0.6
 
 
+def test_a_student_moves_two_of_three_boxes():
+    quiet, mover = (teachers.Teacher(name, teachers.load("calculators:zero").calculator) for name in ("none", "mover"))
+    still = kept(frames.periodic(job("box", quiet), None))
+    moved = kept(frames.periodic(job("box", quiet, mover=mover), None))
+    same = [np.array_equal(a.positions, b.positions) for a, b in zip(still, moved, strict=True)]
+    assert same == [True, False, False]
+    assert all(f.pbc.all() and np.isfinite(f.stress).all() for f in moved)
+
+
 def test_the_splits_of_pairs_and_clusters_hold_their_own_molecules(teacher):
     allowed = {m.smiles for m in frames.pool("test")}
     found = kept(frames.dimer(job("x", teacher, "test")))
