@@ -6,7 +6,7 @@ mod reference;
 use std::sync::Arc;
 
 use bits::bits;
-use mlff_student::engine::{Calculator, Device, Options, Precision, Results, Structure};
+use mlff_student::engine::{BLOCK, Calculator, Device, Options, Precision, Results, Structure};
 use mlff_student::error::ErrorKind;
 use mlff_student::model::Model;
 
@@ -41,12 +41,13 @@ impl Atoms {
 /// with others.
 fn atoms() -> Vec<Atoms> {
     let mut random = fastrand::Rng::with_seed(11);
-    let sizes = [[2, 2, 2], [3, 1, 1], [0, 0, 0], [7, 9, 9], [2, 2, 2], [10, 8, 8], [1, 1, 1]];
+    let sizes = [[2, 2, 2], [3, 1, 1], [0, 0, 0], [10, 9, 9], [2, 2, 2], [12, 9, 9], [1, 1, 1]];
     let mut atoms: Vec<Atoms> = sizes
         .into_iter()
         .enumerate()
         .map(|(k, size)| Atoms::random(&mut random, size, k > 3))
         .collect();
+    assert!([3, 5].iter().all(|&k: &usize| atoms[k].positions.len() > BLOCK));
     for _ in 0..60 {
         let size = std::array::from_fn(|_| random.usize(1..5));
         let periodic = random.u8(0..4) == 0;

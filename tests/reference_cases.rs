@@ -6,7 +6,7 @@ mod reference;
 use std::sync::Arc;
 
 use bits::bits;
-use mlff_student::engine::{Calculator, Options, Precision};
+use mlff_student::engine::{BLOCK, Calculator, Options, Precision};
 use mlff_student::model::{Architecture, Model};
 use reference::Case;
 
@@ -183,12 +183,13 @@ fn recorded_molecular_dynamics_is_reproduced_to_the_noise_of_the_recording() {
     }
 }
 
-/// `case` repeated twice in each direction.
-fn doubled(case: &Case) -> Case {
+/// `case` repeated so many times in each direction.
+fn repeated(case: &Case, times: u32) -> Case {
     let cell = case.cell.unwrap();
-    let mut large = Case { cell: Some(cell.map(|row| row.map(|x| 2.0 * x))), ..case.clone() };
-    for n in 1..8 {
-        let shift = [n & 1, n >> 1 & 1, n >> 2].map(f64::from);
+    let edges = cell.map(|row| row.map(|x| f64::from(times) * x));
+    let mut large = Case { cell: Some(edges), ..case.clone() };
+    for n in 1..times.pow(3) {
+        let shift = [n % times, n / times % times, n / times / times].map(f64::from);
         large.atomic_numbers.extend(&case.atomic_numbers);
         large.positions.extend(case.positions.iter().map(|r| -> [f64; 3] {
             std::array::from_fn(|x| r[x] + (0..3).map(|k| shift[k] * cell[k][x]).sum::<f64>())
@@ -203,11 +204,11 @@ fn bits_do_not_depend_on_the_number_of_threads() {
     for (model, file) in [MODELS[1], MODELS[3]] {
         let cases = reference::cases(file);
         let case = |name: &str| cases.iter().find(|case| case.name == name).unwrap();
-        let structures = [
-            doubled(case("water-triclinic-81")),
-            case("water-slab-54").clone(),
-            case("diamond-primitive-rattled").clone(),
-        ];
+        // Several blocks of atoms, which threads divide, and less than one.
+        let large = repeated(case("water-triclinic-81"), 3);
+        assert!(large.positions.len() > 2 * BLOCK);
+        let structures =
+            [large, case("water-slab-54").clone(), case("diamond-primitive-rattled").clone()];
         let model = reference::model(model);
         let results = |threads| -> Vec<Vec<u64>> {
             let calculators = reference::fast(&model, threads).into_iter();
@@ -234,7 +235,7 @@ fn sizes_add_up_in_a_supercell() {
     let cases = reference::cases("painn-32-bessel.json");
     let case = cases.iter().find(|case| case.name == "water-triclinic-81").unwrap();
     let mut calculator = reference::oracle(&reference::model("painn-32-bessel.pt"));
-    let results = calculator.compute_structure(&doubled(case).structure()).unwrap();
+    let results = calculator.compute_structure(&repeated(case, 2).structure()).unwrap();
     assert_close("8 cells", results.energy, 8.0 * case.energy, 1e-6);
 }
 

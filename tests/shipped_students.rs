@@ -7,6 +7,7 @@ use std::sync::Arc;
 use mlff_student::dataset::{Dataset, Split};
 use mlff_student::engine::{Calculator, FilterMode, Options, Precision, Structure};
 use mlff_student::model::{Architecture, Model};
+use mlff_student::validation::predict;
 
 fn students() -> BTreeMap<String, (PathBuf, Model)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models");
@@ -220,19 +221,53 @@ fn float32_kernels_and_tables_are_close_to_float64() {
     }
 }
 
+/// The files of labels that a student's configuration names.
+fn labels_of(name: &str) -> Vec<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models");
+    let config = std::fs::read_to_string(folder.join(format!("{name}.toml"))).unwrap();
+    let files = std::fs::read_dir(folder.join("labels")).unwrap();
+    let files = files.map(|entry| entry.unwrap().path());
+    files.filter(|path| config.contains(&*path.file_name().unwrap().to_string_lossy())).collect()
+}
+
+#[test]
+fn their_errors_on_held_out_frames_are_those_that_their_files_name() {
+    for (name, (_, model)) in students() {
+        let mut dataset = Dataset::load(&labels_of(&name)).unwrap();
+        dataset.drop_duplicates();
+        dataset.frames.retain(|frame| frame.split == Some(Split::Test));
+        let model = Arc::new(model);
+        let found = predict(&model, Options::default(), 2, &mut dataset, || ()).unwrap();
+        let (mut force, mut components, mut energy) = (0.0, 0.0, 0.0);
+        for (frame, found) in dataset.frames.iter().zip(&found) {
+            let pairs = frame.forces.as_flattened().iter().zip(found.forces.as_flattened());
+            force += pairs.map(|(a, b)| (a - b).abs()).sum::<f64>();
+            components += 3.0 * frame.forces.len() as f64;
+            energy += (frame.energy - found.energy).abs() / frame.forces.len() as f64;
+        }
+        let frames = found.len() as f64;
+        for (key, found) in [
+            ("test_frames", frames),
+            ("test_force_mae_eV_per_A", force / components),
+            ("test_energy_mae_eV_per_atom", energy / frames),
+        ] {
+            let said: f64 = model.metadata[key].parse().unwrap();
+            assert!((found - said).abs() <= 0.005 * said, "{name}, {key}: {said} said, {found}");
+        }
+    }
+}
+
 #[test]
 fn the_labels_that_ship_are_sound_and_hold_enough_out() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models/labels");
     let files: Vec<PathBuf> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     let dataset = Dataset::load(&files).unwrap();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
     for (name, (_, model)) in students() {
         // A file of labels may be newer than the student; its configuration says which it saw.
-        let config = std::fs::read_to_string(folder.join(format!("{name}.toml"))).unwrap();
-        let named =
-            |path: &str| config.contains(Path::new(path).file_name().unwrap().to_str().unwrap());
-        let sources = dataset.sources.iter().filter(|source| named(&source.path));
+        let named = labels_of(&name);
+        let sources =
+            dataset.sources.iter().filter(|source| named.contains(&PathBuf::from(&source.path)));
         let hashes: BTreeSet<&str> =
             sources.map(|source| source.content_hash.as_deref().unwrap()).collect();
         let trained_on: BTreeSet<&str> = model.metadata["training_data_hash"].split(' ').collect();

@@ -18,7 +18,7 @@ pub mod torch;
 
 pub use batch::runs;
 pub use calculator::{Calculator, Device, Options, Structure};
-pub use cpu::peak;
+pub use cpu::{BLOCK, peak};
 pub use cuda::gpus;
 pub use reference::Reference;
 pub use topology::{Topology, TopologyInput};

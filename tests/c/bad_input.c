@@ -263,6 +263,16 @@ static void newer_structs(void) {
 
 static void set(mlff_topology value, mlff_status expected, const char *words) {
     expect(mlff_calculator_set_topology(calculator, &value), expected, words, words);
+    /* Refused once more, and the list before is still in use; with a list there is no stress. */
+    mlff_calculator_set_topology(calculator, &value);
+    const mlff_status after = mlff_calculator_compute(calculator, positions, NULL, NULL, &results);
+    int good = after == MLFF_OK && memcmp(&results.energy, &reference, sizeof reference) == 0;
+    for (int k = 0; k < 9; ++k) good = good && results.stress[k] == 0.0;
+    if (!good) {
+        printf("FAILED %s: the list before is no longer in use (%s)\n", words, mlff_status_name(after));
+        ++failures;
+    }
+    reset();
 }
 
 static void topologies(void) {

@@ -1,6 +1,7 @@
 """Whatever LAMMPS does around the pair style, energies and forces stay those of the model."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,6 +72,20 @@ pair_coeff * * mlff_student 2 {PAINN} H O
 
 # --- settings that must not matter
 
+# 12 short steps: nothing moves further than half the thinnest skin.
+MOVE = "velocity all create 300 5\nfix 1 all nve\ntimestep 0.0002\nrun 12 post no\n"
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory, box):
+    return run(tmp_path_factory.mktemp("usual"), deck(box) + REPORT + MOVE + report(), box).results()
+
+
+def widest():
+    """The instructions that `isa best` takes here."""
+    flags = Path("/proc/cpuinfo").read_text()
+    return next(name for name, flag in (("avx512", " avx512f "), ("avx2", " avx2 "), ("portable", "")) if flag in flags)
+
 
 @pytest.mark.parametrize(
     "setting",
@@ -78,12 +93,23 @@ pair_coeff * * mlff_student 2 {PAINN} H O
      "neigh_modify one 500 page 5000", "neigh_modify binsize 1.7", "neighbor 0.3 bin", "neighbor 2.0 nsq", "neigh_modify once yes",
      "atom_modify sort 1 2.0", "comm_modify cutoff 9.0", "comm_modify vel yes", "neighbor 1.0 multi\ncomm_modify mode multi"],
 )
-def test_neighbor_settings_do_not_matter(tmp_path, box, setting):
-    # 12 short steps: nothing moves further than half the thinnest skin.
-    move = "velocity all create 300 5\nfix 1 all nve\ntimestep 0.0002\nrun 12 post no\n"
-    usual = run(tmp_path / "usual", deck(box) + REPORT + move + report(), box).results()
-    changed = run(tmp_path / "changed", deck(box) + setting + "\n" + REPORT + move + report(), box, ranks=2).results()
+def test_neighbor_settings_do_not_matter(tmp_path, box, usual, setting):
+    changed = run(tmp_path, deck(box) + setting + "\n" + REPORT + MOVE + report(), box, ranks=2).results()
     assert_same(changed, usual, 1e-9, 1e-7)
+
+
+@pytest.mark.parametrize("isa", ["portable", "avx2", "avx512"])
+def test_the_instructions_that_are_named_are_used(tmp_path, box, isa):
+    best = single_point(tmp_path / "best", box, style="")
+    order = ["portable", "avx2", "avx512"]
+    if order.index(isa) > order.index(widest()):
+        finished = run(tmp_path / isa, deck(box, style=f"isa {isa}") + "run 0\n", box, fails=True)
+        assert re.search(f"ERROR.*{isa}", finished.output)
+        return
+    found = single_point(tmp_path / isa, box, style=f"isa {isa}")
+    assert_same(found, best, 5e-6, 2e-4)
+    # Vectors of other lengths add in another order; the widest are what `best` takes.
+    assert (found.forces == best.forces).all() == (isa == widest())
 
 
 def test_the_last_of_two_keywords_counts(tmp_path, box):

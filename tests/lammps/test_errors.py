@@ -34,6 +34,8 @@ PAIRS = {
     "unknown precision": (f"pair_style mlff_student precision single\n{COEFF}", "precision must be mixed or double, found 'single'"),
     "unknown filter": (f"pair_style mlff_student filter none\n{COEFF}", "filter must be table, tabulated or exact, found 'none'"),
     "missing value": (f"pair_style mlff_student threads\n{COEFF}", "keyword 'threads' needs a value"),
+    "unknown instructions": (f"pair_style mlff_student isa sse9\n{COEFF}", "isa must be best, portable, avx2 or avx512, found 'sse9'"),
+    "unknown engine": (f"pair_style mlff_student engine jax\n{COEFF}", "engine must be own or torch, found 'jax'"),
     "no threads": (f"pair_style mlff_student threads 0\n{COEFF}", "threads must be 1 or more"),
     "unknown device": (f"pair_style mlff_student device gpu\n{COEFF}", "device must be cpu, cuda or cuda:N, found 'gpu'"),
     "cuda in this build": (f"pair_style mlff_student device cuda\n{COEFF}", "mlff_student: .*(CUDA|cuda)"),
@@ -50,8 +52,8 @@ PAIRS = {
 }
 
 
-@pytest.mark.parametrize("name", PAIRS)
-@pytest.mark.parametrize("ranks", [1, 2])
+# On two ranks as well where a file is read, or where only the run finds out.
+@pytest.mark.parametrize("name, ranks", [(name, 1) for name in PAIRS] + [(name, 2) for name in ("unknown keyword", "missing pair_coeff", "no element", "no such file", "not a model")])
 def test_pair_commands_that_cannot_work(tmp_path, name, ranks):
     pair, message = PAIRS[name]
     assert re.search(message, stopped(tmp_path, with_pair(pair), ranks=ranks))
