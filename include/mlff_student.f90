@@ -645,6 +645,7 @@ contains
     end if
     if (present(periodic)) structure%periodic = merge(1_c_int32_t, 0_c_int32_t, periodic)
     call prepare(found, size(species), raw)
+    self%has_topology = .false.
     status = mlff_calculator_compute_structure(self%handle, structure, raw)
     if (status == MLFF_OK) call take(found, raw, results)
     if (present(errmsg)) call tell(status, errmsg)

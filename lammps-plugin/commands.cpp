@@ -222,8 +222,9 @@ void PairMLFFStudent::coeff(int narg, char **arg)
   require(mlff_calculator_get_info(made, &calculator_info));
   exchanges = calculator_info.exchanges;
 
-  // Before each row its flag.
-  comm_forward = std::max<int>(2, 1 + calculator_info.row_bytes / sizeof(double));
+  // LAMMPS sizes its buffers by this. Before each row its flag; one process exchanges none.
+  comm_forward = 2;
+  if (comm->nprocs > 1) comm_forward = std::max<int>(2, 1 + calculator_info.row_bytes / sizeof(double));
 
   if (comm->me == 0) {
     std::string mapping;

@@ -59,8 +59,9 @@ void PairMLFFStudent::find_wanted_rows()
   wanted.assign(nlocal + atom->nghost, 0);
   wanted_of_swap.clear();
   // Positions are those of the list only in the step of its making; inner levels of respa move them
-  // before the next list.
-  const bool fresh = neighbor->ago == 0 && neighbor->lastcall == update->ntimestep;
+  // within that step.
+  const bool fresh = neighbor->ago == 0 && neighbor->lastcall == update->ntimestep &&
+      !utils::strmatch(update->integrate_style, "^respa");
   const double reach = fresh ? info.cutoff + neighbor->skin : std::numeric_limits<double>::infinity();
   for (int ii = 0; ii < list->inum; ii++) {
     const int i = list->ilist[ii];

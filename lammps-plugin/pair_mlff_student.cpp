@@ -130,9 +130,11 @@ void PairMLFFStudent::warn_about_exclusions() const
 {
   // fix gcmc and fix widom exclude the atoms they remove on trial; is_excluded takes care of those.
   bool others = neighbor->nex_type > 0 || neighbor->nex_mol > 0 || neighbor->includegroup > 0;
-  for (int i = 0; i < neighbor->nex_group; i++)
-    // Their groups have a colon in the name, which users' groups cannot have.
-    others |= std::strchr(group->names[neighbor->ex1_group[i]], ':') == nullptr;
+  for (int i = 0; i < neighbor->nex_group; i++) {
+    // Their groups have a colon in the name, which users' groups cannot have; deleted groups have none.
+    const char *name = group->names[neighbor->ex1_group[i]];
+    others |= name == nullptr || std::strchr(name, ':') == nullptr;
+  }
   if (others && comm->me == 0)
     error->warning(FLERR, std::string("mlff_student: neigh_modify exclude or include removes pairs from the "
                                       "model, which was not trained without them"));
@@ -152,19 +154,39 @@ void PairMLFFStudent::warn_about_lost_pairs() const
                        "pair_coeff of mlff_student last, or NULL for types that are not the model's");
 }
 
+// Whether an atom of the model has another one of it among its 1-2 (k = 1), 1-3 or 1-4 neighbors. Lists of such
+// neighbors outlive their bonds (delete_bonds), and LAMMPS goes by the lists.
+bool PairMLFFStudent::has_special(int k) const
+{
+  // These lists are in the template's molecules.
+  if (atom->molecular == Atom::TEMPLATE) return true;
+  for (int i = 0; i < atom->nlocal; i++) {
+    if (species_of[atom->type[i]] == 0) continue;
+    const int begin = k == 1 ? 0 : atom->nspecial[i][k - 2], end = atom->nspecial[i][k - 1];
+    for (int m = begin; m < end; m++) {
+      const int j = atom->map(atom->special[i][m]);
+      if (j < 0 || species_of[atom->type[j]] > 0) return true;
+    }
+  }
+  return false;
+}
+
 void PairMLFFStudent::check_special_bonds()
 {
-  // At this point hybrid has put this style's own factors in place (pair_modify special).
-  if (atom->molecular == Atom::ATOMIC || (atom->nbonds == 0 && atom->molecular != Atom::TEMPLATE))
-    return;
-  for (int k = 1; k <= 3; k++)
-    if (force->special_lj[k] != 1.0 || neighbor->special_flag[k] == 0)
+  if (atom->molecular == Atom::ATOMIC) return;
+  for (int k = 1; k <= 3; k++) {
+    // At this point hybrid has put this style's own factors in place (pair_modify special).
+    if (force->special_lj[k] == 1.0 && neighbor->special_flag[k] != 0) continue;
+    int mine = has_special(k), any = 0;
+    MPI_Allreduce(&mine, &any, 1, MPI_INT, MPI_MAX, world);
+    if (any)
       error->all(FLERR, "pair_style mlff_student needs all pairs, but special_bonds removes or scales those "
                         "of bonded atoms (factor " +
                      plain(force->special_lj[k]) + " for 1-" + std::to_string(k + 1) +
                      " pairs): write 'special_bonds lj/coul 1.0 1.0 1.0', or under hybrid 'special_bonds "
                      "lj/coul 0.5 0.5 0.5' with 'pair_modify pair mlff_student special lj/coul 1 1 1' and, "
                      "for each other style, 'pair_modify pair STYLE special lj/coul 0 0 0'");
+  }
 }
 
 // ----------------------------------------------------------------------------------- neighbor list
@@ -336,7 +358,7 @@ double PairMLFFStudent::memory_usage()
 // For calls that every rank makes: where one fails, all stop with its message.
 void PairMLFFStudent::require(mlff_status status)
 {
-  int mine = status == MLFF_OK ? comm->nprocs : comm->me, first;
+  int mine = status == MLFF_OK ? comm->nprocs : comm->me, first = -1;
   MPI_Allreduce(&mine, &first, 1, MPI_INT, MPI_MIN, world);
   if (first == comm->nprocs) return;
   std::string message = status == MLFF_OK ? "" : mlff_last_error();

@@ -94,6 +94,7 @@ class PairMLFFStudent : public Pair {
   void allocate();
   void deallocate();
   void check_settings();
+  bool has_special(int k) const;
   void check_special_bonds();
   void warn_about_exclusions() const;
   void warn_about_lost_pairs() const;

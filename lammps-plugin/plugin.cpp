@@ -6,6 +6,8 @@
 #include "lammps.h"
 #include "lmptype.h"
 
+#include <mpi.h>
+
 #include <cstdio>
 #include <dlfcn.h>
 #include <string>
@@ -30,6 +32,7 @@ typedef void (*lammpsplugin_regfunc)(lammpsplugin_t *, void *);
 // about the layout of its classes.
 int lammps_version(void *);
 int lammps_extract_setting(void *, const char *);
+int lammps_config_has_mpi_support();
 }
 
 // Empty where this LAMMPS is the one that the plugin was compiled for, else what differs.
@@ -39,6 +42,15 @@ std::string mismatch(void *lmp)
   if (version != MLFF_LAMMPS_VERSION)
     return "it was built for LAMMPS " + std::to_string(MLFF_LAMMPS_VERSION) + ", this is LAMMPS " +
         std::to_string(version);
+#ifdef MPI_STUBS
+  const bool mpi = false;
+#else
+  const bool mpi = true;
+#endif
+  // LAMMPS' own stand-in for MPI (STUBS) has other constants.
+  if ((lammps_config_has_mpi_support() != 0) != mpi)
+    return std::string("it was built ") + (mpi ? "with" : "without") + " MPI, this LAMMPS " +
+        (mpi ? "has none (give -DMPI_INCLUDE_DIR= of its src/STUBS)" : "has it");
   const struct {
     const char *name;
     int built;

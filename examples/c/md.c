@@ -70,7 +70,21 @@ static int near_an_atom(const double *position, double reach) {
     return 0;
 }
 
+/* Brings atoms that left the cell back into it: images reach only so far. The cell's vectors lie along x, in the
+ * xy plane and anywhere. */
+static void wrap(void) {
+    for (int atom = 0; atom < ATOMS; ++atom) {
+        for (int vector = 2; vector >= 0; --vector) {
+            const double cells = floor(positions[3 * atom + vector] / cell[4 * vector]);
+            for (int axis = 0; axis < 3; ++axis) {
+                positions[3 * atom + axis] -= cells * cell[3 * vector + axis];
+            }
+        }
+    }
+}
+
 static void build_list(mlff_calculator *calculator, double reach) {
+    wrap();
     ghosts = 0;
     for (int image = 0; image < IMAGES; ++image) {
         const int cells[3] = {image % 7 - 3, image / 7 % 7 - 3, image / 49 - 3};

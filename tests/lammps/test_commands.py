@@ -416,3 +416,7 @@ print "VALUE energy $(pe:%.17g)"
     assert abs(energies(advised) - energies(every)) < 1e-10
     wrong = run(tmp_path / "wrong", text.format(special="special_bonds lj/coul 0 0 0.5", own=""), fails=True)
     assert "special_bonds lj/coul 0.5 0.5 0.5" in wrong.output
+    # Bonds of atoms that are none of the model's do not matter.
+    others = text.replace("single/bond 1 1 2", "single/bond 1 4 5").replace("create_bonds single/bond 1 1 3\n", "")
+    others = others.replace("mass 1", "create_atoms 3 single 5.0 5.0 10.0\nmass 1", 1)
+    run(tmp_path / "others", others.format(special="special_bonds lj/coul 0 0 0.5", own=""))

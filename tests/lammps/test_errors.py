@@ -56,7 +56,9 @@ PAIRS = {
 @pytest.mark.parametrize("name, ranks", [(name, 1) for name in PAIRS] + [(name, 2) for name in ("unknown keyword", "missing pair_coeff", "no element", "no such file", "not a model")])
 def test_pair_commands_that_cannot_work(tmp_path, name, ranks):
     pair, message = PAIRS[name]
-    assert re.search(message, stopped(tmp_path, with_pair(pair), ranks=ranks))
+    # On a machine with a GPU, too.
+    hidden = {"CUDA_VISIBLE_DEVICES": "-1"}
+    assert re.search(message, stopped(tmp_path, with_pair(pair), ranks=ranks, env=hidden))
 
 
 def test_other_units(tmp_path):
@@ -118,6 +120,20 @@ def test_special_bonds_that_remove_pairs(tmp_path):
     works = run(tmp_path, BONDED.format(plugin=PLUGIN, coeff=COEFF, special="special_bonds lj/coul 1 1 1"))
     free = run(tmp_path / "free", deck(WATER, style="") + 'run 0 post no\nprint "VALUE energy $(pe:%.17g)"\n', WATER)
     assert abs(works.values("energy") - free.values("energy")) < 1e-5 * len(WATER)
+
+
+def test_lists_of_bonded_atoms_that_outlive_their_bonds_still_count(tmp_path):
+    (tmp_path / "system.data").write_text(bonded_data(WATER))
+    text = BONDED.replace("pair_style", "delete_bonds all multi remove {keyword}\npair_style", 1)
+    message = stopped(tmp_path, text.format(plugin=PLUGIN, coeff=COEFF, special="", keyword=""), structure=None)
+    assert "special_bonds removes or scales" in message
+    run(tmp_path, text.format(plugin=PLUGIN, coeff=COEFF, special="", keyword="special"))
+
+
+def test_a_deleted_group_in_an_exclusion_is_no_crash(tmp_path):
+    commands = "group some id 1\nneigh_modify exclude group some all\nrun 0 post no\ngroup some delete\nrun 0 post no\n"
+    finished = run(tmp_path, deck(WATER, style="") + commands, WATER)
+    assert "neigh_modify exclude or include removes pairs" in finished.output
 
 
 def test_pairs_that_hybrid_gives_to_another_style_warn(tmp_path):
