@@ -128,6 +128,8 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
+    use crate::config;
+    use crate::student::Student;
 
     #[test]
     fn steps_of_matrices_have_like_singular_values_and_those_of_gradients_as_sides() {
@@ -142,5 +144,24 @@ mod tests {
             assert!(sides.max().double_value(&[]) < 1.3, "{sides:?}");
             assert!(rest.abs().max().double_value(&[]) < 1e-3, "{rest:?}");
         }
+    }
+
+    #[test]
+    fn a_gradient_that_is_not_finite_changes_nothing() {
+        let student = config::Student { hidden: 16, blocks: 1, ..config::Student::default() };
+        let shape = Student::new(&student).unwrap().shape;
+        let mut weights = Parameters::random(&shape, 1, Device::Cpu);
+        let mut optimizer = Optimizer::new(&weights.flat);
+        let training = Training::default();
+        let gradient = weights.flat.ones_like();
+        assert!(optimizer.step(&mut weights, &gradient, 1e-3, &training).is_finite());
+        let state = |optimizer: &Optimizer, weights: &Parameters| {
+            let Optimizer { mean, square, average, steps } = optimizer;
+            ([mean, square, average, &weights.flat].map(Tensor::copy), *steps)
+        };
+        let before = state(&optimizer, &weights);
+        let _ = gradient.get(3).fill_(f64::NAN);
+        assert!(optimizer.step(&mut weights, &gradient, 1e-3, &training).is_nan());
+        assert_eq!(state(&optimizer, &weights), before);
     }
 }

@@ -26,3 +26,45 @@ pub fn fit(frames: &[Frame], species: &[u8]) -> Vec<f64> {
     let solution = Tensor::linalg_solve(&normal, &shares.tr().matmul(&deviations), true) + mean;
     Vec::try_from(solution.view([-1])).expect("one number for each element")
 }
+
+#[cfg(test)]
+mod tests {
+    use mlff_student::dataset::Split;
+
+    use super::*;
+
+    fn frame(species: &[u8], energy: f64) -> Frame {
+        Frame {
+            name: String::new(),
+            kind: String::new(),
+            temperature: None,
+            molecule: String::new(),
+            scaffold: String::new(),
+            split: Some(Split::Train),
+            species: species.to_vec(),
+            positions: vec![[0.0; 3]; species.len()],
+            cell: None,
+            periodic: [false; 3],
+            energy,
+            forces: vec![[0.0; 3]; species.len()],
+            stress: None,
+        }
+    }
+
+    #[test]
+    fn energies_that_are_sums_over_atoms_give_those_of_the_elements() {
+        let of = |z| if z == 1 { -10.0 } else { -110.0 };
+        let molecules: [&[u8]; 4] = [&[1, 1], &[8, 1, 1], &[8, 8], &[8, 1]];
+        let frames: Vec<Frame> = molecules
+            .into_iter()
+            .cycle()
+            .take(4000)
+            .map(|species| frame(species, species.iter().map(|&z| of(z)).sum()))
+            .collect();
+        let [hydrogen, carbon, oxygen] = fit(&frames, &[1, 6, 8])[..] else { unreachable!() };
+        assert!((hydrogen - of(1)).abs() < 1e-3 && (oxygen - of(8)).abs() < 1e-3);
+        // Of an element that no frame has: the mean of all energies per atom.
+        let mean = (-10.0 + -130.0 / 3.0 + -110.0 + -60.0) / 4.0;
+        assert!((carbon - mean).abs() < 1e-3, "{carbon}");
+    }
+}

@@ -5,9 +5,12 @@ mod common;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
-use mlff_student::dataset::{Frame, Split};
+use mlff_student::dataset::{Dataset, Frame, Split};
+use mlff_student::engine::Options;
 use mlff_student::model::{Model, symbol};
+use mlff_student::validation::predict;
 use mlff_student_torch::config::{self, Config};
 use mlff_student_torch::data::Data;
 use mlff_student_torch::train::{Start, run};
@@ -60,6 +63,20 @@ fn training_lowers_the_errors_and_writes_student_and_curves() {
     let path = run(&config, &Start::default()).unwrap();
     let model = Model::load(&path).unwrap();
     assert!(model.is_smooth());
+    // The errors of held-out frames in its file are those that the engine finds.
+    let mut dataset = Dataset::load(&config.data.files).unwrap();
+    dataset.frames.retain(|frame| frame.split == Some(Split::Test));
+    let said = |key: &str| model.metadata[key].parse::<f64>().unwrap();
+    assert_eq!(said("test_frames"), dataset.frames.len() as f64);
+    let student = Arc::new(model.clone());
+    let found = predict(&student, Options::default(), 1, &mut dataset, || ()).unwrap();
+    let components = |forces: &[[f64; 3]]| forces.as_flattened().to_vec();
+    let found = found.iter().flat_map(|found| components(&found.forces));
+    let wanted = dataset.frames.iter().flat_map(|frame| components(&frame.forces));
+    let errors: Vec<f64> = found.zip(wanted).map(|(a, b): (f64, f64)| (a - b).abs()).collect();
+    let mae = errors.iter().sum::<f64>() / errors.len() as f64;
+    let said = said("test_force_mae_eV_per_A");
+    assert!((mae - said).abs() < 0.005 * said, "{mae} {said}");
     for key in ["training_data_hash", "training_frames", "training_samples", "trained_until"] {
         assert!(model.metadata.contains_key(key), "{key}");
     }

@@ -42,7 +42,11 @@ pub fn frames(count: usize, atoms: usize, seed: u64) -> Vec<Frame> {
                 temperature: None,
                 molecule: format!("molecule {}", index / 2),
                 scaffold: String::new(),
-                split: Some([Split::Train, Split::Valid][usize::from(index % 5 == 4)]),
+                split: Some(match index % 10 {
+                    4 => Split::Valid,
+                    9 => Split::Test,
+                    _ => Split::Train,
+                }),
                 species: (0..atoms).map(|_| [1, 6, 7, 8, 9, 16, 17][random.usize(..7)]).collect(),
                 positions,
                 cell: periodic.then_some(cell),
