@@ -53,9 +53,11 @@ fn every_symbol_says_since_when_it_exists() {
         match line {
             "/**" => (documented, since) = (true, false),
             _ if line.starts_with(" *") => since |= line.contains("@since 0."),
-            _ if line.starts_with("#define MLFF_") || line.contains(" mlff_") => {
-                let starts_item = !line.starts_with([' ', '}']);
-                assert!(!starts_item || (documented && since), "no @since: {line}");
+            _ if line.starts_with("#define MLFF_")
+                || (line.contains("mlff_") && !line.starts_with([' ', '}', '#'])) =>
+            {
+                assert!(documented && since, "no @since: {line}");
+                (documented, since) = (false, false);
             }
             _ => {}
         }
