@@ -113,7 +113,7 @@ def _place(work):
 
 def plan(count, periodic_share, only=None):
     """The jobs for about `count` frames, in an order of which every part is a fair sample for training; periodic ones
-    at a low rate, most of them last. with `only`, jobs of that kind alone."""
+    at a low rate, most of them last. With `only`, jobs of that kind alone."""
     shares = SHARES if only is None else {only: SHARES[only]}
     rest = (1 - periodic_share) / sum(share for share, _ in shares.values())
     works = [Work(k, i) for k, (share, size) in shares.items() for i in range(ceil(count * share * rest / size))]

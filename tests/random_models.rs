@@ -9,17 +9,14 @@ use mlff_student::engine::{
     BLOCK, Calculator, Device, FilterMode, InstructionSet, Options, Precision, Results, Structure,
 };
 use mlff_student::error::ErrorKind;
-use mlff_student::model::{Architecture, Model, Repulsion};
+use mlff_student::model::{Architecture, Model};
 
 fn model(architecture: Architecture, hidden: usize, blocks: usize, head: &[usize]) -> Arc<Model> {
     Arc::new(students::random(architecture, hidden, blocks, head))
 }
 
-/// A smooth student whose repulsion reaches many pairs of [`compute`].
 fn repelling(hidden: usize, blocks: usize) -> Arc<Model> {
-    let mut model = students::smooth(hidden, blocks);
-    model.repulsion = Some(Repulsion { radii: students::RADII.map(|radius| 2.5 * radius).into() });
-    Arc::new(model)
+    Arc::new(students::repelling(hidden, blocks))
 }
 
 /// 48 atoms in a triclinic cell, or `along` times as many along x.

@@ -31,6 +31,7 @@ pub use potential::Potential;
 pub use repulsion::Repulsion;
 pub use scope::Scope;
 pub use script::Script;
+pub use validate::POWERS;
 
 /// The metadata entry that says what kind of file a model was read from, as container/names:
 /// `safetensors/mlff-student`, `pytorch/published`, `onnx/published`, `torchscript/schnetpack`, …

@@ -6,7 +6,7 @@ use super::{Architecture, Basis, Envelope, EnvelopePlace, Linear, Model, Norm, U
 use crate::error::{Error, ErrorKind, Result};
 
 /// Powers of the polynomial envelope; beyond these its terms cancel to noise.
-const POWERS: std::ops::RangeInclusive<u32> = 1..=32;
+pub const POWERS: std::ops::RangeInclusive<u32> = 1..=32;
 
 impl Model {
     /// Checks that all sizes fit together, that every number is finite and that the cutoff, the

@@ -94,6 +94,12 @@ pub fn random(architecture: Architecture, hidden: usize, blocks: usize, head: &[
 pub const RADII: [f64; 9] =
     [0.0, 0.65 * 0.31, 0.0, 0.0, 0.0, 0.0, 0.65 * 0.76, 0.65 * 0.71, 0.65 * 0.66];
 
+/// [`smooth`], whose repulsion reaches many pairs of a dense system.
+pub fn repelling(hidden: usize, blocks: usize) -> Model {
+    let radii = RADII.map(|radius| 2.5 * radius).into();
+    Model { repulsion: Some(Repulsion { radii }), ..smooth(hidden, blocks) }
+}
+
 /// `painn` as it is trained here: elements H, C, N, O, cutoff 5 Å, polynomial envelope, shifted
 /// norm, repulsion.
 pub fn smooth(hidden: usize, blocks: usize) -> Model {

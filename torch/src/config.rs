@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use mlff_student::model::POWERS;
 use mlff_student::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
@@ -276,10 +277,11 @@ impl Config {
                 ));
             }
         }
-        if !(3..=32).contains(&student.envelope_power) {
+        if !(3..=*POWERS.end()).contains(&student.envelope_power) {
             return invalid(format!(
                 "student.envelope_power: expected 3 or more, where second derivatives are \
-                 continuous, and at most 32, found {}",
+                 continuous, and at most {}, found {}",
+                POWERS.end(),
                 student.envelope_power
             ));
         }
