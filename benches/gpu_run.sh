@@ -42,9 +42,7 @@ box() {
 
 # For the sanitizers, which are slow: a droplet, a box whose atoms are sorted into bins, and one of 41,472 atoms, for
 # which every GPU takes the kernels for many atoms.
-{ printf '48\nProperties=species:S:1:pos:R:3\n' && waters 4 1; } >droplet.xyz
-box 5 7 >box.xyz
-box 24 24 >large.xyz
+{ printf '48\nProperties=species:S:1:pos:R:3\n' && waters 4 1 && box 5 7 && box 24 24; } >structures.xyz
 
 # bench STUDENT ATOMS ARGUMENTS...: figures of one run, `name value` a line; nothing where it fails.
 bench() {
@@ -93,7 +91,7 @@ report() {
     for tool in memcheck racecheck; do
       for student in $(printf '%s\n' "${students[@]}" | grep -e medium -e 77k); do
         check "compute-sanitizer $tool, $(basename "$student")" compute-sanitizer --tool $tool --error-exitcode 9 \
-          bin/mlff-student eval --device cuda $student droplet.xyz box.xyz large.xyz
+          bin/mlff-student eval --device cuda $student structures.xyz
       done
     done
   else

@@ -152,9 +152,9 @@ fn failures_of_a_gpu_are_errors_with_a_reason_and_the_process_lives() {
 
     // Layers that no block of threads of a GPU as old as Turing can hold.
     let wide = folder.path().join("wide.safetensors");
-    students::random(Architecture::Published, 272, 1, &[16]).save(&wide).unwrap();
+    students::random(Architecture::Published, 320, 1, &[16]).save(&wide).unwrap();
     fails("shared=65536");
-    let words = ["65536 bytes of shared memory", "272 channels", "67584", "device cpu"];
+    let words = ["65536 bytes of shared memory", "320 channels", "69760", "device cpu"];
     assert_said(gpu(&wide, 0), MLFF_ERROR_UNSUPPORTED, &words);
     free(gpu(file, 0).unwrap());
     fails("");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::arguments::{Atoms, GROUP, Message, PAIR_BYTES, SLICE, Sums};
 use super::device::{Address, Array, Launch, Pinned};
-use super::shape::{NODE_BYTES, SHARED_THREADS, Shape, THREADS};
+use super::shape::{FORWARD_THREADS, NODE_BYTES, REVERSE_THREADS, SHARES, Shape, THREADS};
 use super::student::{Student, WARPS};
 use super::tables;
 use crate::engine::layers::{STATE, feature_width, kept_width, received_width};
@@ -213,8 +213,12 @@ impl Pass {
         let first = if b == 0 { "_first" } else { "" };
         let keeps = shape.kept_nodes > 0;
         let shared = if keeps { "_shared" } else { "" };
-        let threads = if keeps { SHARED_THREADS } else { THREADS };
-        let blocks = list.active.div_ceil(threads as usize / GROUP);
+        let (threads, shares) = match (keeps, direction) {
+            (false, _) => (THREADS, SHARES),
+            (true, "forward") => (FORWARD_THREADS, 1),
+            (true, _) => (REVERSE_THREADS, 1),
+        };
+        let blocks = list.active.div_ceil(threads as usize / (GROUP * shares));
         let launch = Launch {
             grid: [
                 (if keeps { blocks.min(student.device.limits().processors) } else { blocks })
@@ -282,7 +286,7 @@ impl Pass {
         let launch = Launch {
             grid: [list.active.div_ceil(tile.rows) as u32, 1],
             threads: tile.threads as u32,
-            shared: tile.shared(&student.network, student.channels()),
+            shared: tile.shared(&student.network),
         };
         student.launch(
             &student.atoms_module,

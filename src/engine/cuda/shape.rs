@@ -7,44 +7,63 @@ use super::student::Student;
 use super::tables;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Threads of a block in the messages: beside a table in shared memory, and without one.
-pub const SHARED_THREADS: u32 = 512;
+/// Threads of a block in the messages beside a table in shared memory, as many as their registers leave room for:
+/// forward and in reverse.
+pub const FORWARD_THREADS: u32 = 768;
 /// The same.
+pub const REVERSE_THREADS: u32 = 512;
+/// Without a table there.
 pub const THREADS: u32 = 128;
+
+/// Groups of lanes that share an atom's pairs in messages without a table in shared memory.
+pub const SHARES: usize = 32 / GROUP;
 
 /// Bytes of a node of one slice of a table.
 pub const NODE_BYTES: usize = 3 * SLICE * 2 * size_of::<f32>();
 
-/// A tile of atoms: rows, rows that a thread computes at once, threads of a block.
+/// Rows that a thread computes at once.
+const BUNCH: usize = 8;
+
+/// A tile of atoms.
 #[derive(Clone, Copy)]
 pub struct Tile {
     /// Of the kernels' names.
     pub suffix: &'static str,
     /// Atoms.
     pub rows: usize,
-    bunch: usize,
     /// Of a block.
     pub threads: usize,
 }
 
-const MANY: Tile = Tile { suffix: "many", rows: 32, bunch: 8, threads: 128 };
-const FEW: Tile = Tile { suffix: "few", rows: 4, bunch: 4, threads: 256 };
+const MANY: Tile = Tile { suffix: "many", rows: 32, threads: 256 };
+const FEW: Tile = Tile { suffix: "few", rows: 8, threads: 512 };
+
+/// Fewest threads of a tile.
+const FEWEST: usize = 64;
 
 impl Tile {
     /// Bytes of shared memory, as `Tile` in `kernels/atoms.cuh` lays it out.
-    pub fn shared(&self, network: &Network, channels: usize) -> usize {
-        let stride = self.rows + 4;
-        let parts = channels.max(self.threads * 4 * self.bunch / self.rows);
-        (network.room + parts) * stride * size_of::<f32>()
+    pub fn shared(&self, network: &Network) -> usize {
+        let inputs = network.room * (self.rows + 4);
+        let parts = (self.threads + 1) * 4 * BUNCH;
+        (inputs + parts) * size_of::<f32>()
+    }
+
+    /// With as many threads as leave room for their sums on this GPU; none where the fewest do not.
+    fn fitting(self, network: &Network, limits: Limits) -> Option<Self> {
+        let halved = std::iter::successors(Some(self), |tile| {
+            (tile.threads > FEWEST).then_some(Self { threads: tile.threads / 2, ..*tile })
+        });
+        halved.into_iter().find(|tile| tile.shared(network) <= limits.shared)
     }
 }
 
 /// Refuses a network that the smallest tile of atoms cannot take through its layers.
 pub fn check(network: &Network, channels: usize, limits: Limits) -> Result<()> {
-    let needed = FEW.shared(network, channels);
-    if needed <= limits.shared {
+    if FEW.fitting(network, limits).is_some() {
         return Ok(());
     }
+    let needed = Tile { threads: FEWEST, ..FEW }.shared(network);
     Err(Error::new(
         ErrorKind::Unsupported,
         format!(
@@ -74,20 +93,23 @@ impl Shape {
         let slices = student.channels() / SLICE;
         // Atoms that keep all lanes of the GPU busy with one slice.
         let full = limits.processors * 2048 / GROUP;
-        let tile = if active >= limits.processors * MANY.rows
-            && MANY.shared(&student.network, student.channels()) <= limits.shared
-        {
-            MANY
-        } else {
-            FEW
-        };
+        let many = (active >= limits.processors * MANY.rows).then_some(MANY);
+        let tiles = many.into_iter().chain([FEW]);
+        let tile = tiles
+            .filter_map(|tile| tile.fitting(&student.network, limits))
+            .next()
+            .expect("checked when the student was loaded");
         Self {
             kept_nodes: if active >= full {
                 (limits.shared / NODE_BYTES).min(tables::nodes(student.intervals))
             } else {
                 0
             },
-            parts: if active >= full { 1 } else { slices.min(full / active.max(1)).max(1) },
+            parts: if active >= full {
+                1
+            } else {
+                slices.min(full / (SHARES * active.max(1))).max(1)
+            },
             tile,
         }
     }

@@ -83,76 +83,124 @@ __device__ inline Activation silu(float z) {
 __device__ inline float dot3(const float *a, const float *b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
 
 /// Longest chain of additions in float32, in channels: longer ones would lose a digit.
-constexpr int CHAIN = 32;
+constexpr int CHAIN = 16;
 
-/// W x for a part of a layer's outputs. Where there are more threads than results, several share the sum over the
-/// inputs: gives their number; the sums of each are (share × channels + channel) × stride + row in `parts`.
-template <int ROWS, int BUNCH>
-__device__ __noinline__ int multiply(const float *weight, int inputs, int outputs, int channels, const float *input,
-                                     float *parts) {
+/// Rows that a thread computes at once, of four outputs.
+constexpr int BUNCH = 8;
+
+/// Fewest inputs that a thread sums: shares are added one after the other, and many would lose a digit, too.
+constexpr int FEWEST = 8;
+
+/// Inputs whose weights are on their way while others are multiplied.
+constexpr int STEP = 4;
+
+/// How one pass over a layer's weights is shared out among the threads of a block.
+struct Shares {
+  /// Outputs, in fours, and these times the bunches of rows.
+  int quads, items;
+  /// Threads that share the sum over the inputs.
+  int count;
+
+  __device__ Shares(int rows, int channels, int inputs) : quads(channels / 4), items(quads * (rows / BUNCH)), count(1) {
+    const int threads = blockDim.x;
+    while (2 * count * items <= threads && 2 * count * FEWEST <= inputs)
+      count *= 2;
+  }
+
+  /// Where a thread's sums lie: four values of row after row, one behind the other for all threads and one more, for
+  /// which threads that read four rows of eight channels find them in 32 banks.
+  __device__ static int place(int index, int thread) { return 4 * (index * (blockDim.x + 1) + thread); }
+
+  /// Σ of a row and channel.
+  __device__ float sum(const float *parts, int row, int channel) const {
+    const int index = channel % 4 * (BUNCH / 4) + row % BUNCH / 4;
+    const float *part = parts + place(index, row / BUNCH * quads + channel / 4) + row % 4;
+    float sum = 0;
+#pragma unroll 1
+    for (int share = 0; share < count; ++share)
+      sum += part[4 * share * items];
+    return sum;
+  }
+};
+
+/// W x for so many outputs from `first` on, at most four for each thread and bunch of rows; those of several inputs,
+/// one behind the other, count on. Where these lie in shared memory, and where the sums go, in floats.
+template <int ROWS>
+__device__ __noinline__ void multiply(const Linear &layer, const Shares &shares, int first, int input, int parts) {
+  SHARED_MEMORY(bytes);
+  float *const shared = reinterpret_cast<float *>(bytes);
   constexpr int STRIDE = ROWS + 4;
-  const int quads = channels / 4, items = quads * (ROWS / BUNCH), threads = blockDim.x;
-  int shares = 1;
-  while (2 * shares * items <= threads && 2 * shares <= inputs)
-    shares *= 2;
-  for (int work = threadIdx.x; work < items * shares; work += threads) {
-    const int share = work / items, quad = work % items % quads, row = work % items / quads * BUNCH;
-    const int from = inputs * share / shares, to = inputs * (share + 1) / shares;
-    const float *column = weight + 4 * quad;
-    float *const to_parts = parts + (share * channels + 4 * quad) * STRIDE + row;
-    for (int link = from; link < to; link += CHAIN) {
-      float sum[BUNCH][4] = {};
-      const int end = min(link + CHAIN, to);
-#pragma unroll 4
-      for (int k = link; k < end; ++k) {
-        const float4 w = *reinterpret_cast<const float4 *>(column + k * outputs);
-        const float *values = input + k * STRIDE + row;
+  const int work = threadIdx.x;
+  if (work >= shares.items * shares.count)
+    return;
+  const int share = work / shares.items, item = work % shares.items;
+  const int steps = layer.inputs / STEP, channel = first + 4 * (item % shares.quads);
+  const int from = steps * share / shares.count * STEP, to = steps * (share + 1) / shares.count * STEP;
+  const int outputs = layer.outputs;
+  const float *column = layer.weight + from * outputs + channel % outputs;
+  const float *values =
+      shared + input + (channel / outputs * layer.inputs + from) * STRIDE + item / shares.quads * BUNCH;
+  float4 weights[STEP];
+#pragma unroll
+  for (int q = 0; q < STEP; ++q)
+    weights[q] = *reinterpret_cast<const float4 *>(column + q * outputs);
+#pragma unroll 1
+  for (int link = from; link < to; link += CHAIN) {
+    float sum[4][BUNCH] = {};
+    const int end = min(link + CHAIN, to);
+#pragma unroll 1
+    for (int k = link; k < end; k += STEP) {
+      // Behind the last ones the same again.
+      if (k + STEP < to)
+        column += STEP * outputs;
+#pragma unroll
+      for (int q = 0; q < STEP; ++q) {
+        const float4 w = weights[q];
+        weights[q] = *reinterpret_cast<const float4 *>(column + q * outputs);
 #pragma unroll
         for (int r = 0; r < BUNCH; r += 4) {
-          const float4 value = *reinterpret_cast<const float4 *>(values + r);
+          const float4 value = *reinterpret_cast<const float4 *>(values + q * STRIDE + r);
           const float four[4] = {value.x, value.y, value.z, value.w};
 #pragma unroll
-          for (int q = 0; q < 4; ++q) {
-            sum[r + q][0] = fmaf(four[q], w.x, sum[r + q][0]);
-            sum[r + q][1] = fmaf(four[q], w.y, sum[r + q][1]);
-            sum[r + q][2] = fmaf(four[q], w.z, sum[r + q][2]);
-            sum[r + q][3] = fmaf(four[q], w.w, sum[r + q][3]);
+          for (int s = 0; s < 4; ++s) {
+            sum[0][r + s] = fmaf(four[s], w.x, sum[0][r + s]);
+            sum[1][r + s] = fmaf(four[s], w.y, sum[1][r + s]);
+            sum[2][r + s] = fmaf(four[s], w.z, sum[2][r + s]);
+            sum[3][r + s] = fmaf(four[s], w.w, sum[3][r + s]);
           }
         }
       }
+      values += STEP * STRIDE;
+    }
 #pragma unroll
-      for (int c = 0; c < 4; ++c) {
-#pragma unroll
-        for (int r = 0; r < BUNCH; r += 4) {
-          float4 *const to_four = reinterpret_cast<float4 *>(to_parts + c * STRIDE + r);
-          float4 total = {sum[r][c], sum[r + 1][c], sum[r + 2][c], sum[r + 3][c]};
-          if (link > from) {
-            const float4 before = *to_four;
-            total = {before.x + total.x, before.y + total.y, before.z + total.z, before.w + total.w};
-          }
-          *to_four = total;
-        }
+    for (int index = 0; index < BUNCH; ++index) {
+      const float *const four = sum[index / (BUNCH / 4)] + index % (BUNCH / 4) * 4;
+      float4 *const to_four = reinterpret_cast<float4 *>(shared + parts + Shares::place(index, work));
+      float4 total = {four[0], four[1], four[2], four[3]};
+      if (link > from) {
+        const float4 before = *to_four;
+        total = {before.x + total.x, before.y + total.y, before.z + total.z, before.w + total.w};
       }
+      *to_four = total;
     }
   }
-  return shares;
 }
 
-/// Atoms that a block of threads computes together, and the rows of a tile that a thread computes at once.
-template <int ROWS_, int BUNCH_> struct Tile {
-  static constexpr int ROWS = ROWS_, BUNCH = BUNCH_;
+/// Atoms that a block of threads computes together.
+template <int ROWS_> struct Tile {
+  static constexpr int ROWS = ROWS_;
   /// Distance between channels in shared memory; four more rows spread them over the banks.
   static constexpr int STRIDE = ROWS + 4;
 
   const Atoms &p;
   const int h;
   const uint32_t first;
-  /// Inputs of layers: 3 h channels, h channels, and room for parts of sums.
-  float *const x, *const hidden, *const parts;
+  /// Shared memory: inputs of layers, 3 h channels and h more, which `hidden` ones are; `p.room` channels in all.
+  /// Behind them is room for sums.
+  float *const x;
 
   __device__ Tile(const Atoms &p, float *shared)
-      : p(p), h(CHANNELS ? CHANNELS : p.channels), first(blockIdx.x * ROWS), x(shared), hidden(x + 3 * h * STRIDE),
-        parts(x + p.room * STRIDE) {}
+      : p(p), h(CHANNELS ? CHANNELS : p.channels), first(blockIdx.x * ROWS), x(shared) {}
 
   __device__ bool used(int row) const { return first + row < p.active; }
 
@@ -166,37 +214,42 @@ template <int ROWS_, int BUNCH_> struct Tile {
     return record(channel / SLICE, first + row, rows, width) + k * SLICE + channel % SLICE;
   }
 
-  /// Runs `body(row, channel)` for all atoms of the tile and so many channels; then all threads see what it wrote.
+  /// Runs `body(row, channel)` for all atoms of the tile and so many channels, a multiple of eight; then all threads see
+  /// what it wrote. A warp takes four rows of eight channels: these lie in 32 banks, and in whole sectors of records.
   template <class Body> __device__ void each(int channels, Body body) const {
 #pragma unroll 1
-    for (int k = threadIdx.x; k < ROWS * channels; k += blockDim.x)
-      if (used(k / channels))
-        body(k / channels, k % channels);
+    for (int k = threadIdx.x; k < ROWS * channels; k += blockDim.x) {
+      const int row = k / 32 % (ROWS / 4) * 4 + k / 8 % 4;
+      if (used(row))
+        body(row, k / (8 * ROWS) * 8 + k % 8);
+    }
     __syncthreads();
   }
 
   template <class Body> __device__ void each(Body body) const { each(h, body); }
 
-  /// A dense layer: `input` holds inputs × STRIDE values; `output(row, channel, y)` gets each value.
-  template <class Output> __device__ void dense(const Linear &layer, const float *input, Output output) const {
+  /// A dense layer, of inputs from this channel of x on, and as many of each other copy behind them;
+  /// `to(row, channel, y)` gets each value, a copy's channels behind those of the one before.
+  template <int COPIES = 1, class To> __device__ void dense(const Linear &layer, int input, To to) const {
+    const int all = COPIES * layer.outputs, threads = blockDim.x, most = threads * 4 * BUNCH / ROWS;
 #pragma unroll 1
-    for (int first = 0; first < layer.outputs; first += h) {
-      const int channels = min(h, layer.outputs - first);
-      const int shares = multiply<ROWS, BUNCH>(layer.weight + first, layer.inputs, layer.outputs, channels, input, parts);
+    for (int first = 0; first < all; first += most) {
+      const int channels = min(most, all - first);
+      const Shares shares(ROWS, channels, layer.inputs);
+      multiply<ROWS>(layer, shares, first, input * STRIDE, p.room * STRIDE);
       __syncthreads();
       each(channels, [&](int row, int channel) {
-        float y = layer.bias ? layer.bias[first + channel] : 0;
-#pragma unroll 1
-        for (int share = 0; share < shares; ++share)
-          y += parts[(share * channels + channel) * STRIDE + row];
-        output(row, first + channel, y);
+        const int output = first + channel;
+        const float bias = layer.bias ? layer.bias[COPIES > 1 ? output % layer.outputs : output] : 0;
+        to(row, output, bias + shares.sum(x + p.room * STRIDE, row, channel));
       });
     }
   }
 
-  /// Where vectors that are inputs of layers lie: channel of x or `hidden`.
+  /// An input of layers.
   __device__ float &in_x(int channel, int row) const { return x[channel * STRIDE + row]; }
-  __device__ float &in_hidden(int channel, int row) const { return hidden[channel * STRIDE + row]; }
+  __device__ float &in_hidden(int channel, int row) const { return in_x(hidden() + channel, row); }
+  __device__ int hidden() const { return 3 * h; }
 };
 
 __device__ inline void mix_axes(const float *m, const float *v, bool transposed, float *result) {
@@ -228,14 +281,13 @@ template <bool PAINN, bool LAST, class T> __device__ void update(const T &tile) 
   const int h = tile.h;
   constexpr int KEPT = kept_width<PAINN>();
   if (PAINN) {
-#pragma unroll 1
-    for (int a = 0; a < 3; ++a) {
-      tile.each([&](int row, int c) { tile.in_x(c, row) = p.state[tile.own(STATE, 1 + a, row, c)]; });
-      tile.dense(p.mix, tile.x, [&](int row, int channel, float y) {
-        const bool left = channel < h;
-        p.kept[tile.own(KEPT, (left ? LEFT : RIGHT) + a, row, left ? channel : channel - h)] = y;
-      });
-    }
+    tile.each(3 * h, [&](int row, int channel) {
+      tile.in_x(channel, row) = p.state[tile.own(STATE, 1 + channel / h, row, channel % h)];
+    });
+    tile.template dense<3>(p.mix, 0, [&](int row, int channel, float y) {
+      const int a = channel / (2 * h), c = channel % (2 * h);
+      p.kept[tile.own(KEPT, (c < h ? LEFT : RIGHT) + a, row, c % h)] = y;
+    });
   }
   tile.each([&](int row, int c) {
     tile.in_x(c, row) = p.state[tile.own(STATE, 0, row, c)];
@@ -247,12 +299,12 @@ template <bool PAINN, bool LAST, class T> __device__ void update(const T &tile) 
       tile.in_x(h + c, row) = sqrtf(dot3(v, v));
     }
   });
-  tile.dense(p.update.first, tile.x, [&](int row, int channel, float z) {
+  tile.dense(p.update.first, 0, [&](int row, int channel, float z) {
     const Activation active = silu(z);
     tile.in_hidden(channel, row) = active.value;
     p.kept[tile.own(KEPT, SLOPE, row, channel)] = active.slope;
   });
-  tile.dense(p.update.second, tile.hidden, [&](int row, int channel, float y) {
+  tile.dense(p.update.second, tile.hidden(), [&](int row, int channel, float y) {
     const int segment = channel / h, c = channel % h;
     if (segment == 0)
       tile.in_x(c, row) += y;
@@ -295,11 +347,11 @@ template <bool PAINN, bool LAST, class T> __device__ void update_reverse(const T
         bar[(1 + a) * SLICE] = v_bar[a] * kept[GATE_0 * SLICE] + back[a] * kept[GATE_1 * SLICE];
     }
   });
-  tile.dense(p.update.second_reverse, tile.x, [&](int row, int channel, float y) {
+  tile.dense(p.update.second_reverse, 0, [&](int row, int channel, float y) {
     tile.in_hidden(channel, row) = y * p.kept[tile.own(KEPT, SLOPE, row, channel)];
   });
   // The adjoint of n goes behind the channels that the mix takes.
-  tile.dense(p.update.first_reverse, tile.hidden, [&](int row, int channel, float y) {
+  tile.dense(p.update.first_reverse, tile.hidden(), [&](int row, int channel, float y) {
     if (channel < h)
       p.bar[tile.all(STATE, 0, row, channel)] += y;
     else
@@ -319,7 +371,7 @@ template <bool PAINN, bool LAST, class T> __device__ void update_reverse(const T
           right_bar += kept[GATE_1 * SLICE] * p.bar[tile.all(STATE, 1 + a, row, c)];
         tile.in_x(h + c, row) = right_bar;
       });
-      tile.dense(p.mix_reverse, tile.x, [&](int row, int channel, float y) {
+      tile.dense(p.mix_reverse, 0, [&](int row, int channel, float y) {
         p.bar[tile.all(STATE, 1 + a, row, channel)] += y;
       });
     }
@@ -365,12 +417,12 @@ template <bool PAINN, class T> __device__ void advance(const T &tile) {
   });
   if (!PAINN)
     return;
-  tile.dense(p.sender.first, tile.x, [&](int row, int channel, float z) {
+  tile.dense(p.sender.first, 0, [&](int row, int channel, float z) {
     const Activation active = silu(z);
     tile.in_hidden(channel, row) = active.value;
     p.next_kept[tile.own(KEPT, SENDER_SLOPE, row, channel)] = active.slope;
   });
-  tile.dense(p.sender.second, tile.hidden, [&](int row, int channel, float y) {
+  tile.dense(p.sender.second, tile.hidden(), [&](int row, int channel, float y) {
     p.features[tile.all(WIDTH, channel / h, row, channel % h)] = y;
   });
 }
@@ -378,22 +430,19 @@ template <bool PAINN, class T> __device__ void advance(const T &tile) {
 /// Energies from s in x, whose adjoint takes its place in `bar`.
 template <class T> __device__ void readout(const T &tile) {
   const Atoms &p = tile.p;
-  // Of each layer values, then slopes; behind s, which is not needed later.
-  float *values[HEAD + 1] = {tile.x};
-  float *slopes[HEAD + 1] = {nullptr};
-  float *next = tile.x + tile.h * T::STRIDE;
+  // Where the values of each layer are in x: behind s, which is not needed later. Their slopes follow.
+  int begin[HEAD + 1] = {0};
+  int next = tile.h;
+  const auto slopes = [&](int k) { return begin[k] + p.head.forward[k - 1].outputs; };
 #pragma unroll 1
   for (int k = 0; k < p.head.layers; ++k) {
-    const int width = p.head.forward[k].outputs;
-    float *const value = next, *const slope = next + width * T::STRIDE;
-    next += 2 * width * T::STRIDE;
-    tile.dense(p.head.forward[k], values[k], [&](int row, int channel, float z) {
+    begin[k + 1] = next;
+    next += 2 * p.head.forward[k].outputs;
+    tile.dense(p.head.forward[k], begin[k], [&](int row, int channel, float z) {
       const Activation active = silu(z);
-      value[channel * T::STRIDE + row] = active.value;
-      slope[channel * T::STRIDE + row] = active.slope;
+      tile.in_x(begin[k + 1] + channel, row) = active.value;
+      tile.in_x(slopes(k + 1) + channel, row) = active.slope;
     });
-    values[k + 1] = value;
-    slopes[k + 1] = slope;
   }
   // The last layer gives one value, in float64; its weights are the adjoint of its inputs.
   const int top = p.head.layers;
@@ -401,20 +450,19 @@ template <class T> __device__ void readout(const T &tile) {
     if (!tile.used(row))
       continue;
     double energy = p.head.bias;
-#pragma unroll 4
+#pragma unroll 1
     for (int c = 0; c < p.head.inputs; ++c) {
-      float &value = values[top][c * T::STRIDE + row];
+      float &value = tile.in_x(begin[top] + c, row);
       energy += p.head.weights[c] * value;
-      value = (float)p.head.weights[c] * (top ? slopes[top][c * T::STRIDE + row] : 1);
+      value = (float)p.head.weights[c] * (top ? tile.in_x(slopes(top) + c, row) : 1);
     }
     p.energies[tile.first + row] = energy;
   }
   __syncthreads();
 #pragma unroll 1
   for (int k = top; k > 0; --k) {
-    float *const to = values[k - 1], *const slope = slopes[k - 1];
-    tile.dense(p.head.reverse[k - 1], values[k], [&](int row, int channel, float y) {
-      to[channel * T::STRIDE + row] = slope ? y * slope[channel * T::STRIDE + row] : y;
+    tile.dense(p.head.reverse[k - 1], begin[k], [&](int row, int channel, float y) {
+      tile.in_x(begin[k - 1] + channel, row) = k > 1 ? y * tile.in_x(slopes(k - 1) + channel, row) : y;
     });
   }
   tile.each([&](int row, int c) {
@@ -456,35 +504,35 @@ template <bool PAINN, class T> __device__ void retreat(const T &tile) {
       bar[(1 + a) * SLICE] += x2 * turned[a];
   });
   if (PAINN) {
-    tile.dense(p.sender.second_reverse, tile.x, [&](int row, int channel, float y) {
+    tile.dense(p.sender.second_reverse, 0, [&](int row, int channel, float y) {
       tile.in_hidden(channel, row) = y * p.next_kept[tile.own(KEPT, SENDER_SLOPE, row, channel)];
     });
-    tile.dense(p.sender.first_reverse, tile.hidden, [&](int row, int channel, float y) {
+    tile.dense(p.sender.first_reverse, tile.hidden(), [&](int row, int channel, float y) {
       p.bar[tile.all(STATE, 0, row, channel)] += y;
     });
   }
   update_reverse<PAINN, false>(tile);
 }
 
-#define ATOMS(size, rows, bunch, threads)                                                                            \
-  ATOMS_OF(published_##size, false, rows, bunch, threads)                                                            \
-  ATOMS_OF(painn_##size, true, rows, bunch, threads)
+#define ATOMS(size, rows, threads)                                                                                   \
+  ATOMS_OF(published_##size, false, rows, threads)                                                                   \
+  ATOMS_OF(painn_##size, true, rows, threads)
 
-#define ATOMS_OF(name, painn, rows, bunch, threads)                                                                  \
-  KERNEL(advance_##name, Atoms, threads) {                                                                           \
+#define ATOMS_OF(name, painn, rows, threads)                                                                         \
+  LARGE_KERNEL(advance_##name, Atoms, threads) {                                                                     \
     SHARED_MEMORY(shared);                                                                                           \
-    advance<painn>(Tile<rows, bunch>(p, reinterpret_cast<float *>(shared)));                                         \
+    advance<painn>(Tile<rows>(p, reinterpret_cast<float *>(shared)));                                                \
   }                                                                                                                  \
-  KERNEL(turn_##name, Atoms, threads) {                                                                              \
+  LARGE_KERNEL(turn_##name, Atoms, threads) {                                                                        \
     SHARED_MEMORY(shared);                                                                                           \
-    turn<painn>(Tile<rows, bunch>(p, reinterpret_cast<float *>(shared)));                                            \
+    turn<painn>(Tile<rows>(p, reinterpret_cast<float *>(shared)));                                                   \
   }                                                                                                                  \
-  KERNEL(retreat_##name, Atoms, threads) {                                                                           \
+  LARGE_KERNEL(retreat_##name, Atoms, threads) {                                                                     \
     SHARED_MEMORY(shared);                                                                                           \
-    retreat<painn>(Tile<rows, bunch>(p, reinterpret_cast<float *>(shared)));                                         \
+    retreat<painn>(Tile<rows>(p, reinterpret_cast<float *>(shared)));                                                \
   }
 
-// Many atoms: weights are read once for 32 of them. Few: one block of threads for four, since fewer blocks than the
-// GPU has multiprocessors would leave some of them idle.
-ATOMS(many, 32, 8, 128)
-ATOMS(few, 4, 4, 256)
+// Many atoms: weights are read once for 32 of them. Few: one block of threads for eight, since fewer blocks than the
+// GPU has multiprocessors would leave some of them idle. Blocks have at most so many threads (shape.rs).
+ATOMS(many, 32, 512)
+ATOMS(few, 8, 512)

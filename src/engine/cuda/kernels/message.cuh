@@ -1,5 +1,6 @@
 // The messages, forward and reverse, as gathers: eight lanes compute an atom's sum over its neighbors, two
-// channels each. Nothing is written to neighbors, so there are no atomics and sums keep their order.
+// channels each; without a table in shared memory, where atoms are few, four times as many lanes share its neighbors.
+// Nothing is written to neighbors, so there are no atomics and sums keep their order.
 // Formulas as in engine::reference.
 //
 // Slices of channels are the outer loop: the features of one slice stay in the L2 cache, its table in shared
@@ -130,14 +131,41 @@ template <bool SHARED> __device__ inline Table table_of(const Message &p, uint32
   return {all, reinterpret_cast<const float *>(shared), p.resident};
 }
 
+/// Groups of lanes that share an atom's pairs, each every so many.
+template <bool SHARED> __device__ constexpr uint32_t shares() { return SHARED ? 1 : 32 / GROUP; }
+
+/// Pairs are loaded one ahead, so that what they refer to can be asked for at once.
+__device__ inline Pair pair_ahead(const Pair *pairs, uint32_t k, uint32_t count) {
+  return k < count ? pairs[k] : Pair{};
+}
+
+/// Sums over the groups of an atom; all lanes of the warp get them.
+template <bool SHARED> __device__ inline float over_shares(float sum) {
+  if (shares<SHARED>() > 1) {
+    sum += __shfl_xor_sync(WARP, sum, GROUP);
+    sum += __shfl_xor_sync(WARP, sum, 2 * GROUP);
+  }
+  return sum;
+}
+
+template <bool SHARED> __device__ inline Two over_shares(Two sum) {
+  return {over_shares<SHARED>(sum.x), over_shares<SHARED>(sum.y)};
+}
+
+template <bool SHARED> __device__ inline Axes over_shares(Axes sum) {
+  return {over_shares<SHARED>(sum.x), over_shares<SHARED>(sum.y), over_shares<SHARED>(sum.z)};
+}
+
 template <bool SENDER, bool INITIAL, bool SHARED> __device__ inline void forward(const Message &p) {
   constexpr int WIDTH = feature_width<SENDER>();
+  constexpr uint32_t SHARES = shares<SHARED>();
   const int lane = threadIdx.x % GROUP;
-  const uint32_t groups = blockDim.x / GROUP;
+  const uint32_t share = threadIdx.x / GROUP % SHARES;
+  const uint32_t atoms = blockDim.x / (GROUP * SHARES);
   for (uint32_t slice = blockIdx.y; slice < p.slices; slice += gridDim.y) {
     const Table table = table_of<SHARED>(p, slice);
     const float *features = p.features + record(slice, 0, p.feature_rows, WIDTH) + 2 * lane;
-    for (uint32_t i = blockIdx.x * groups + threadIdx.x / GROUP; i < p.active; i += gridDim.x * groups) {
+    for (uint32_t i = blockIdx.x * atoms + threadIdx.x / (GROUP * SHARES); i < p.active; i += gridDim.x * atoms) {
       const Pair *pairs = p.pairs + p.starts[i];
       const uint32_t count = p.counts[i];
       const size_t own = record(slice, i, p.active, STATE) + 2 * lane;
@@ -152,14 +180,16 @@ template <bool SENDER, bool INITIAL, bool SHARED> __device__ inline void forward
       }
       Two s_sum = two(0), s_total = two(0);
       Axes v_sum = no_axes(), v_total = no_axes();
-      for (uint32_t k = 0; k < count; ++k) {
-        if (k % CHAIN == 0) {
+      Pair next = pair_ahead(pairs, share, count);
+      for (uint32_t k = share; k < count; k += SHARES) {
+        if (k / SHARES % CHAIN == 0) {
           s_total = s_total + s_sum;
           v_total = v_total + v_sum;
           s_sum = two(0);
           v_sum = no_axes();
         }
-        const Pair pair = pairs[k];
+        const Pair pair = next;
+        next = pair_ahead(pairs, k + SHARES, count);
         const float *filters = table.at(pair.interval);
         const Weights w = values_at(pair.t);
         const uint32_t row = INITIAL ? pair.kind : pair.row;
@@ -178,8 +208,12 @@ template <bool SENDER, bool INITIAL, bool SHARED> __device__ inline void forward
           v_sum = fma(turn, there.v, v_sum);
         }
       }
-      store(p.state + own, s + (s_total + s_sum));
-      store_axes(p.state + own + SLICE, v + (v_total + v_sum));
+      const Two s_all = over_shares<SHARED>(s_total + s_sum);
+      const Axes v_all = over_shares<SHARED>(v_total + v_sum);
+      if (share == 0) {
+        store(p.state + own, s + s_all);
+        store_axes(p.state + own + SLICE, v + v_all);
+      }
     }
   }
 }
@@ -199,29 +233,35 @@ __device__ inline float both(Two a) { return a.x + a.y; }
 template <bool SENDER, bool INITIAL, bool SHARED> __device__ inline void reverse(const Message &p) {
   constexpr int WIDTH = feature_width<SENDER>();
   constexpr int RECEIVED = SENDER ? 5 : 4;
+  constexpr uint32_t SHARES = shares<SHARED>(), WARP_ATOMS = 32 / (GROUP * SHARES);
   const int lane = threadIdx.x % GROUP;
-  const uint32_t groups = blockDim.x / GROUP;
+  const uint32_t share = threadIdx.x / GROUP % SHARES;
+  const uint32_t atoms = blockDim.x / (GROUP * SHARES);
   // Lanes of a warp go through the loops together, since they exchange values.
-  const uint32_t last = (p.active + 3) / 4 * 4;
+  const uint32_t last = (p.active + WARP_ATOMS - 1) / WARP_ATOMS * WARP_ATOMS;
   for (uint32_t slice = blockIdx.y; slice < p.slices; slice += gridDim.y) {
     const Table table = table_of<SHARED>(p, slice);
     const float *features = p.features + record(slice, 0, p.feature_rows, WIDTH) + 2 * lane;
     const float *bars = p.bar + record(slice, 0, p.rows, STATE) + 2 * lane;
     const bool initial_sum = p.overwrite && slice == blockIdx.y;
-    for (uint32_t i = blockIdx.x * groups + threadIdx.x / GROUP; i < last; i += gridDim.x * groups) {
+    for (uint32_t i = blockIdx.x * atoms + threadIdx.x / (GROUP * SHARES); i < last; i += gridDim.x * atoms) {
       const uint32_t row = i < p.active ? i : p.active - 1;
       const uint32_t start = p.starts[row];
       const uint32_t count = i < p.active ? p.counts[row] : 0;
-      uint32_t most = max(count, __shfl_xor_sync(WARP, count, 8));
-      most = max(most, __shfl_xor_sync(WARP, most, 16));
+      uint32_t most = max(count, __shfl_xor_sync(WARP, count, GROUP));
+      most = max(most, __shfl_xor_sync(WARP, most, 2 * GROUP));
       const uint32_t own = INITIAL ? p.kinds[row] : row;
       const Sender here = sender<SENDER, INITIAL>(features + (size_t)own * (WIDTH * SLICE));
       const Two s_i = load(bars + (size_t)row * (STATE * SLICE));
       const Axes v_i = load_axes(bars + (size_t)row * (STATE * SLICE) + SLICE);
       Two x1_bar = two(0), x3_bar = two(0), x1_total = two(0), x3_total = two(0);
       Axes turned_sum = no_axes(), turned_total = no_axes();
-      for (uint32_t k = 0; k < most; ++k) {
-        if (!INITIAL && k % CHAIN == 0) {
+      const Pair *pairs = p.pairs + start;
+      Pair next = pair_ahead(pairs, share, count);
+      float *gradient = p.gradients + (blockIdx.y * p.capacity + start + share) * 4 + lane / 2;
+      for (uint32_t round = 0; round * SHARES < most; ++round, gradient += 4 * SHARES) {
+        const uint32_t k = share + round * SHARES;
+        if (!INITIAL && round % CHAIN == 0) {
           x1_total = x1_total + x1_bar;
           x3_total = x3_total + x3_bar;
           turned_total = turned_total + turned_sum;
@@ -230,8 +270,11 @@ template <bool SENDER, bool INITIAL, bool SHARED> __device__ inline void reverse
         }
         Two d_bar = two(0);
         Axes u_bar = no_axes();
+        const bool writes = k < count && lane % 2 == 0;
+        const float before = writes && !initial_sum ? *gradient : 0;
         if (k < count) {
-          const Pair pair = p.pairs[start + k];
+          const Pair pair = next;
+          next = pair_ahead(pairs, k + SHARES, count);
           const float *filters = table.at(pair.interval);
           const Weights w = values_at(pair.t), w_slope = slopes_at(pair.t);
           const uint32_t from = INITIAL ? pair.kind : pair.row;
@@ -261,17 +304,19 @@ template <bool SENDER, bool INITIAL, bool SHARED> __device__ inline void reverse
           }
         }
         const float sum = over_group(lane, both(d_bar), both(u_bar.x), both(u_bar.y), both(u_bar.z));
-        if (k < count && lane % 2 == 0) {
-          float *gradient = p.gradients + (blockIdx.y * p.capacity + start + k) * 4 + lane / 2;
-          *gradient = initial_sum ? sum : *gradient + sum;
-        }
+        if (writes)
+          *gradient = before + sum;
       }
-      if (!INITIAL && i < p.active) {
+      if (INITIAL)
+        continue;
+      const Two x1_all = over_shares<SHARED>(x1_total + x1_bar), x3_all = over_shares<SHARED>(x3_total + x3_bar);
+      const Axes turned_all = over_shares<SHARED>(turned_total + turned_sum);
+      if (i < p.active && share == 0) {
         float *to = p.received + record(slice, row, p.active, RECEIVED) + 2 * lane;
-        store(to, x1_total + x1_bar);
-        store_axes(to + SLICE, turned_total + turned_sum);
+        store(to, x1_all);
+        store_axes(to + SLICE, turned_all);
         if (SENDER)
-          store(to + 4 * SLICE, x3_total + x3_bar);
+          store(to + 4 * SLICE, x3_all);
       }
     }
   }
@@ -279,7 +324,7 @@ template <bool SENDER, bool INITIAL, bool SHARED> __device__ inline void reverse
 
 #define MESSAGES(name, sender, initial)                                                                              \
   KERNEL(forward_##name, Message, 128) { forward<sender, initial, false>(p); }                                       \
-  LARGE_KERNEL(forward_##name##_shared, Message, 512) { forward<sender, initial, true>(p); }                         \
+  LARGE_KERNEL(forward_##name##_shared, Message, 768) { forward<sender, initial, true>(p); }                         \
   KERNEL(reverse_##name, Message, 128) { reverse<sender, initial, false>(p); }                                       \
   LARGE_KERNEL(reverse_##name##_shared, Message, 512) { reverse<sender, initial, true>(p); }
 
