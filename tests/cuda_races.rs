@@ -14,8 +14,11 @@ use toolchain::Language;
 /// Threads of the processor instead of fibers, watched.
 const WATCHED: [&str; 4] = ["-O1", "-g", "-DMLFF_SHIM_THREADS", "-fsanitize=thread"];
 
-/// Evaluates a chain of so many atoms with the kernels in `library`.
-fn evaluate(library: &Path, model: &Model, atoms: usize) -> Output {
+/// Bytes of shared memory of a block of threads on Hopper.
+const LARGE: usize = 227 * 1024;
+
+/// Evaluates a chain of so many atoms with the kernels in `library`, on a GPU with so many bytes of shared memory.
+fn evaluate(library: &Path, model: &Model, atoms: usize, shared: usize) -> Output {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("model.safetensors");
     model.save(&file).unwrap();
@@ -34,6 +37,7 @@ fn evaluate(library: &Path, model: &Model, atoms: usize) -> Output {
         .env("LD_PRELOAD", sanitizer.trim())
         .env("TSAN_OPTIONS", "exitcode=66")
         .env("MLFF_STUDENT_CUDA_SHIM", library)
+        .env("MLFF_STUDENT_CUDA_SHIM_FAILS", format!("shared={shared}"))
         .output()
         .unwrap()
 }
@@ -42,15 +46,16 @@ fn evaluate(library: &Path, model: &Model, atoms: usize) -> Output {
 fn no_thread_reads_what_another_one_has_not_written_yet() {
     let library = shim::library("libshim-watched.so", &WATCHED);
     // Few atoms, many, and more than are compared with all others go through kernels of their own.
-    for (architecture, hidden, atoms) in [
-        (Architecture::Published, 32, 5),
-        (Architecture::Published, 32, 40),
-        (Architecture::Painn, 32, 5),
-        (Architecture::Painn, 16, 260),
-        (Architecture::Published, 16, 520),
+    // With little shared memory, layers take several passes.
+    for (architecture, hidden, atoms, shared) in [
+        (Architecture::Published, 32, 5, LARGE),
+        (Architecture::Published, 48, 40, 45_000),
+        (Architecture::Painn, 32, 5, LARGE),
+        (Architecture::Painn, 16, 260, LARGE),
+        (Architecture::Published, 16, 520, LARGE),
     ] {
         let model = students::random(architecture, hidden, 2, &[16]);
-        let found = evaluate(&library, &model, atoms);
+        let found = evaluate(&library, &model, atoms, shared);
         let said = String::from_utf8_lossy(&found.stderr);
         assert!(found.status.success(), "{architecture:?}, {atoms} atoms: {said}");
     }
@@ -60,7 +65,8 @@ fn no_thread_reads_what_another_one_has_not_written_yet() {
 fn threads_that_do_not_wait_for_each_other_are_found() {
     let options = [&WATCHED[..], &["-DMLFF_SHIM_WITHOUT_BARRIERS"]].concat();
     let library = shim::library("libshim-forgetful.so", &options);
-    let found = evaluate(&library, &students::random(Architecture::Painn, 32, 2, &[16]), 5);
+    let model = students::random(Architecture::Painn, 32, 2, &[16]);
+    let found = evaluate(&library, &model, 5, LARGE);
     let said = String::from_utf8_lossy(&found.stderr);
     assert!(said.contains("data race") && found.status.code() == Some(66), "{said}");
 }

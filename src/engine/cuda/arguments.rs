@@ -8,7 +8,7 @@ pub const PAIR_BYTES: usize = 32;
 /// Channels of a slice.
 pub const SLICE: usize = 16;
 
-/// Lanes of an atom in the messages.
+/// Lanes that go through a pair together.
 pub const GROUP: usize = SLICE / 2;
 
 /// Most layers of a readout before the last one.

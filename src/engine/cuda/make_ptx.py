@@ -22,8 +22,8 @@ GPUS = ["sm_75", "sm_80", "sm_86", "sm_89", "sm_90"]
 CHANNELS = [0, 32, 64, 128]
 
 HEADER = """\
-Registers of a thread for each GPU; the most bytes of registers that a thread spills on any of them, and of shared
-memory that a block has by itself, as ptxas counts them. Shared memory beside it is asked for at launch (shape.rs,
+Registers of a thread for each GPU; the most bytes of a thread's arrays in memory on any of them, of registers that it
+spills, and of shared memory that a block has by itself, as ptxas counts them. Shared memory beside it is asked for at launch (shape.rs,
 for `scan` structures.rs, for `sums` pass.rs).
 
 """
@@ -44,10 +44,10 @@ def main(environment, out):
         found = {gpu: resources(packages / "cuda_nvcc/bin/ptxas", path, gpu) for gpu in GPUS}
         for kernel in sorted(found[GPUS[0]]):
             needs = [found[gpu][kernel] for gpu in GPUS]
-            most = [str(max(need[what] for need in needs)) for what in ("spilled", "shared")]
+            most = [str(max(need[what] for need in needs)) for what in ("stack", "spilled", "shared")]
             rows.append([name, kernel, *(str(need["registers"]) for need in needs), *most])
             spilled += [f"{kernel} of {name} on {gpu}" for gpu, need in zip(GPUS, needs) if need["spilled"]]
-    (out / "registers.txt").write_text(HEADER + table(["file", "kernel", *GPUS, "spilled", "shared"], rows))
+    (out / "registers.txt").write_text(HEADER + table(["file", "kernel", *GPUS, "stack", "spilled", "shared"], rows))
     if spilled:
         raise SystemExit("these kernels spill registers: " + ", ".join(spilled))
 
@@ -59,14 +59,15 @@ def table(header, rows):
 
 
 def resources(ptxas, path, gpu):
-    """Of each kernel: registers, bytes of them that are spilled, bytes of shared memory."""
+    """Of each kernel: registers, bytes of arrays in memory and of registers that are spilled, bytes of shared memory."""
     done = subprocess.run([ptxas, "-v", f"-arch={gpu}", path, "-o", "/dev/null"], check=True, capture_output=True, text=True)
     found, kernel = {}, None
     for line in done.stderr.splitlines():
         if match := re.search(r"Compiling entry function '(\w+)'", line):
-            kernel = found[match[1]] = {"spilled": 0, "shared": 0}
-        elif match := re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", line):
-            kernel["spilled"] += int(match[1]) + int(match[2])
+            kernel = found[match[1]] = {"stack": 0, "spilled": 0, "shared": 0}
+        elif match := re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", line):
+            kernel["stack"] = max(kernel["stack"], int(match[1]))
+            kernel["spilled"] += int(match[2]) + int(match[3])
         elif match := re.search(r"Used (\d+) registers", line):
             kernel["registers"] = int(match[1])
             if shared := re.search(r"(\d+) bytes smem", line):

@@ -7,21 +7,20 @@ use super::student::Student;
 use super::tables;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Threads of a block in the messages beside a table in shared memory, as many as their registers leave room for:
-/// forward and in reverse.
+/// Threads of a block in forward messages with a table in shared memory; 512 were slower on an H200.
 pub const FORWARD_THREADS: u32 = 768;
-/// The same.
+/// Threads of a block in reverse messages with a table in shared memory: their registers leave no room for 640.
 pub const REVERSE_THREADS: u32 = 512;
-/// Without a table there.
+/// Threads of a block in messages without a table in shared memory.
 pub const THREADS: u32 = 128;
 
-/// Groups of lanes that share an atom's pairs in messages without a table in shared memory.
+/// Groups of lanes that share an atom's pairs in messages without a table in shared memory, as in message.cuh.
 pub const SHARES: usize = 32 / GROUP;
 
 /// Bytes of a node of one slice of a table.
 pub const NODE_BYTES: usize = 3 * SLICE * 2 * size_of::<f32>();
 
-/// Rows that a thread computes at once.
+/// Rows that a thread computes at once, as in atoms.cuh.
 const BUNCH: usize = 8;
 
 /// A tile of atoms.
@@ -33,13 +32,12 @@ pub struct Tile {
     pub rows: usize,
     /// Of a block.
     pub threads: usize,
+    /// No fewer than these, where shared memory is short: below, a multiprocessor would idle.
+    fewest: usize,
 }
 
-const MANY: Tile = Tile { suffix: "many", rows: 32, threads: 256 };
-const FEW: Tile = Tile { suffix: "few", rows: 8, threads: 512 };
-
-/// Fewest threads of a tile.
-const FEWEST: usize = 64;
+const MANY: Tile = Tile { suffix: "many", rows: 32, threads: 256, fewest: 128 };
+const FEW: Tile = Tile { suffix: "few", rows: 8, threads: 512, fewest: 64 };
 
 impl Tile {
     /// Bytes of shared memory, as `Tile` in `kernels/atoms.cuh` lays it out.
@@ -51,10 +49,10 @@ impl Tile {
 
     /// With as many threads as leave room for their sums on this GPU; none where the fewest do not.
     fn fitting(self, network: &Network, limits: Limits) -> Option<Self> {
-        let halved = std::iter::successors(Some(self), |tile| {
-            (tile.threads > FEWEST).then_some(Self { threads: tile.threads / 2, ..*tile })
-        });
-        halved.into_iter().find(|tile| tile.shared(network) <= limits.shared)
+        std::iter::successors(Some(self), |tile| {
+            (tile.threads > tile.fewest).then_some(Self { threads: tile.threads / 2, ..*tile })
+        })
+        .find(|tile| tile.shared(network) <= limits.shared)
     }
 }
 
@@ -63,7 +61,7 @@ pub fn check(network: &Network, channels: usize, limits: Limits) -> Result<()> {
     if FEW.fitting(network, limits).is_some() {
         return Ok(());
     }
-    let needed = Tile { threads: FEWEST, ..FEW }.shared(network);
+    let needed = Tile { threads: FEW.fewest, ..FEW }.shared(network);
     Err(Error::new(
         ErrorKind::Unsupported,
         format!(
@@ -91,13 +89,13 @@ impl Shape {
     pub fn of(student: &Student, active: usize) -> Self {
         let limits = student.device.limits();
         let slices = student.channels() / SLICE;
-        // Atoms that keep all lanes of the GPU busy with one slice.
+        // Atoms that keep all lanes of the GPU busy with one slice, eight lanes each.
         let full = limits.processors * 2048 / GROUP;
         let many = (active >= limits.processors * MANY.rows).then_some(MANY);
-        let tiles = many.into_iter().chain([FEW]);
-        let tile = tiles
-            .filter_map(|tile| tile.fitting(&student.network, limits))
-            .next()
+        let fitting = |tile: Tile| tile.fitting(&student.network, limits);
+        let tile = many
+            .and_then(fitting)
+            .or_else(|| fitting(FEW))
             .expect("checked when the student was loaded");
         Self {
             kept_nodes: if active >= full {

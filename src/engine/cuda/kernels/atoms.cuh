@@ -83,86 +83,88 @@ __device__ inline Activation silu(float z) {
 __device__ inline float dot3(const float *a, const float *b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
 
 /// Longest chain of additions in float32, in channels: longer ones would lose a digit.
-constexpr int CHAIN = 16;
+constexpr uint32_t CHAIN = 16;
 
 /// Rows that a thread computes at once, of four outputs.
-constexpr int BUNCH = 8;
+constexpr uint32_t BUNCH = 8;
 
 /// Fewest inputs that a thread sums: shares are added one after the other, and many would lose a digit, too.
-constexpr int FEWEST = 8;
+constexpr uint32_t FEWEST = 8;
 
 /// Inputs whose weights are on their way while others are multiplied.
-constexpr int STEP = 4;
+constexpr uint32_t STEP = 4;
 
 /// How one pass over a layer's weights is shared out among the threads of a block.
 struct Shares {
   /// Outputs, in fours, and these times the bunches of rows.
-  int quads, items;
+  uint32_t quads, items;
   /// Threads that share the sum over the inputs.
-  int count;
+  uint32_t count;
 
-  __device__ Shares(int rows, int channels, int inputs) : quads(channels / 4), items(quads * (rows / BUNCH)), count(1) {
-    const int threads = blockDim.x;
-    while (2 * count * items <= threads && 2 * count * FEWEST <= inputs)
+  __device__ Shares(uint32_t rows, uint32_t channels, uint32_t inputs)
+      : quads(channels / 4), items(quads * (rows / BUNCH)), count(1) {
+    while (2 * count * items <= blockDim.x && 2 * count * FEWEST <= inputs)
       count *= 2;
   }
 
-  /// Where a thread's sums lie: four values of row after row, one behind the other for all threads and one more, for
-  /// which threads that read four rows of eight channels find them in 32 banks.
-  __device__ static int place(int index, int thread) { return 4 * (index * (blockDim.x + 1) + thread); }
+  /// Where in `parts` a thread's sums lie: parts[index][thread] of four rows each, where index is twice the output
+  /// plus the half of the eight rows. A row has one place more than threads, so that a warp that reads four rows of
+  /// eight channels meets 32 banks.
+  __device__ static uint32_t place(uint32_t index, uint32_t thread) { return 4 * (index * (blockDim.x + 1) + thread); }
 
   /// Σ of a row and channel.
-  __device__ float sum(const float *parts, int row, int channel) const {
-    const int index = channel % 4 * (BUNCH / 4) + row % BUNCH / 4;
+  __device__ float sum(const float *parts, uint32_t row, uint32_t channel) const {
+    const uint32_t index = channel % 4 * (BUNCH / 4) + row % BUNCH / 4;
     const float *part = parts + place(index, row / BUNCH * quads + channel / 4) + row % 4;
     float sum = 0;
 #pragma unroll 1
-    for (int share = 0; share < count; ++share)
+    for (uint32_t share = 0; share < count; ++share)
       sum += part[4 * share * items];
     return sum;
   }
 };
 
-/// W x for so many outputs from `first` on, at most four for each thread and bunch of rows; those of several inputs,
-/// one behind the other, count on. Where these lie in shared memory, and where the sums go, in floats.
-template <int ROWS>
-__device__ __noinline__ void multiply(const Linear &layer, const Shares &shares, int first, int input, int parts) {
+/// Sums W x for outputs from `first` on, four for each thread and bunch of rows; outputs beyond the layer's are those of
+/// the next copy of the input. `input` and `parts` are places in shared memory, in floats. By value: the address of a
+/// kernel's argument would have every thread copy all of them.
+template <uint32_t ROWS>
+__device__ __noinline__ void multiply(const Linear layer, const Shares shares, uint32_t first, uint32_t input,
+                                      uint32_t parts) {
   SHARED_MEMORY(bytes);
   float *const shared = reinterpret_cast<float *>(bytes);
-  constexpr int STRIDE = ROWS + 4;
-  const int work = threadIdx.x;
+  constexpr uint32_t STRIDE = ROWS + 4;
+  const uint32_t work = threadIdx.x;
   if (work >= shares.items * shares.count)
     return;
-  const int share = work / shares.items, item = work % shares.items;
-  const int steps = layer.inputs / STEP, channel = first + 4 * (item % shares.quads);
-  const int from = steps * share / shares.count * STEP, to = steps * (share + 1) / shares.count * STEP;
-  const int outputs = layer.outputs;
+  const uint32_t share = work / shares.items, item = work % shares.items;
+  const uint32_t inputs = layer.inputs, outputs = layer.outputs;
+  const uint32_t steps = inputs / STEP, channel = first + 4 * (item % shares.quads);
+  const uint32_t from = steps * share / shares.count * STEP, to = steps * (share + 1) / shares.count * STEP;
   const float *column = layer.weight + from * outputs + channel % outputs;
-  const float *values =
-      shared + input + (channel / outputs * layer.inputs + from) * STRIDE + item / shares.quads * BUNCH;
+  const float *values = shared + input + (channel / outputs * inputs + from) * STRIDE + item / shares.quads * BUNCH;
   float4 weights[STEP];
 #pragma unroll
-  for (int q = 0; q < STEP; ++q)
+  for (uint32_t q = 0; q < STEP; ++q)
     weights[q] = *reinterpret_cast<const float4 *>(column + q * outputs);
 #pragma unroll 1
-  for (int link = from; link < to; link += CHAIN) {
+  for (uint32_t link = from; link < to; link += CHAIN) {
     float sum[4][BUNCH] = {};
-    const int end = min(link + CHAIN, to);
+    const uint32_t end = min(link + CHAIN, to);
 #pragma unroll 1
-    for (int k = link; k < end; k += STEP) {
+    for (uint32_t k = link; k < end; k += STEP) {
       // Behind the last ones the same again.
       if (k + STEP < to)
         column += STEP * outputs;
 #pragma unroll
-      for (int q = 0; q < STEP; ++q) {
+      for (uint32_t q = 0; q < STEP; ++q) {
         const float4 w = weights[q];
         weights[q] = *reinterpret_cast<const float4 *>(column + q * outputs);
 #pragma unroll
-        for (int r = 0; r < BUNCH; r += 4) {
+        for (uint32_t r = 0; r < BUNCH; r += 4) {
           const float4 value = *reinterpret_cast<const float4 *>(values + q * STRIDE + r);
           const float four[4] = {value.x, value.y, value.z, value.w};
 #pragma unroll
-          for (int s = 0; s < 4; ++s) {
+          for (uint32_t s = 0; s < 4; ++s) {
             sum[0][r + s] = fmaf(four[s], w.x, sum[0][r + s]);
             sum[1][r + s] = fmaf(four[s], w.y, sum[1][r + s]);
             sum[2][r + s] = fmaf(four[s], w.z, sum[2][r + s]);
@@ -173,7 +175,7 @@ __device__ __noinline__ void multiply(const Linear &layer, const Shares &shares,
       values += STEP * STRIDE;
     }
 #pragma unroll
-    for (int index = 0; index < BUNCH; ++index) {
+    for (uint32_t index = 0; index < BUNCH; ++index) {
       const float *const four = sum[index / (BUNCH / 4)] + index % (BUNCH / 4) * 4;
       float4 *const to_four = reinterpret_cast<float4 *>(shared + parts + Shares::place(index, work));
       float4 total = {four[0], four[1], four[2], four[3]};
@@ -187,13 +189,13 @@ __device__ __noinline__ void multiply(const Linear &layer, const Shares &shares,
 }
 
 /// Atoms that a block of threads computes together.
-template <int ROWS_> struct Tile {
-  static constexpr int ROWS = ROWS_;
+template <uint32_t ROWS_> struct Tile {
+  static constexpr uint32_t ROWS = ROWS_;
   /// Distance between channels in shared memory; four more rows spread them over the banks.
-  static constexpr int STRIDE = ROWS + 4;
+  static constexpr uint32_t STRIDE = ROWS + 4;
 
   const Atoms &p;
-  const int h;
+  const uint32_t h;
   const uint32_t first;
   /// Shared memory: inputs of layers, 3 h channels and h more, which `hidden` ones are; `p.room` channels in all.
   /// Behind them is room for sums.
@@ -202,24 +204,24 @@ template <int ROWS_> struct Tile {
   __device__ Tile(const Atoms &p, float *shared)
       : p(p), h(CHANNELS ? CHANNELS : p.channels), first(blockIdx.x * ROWS), x(shared) {}
 
-  __device__ bool used(int row) const { return first + row < p.active; }
+  __device__ bool used(uint32_t row) const { return first + row < p.active; }
 
   /// Index of vector k of a record of active rows, at one channel.
-  __device__ size_t own(int width, int k, int row, int channel) const { return in(p.active, width, k, row, channel); }
+  __device__ size_t own(int width, int k, uint32_t row, uint32_t channel) const { return in(p.active, width, k, row, channel); }
 
   /// The same of all rows.
-  __device__ size_t all(int width, int k, int row, int channel) const { return in(p.rows, width, k, row, channel); }
+  __device__ size_t all(int width, int k, uint32_t row, uint32_t channel) const { return in(p.rows, width, k, row, channel); }
 
-  __device__ size_t in(uint32_t rows, int width, int k, int row, int channel) const {
+  __device__ size_t in(uint32_t rows, int width, int k, uint32_t row, uint32_t channel) const {
     return record(channel / SLICE, first + row, rows, width) + k * SLICE + channel % SLICE;
   }
 
   /// Runs `body(row, channel)` for all atoms of the tile and so many channels, a multiple of eight; then all threads see
   /// what it wrote. A warp takes four rows of eight channels: these lie in 32 banks, and in whole sectors of records.
-  template <class Body> __device__ void each(int channels, Body body) const {
+  template <class Body> __device__ void each(uint32_t channels, Body body) const {
 #pragma unroll 1
-    for (int k = threadIdx.x; k < ROWS * channels; k += blockDim.x) {
-      const int row = k / 32 % (ROWS / 4) * 4 + k / 8 % 4;
+    for (uint32_t k = threadIdx.x; k < ROWS * channels; k += blockDim.x) {
+      const uint32_t row = k / 32 % (ROWS / 4) * 4 + k / 8 % 4;
       if (used(row))
         body(row, k / (8 * ROWS) * 8 + k % 8);
     }
@@ -230,16 +232,16 @@ template <int ROWS_> struct Tile {
 
   /// A dense layer, of inputs from this channel of x on, and as many of each other copy behind them;
   /// `to(row, channel, y)` gets each value, a copy's channels behind those of the one before.
-  template <int COPIES = 1, class To> __device__ void dense(const Linear &layer, int input, To to) const {
-    const int all = COPIES * layer.outputs, threads = blockDim.x, most = threads * 4 * BUNCH / ROWS;
+  template <int COPIES = 1, class To> __device__ void dense(const Linear &layer, uint32_t input, To to) const {
+    const uint32_t all = COPIES * layer.outputs, most = blockDim.x * 4 * BUNCH / ROWS;
 #pragma unroll 1
-    for (int first = 0; first < all; first += most) {
-      const int channels = min(most, all - first);
+    for (uint32_t first = 0; first < all; first += most) {
+      const uint32_t channels = min(most, all - first);
       const Shares shares(ROWS, channels, layer.inputs);
       multiply<ROWS>(layer, shares, first, input * STRIDE, p.room * STRIDE);
       __syncthreads();
-      each(channels, [&](int row, int channel) {
-        const int output = first + channel;
+      each(channels, [&](uint32_t row, uint32_t channel) {
+        const uint32_t output = first + channel;
         const float bias = layer.bias ? layer.bias[COPIES > 1 ? output % layer.outputs : output] : 0;
         to(row, output, bias + shares.sum(x + p.room * STRIDE, row, channel));
       });
@@ -247,9 +249,9 @@ template <int ROWS_> struct Tile {
   }
 
   /// An input of layers.
-  __device__ float &in_x(int channel, int row) const { return x[channel * STRIDE + row]; }
-  __device__ float &in_hidden(int channel, int row) const { return in_x(hidden() + channel, row); }
-  __device__ int hidden() const { return 3 * h; }
+  __device__ float &in_x(uint32_t channel, uint32_t row) const { return x[channel * STRIDE + row]; }
+  __device__ float &in_hidden(uint32_t channel, uint32_t row) const { return in_x(hidden() + channel, row); }
+  __device__ uint32_t hidden() const { return 3 * h; }
 };
 
 __device__ inline void mix_axes(const float *m, const float *v, bool transposed, float *result) {
@@ -276,20 +278,20 @@ __device__ inline float length(const Atoms &p, float square) {
 template <bool PAINN> __device__ constexpr int kept_width() { return PAINN ? PAINN_KEPT : PUBLISHED_KEPT; }
 
 /// From `state` to s in the first h channels of x, and to gates, V and W in `kept`.
-template <bool PAINN, bool LAST, class T> __device__ void update(const T &tile) {
+template <bool PAINN, class T> __device__ void update(const T &tile) {
   const Atoms &p = tile.p;
-  const int h = tile.h;
+  const uint32_t h = tile.h;
   constexpr int KEPT = kept_width<PAINN>();
   if (PAINN) {
-    tile.each(3 * h, [&](int row, int channel) {
+    tile.each(3 * h, [&](uint32_t row, uint32_t channel) {
       tile.in_x(channel, row) = p.state[tile.own(STATE, 1 + channel / h, row, channel % h)];
     });
-    tile.template dense<3>(p.mix, 0, [&](int row, int channel, float y) {
-      const int a = channel / (2 * h), c = channel % (2 * h);
+    tile.template dense<3>(p.mix, 0, [&](uint32_t row, uint32_t channel, float y) {
+      const uint32_t a = channel / (2 * h), c = channel % (2 * h);
       p.kept[tile.own(KEPT, (c < h ? LEFT : RIGHT) + a, row, c % h)] = y;
     });
   }
-  tile.each([&](int row, int c) {
+  tile.each([&](uint32_t row, uint32_t c) {
     tile.in_x(c, row) = p.state[tile.own(STATE, 0, row, c)];
     if (PAINN) {
       const Vector left(p.kept + tile.own(KEPT, LEFT, row, c));
@@ -299,20 +301,20 @@ template <bool PAINN, bool LAST, class T> __device__ void update(const T &tile) 
       tile.in_x(h + c, row) = sqrtf(dot3(v, v));
     }
   });
-  tile.dense(p.update.first, 0, [&](int row, int channel, float z) {
+  tile.dense(p.update.first, 0, [&](uint32_t row, uint32_t channel, float z) {
     const Activation active = silu(z);
     tile.in_hidden(channel, row) = active.value;
     p.kept[tile.own(KEPT, SLOPE, row, channel)] = active.slope;
   });
-  tile.dense(p.update.second, tile.hidden(), [&](int row, int channel, float y) {
-    const int segment = channel / h, c = channel % h;
+  tile.dense(p.update.second, tile.hidden(), [&](uint32_t row, uint32_t channel, float y) {
+    const uint32_t segment = channel / h, c = channel % h;
     if (segment == 0)
       tile.in_x(c, row) += y;
     else
       p.kept[tile.own(KEPT, segment == 1 ? GATE_0 : GATE_1, row, c)] = y;
   });
   if (PAINN)
-    tile.each([&](int row, int c) {
+    tile.each([&](uint32_t row, uint32_t c) {
       const size_t at = tile.own(KEPT, 0, row, c);
       const Vector left(p.kept + at + LEFT * SLICE), right(p.kept + at + RIGHT * SLICE);
       tile.in_x(c, row) += p.kept[at + GATE_0 * SLICE] * dot3(left, right);
@@ -322,9 +324,9 @@ template <bool PAINN, bool LAST, class T> __device__ void update(const T &tile) 
 /// Reverse of `update`, on s̄ and v̄ in `bar`; v̄ is 0 after the last block.
 template <bool PAINN, bool LAST, class T> __device__ void update_reverse(const T &tile) {
   const Atoms &p = tile.p;
-  const int h = tile.h;
+  const uint32_t h = tile.h;
   constexpr int KEPT = kept_width<PAINN>();
-  tile.each([&](int row, int c) {
+  tile.each([&](uint32_t row, uint32_t c) {
     float *const bar = p.bar + tile.all(STATE, 0, row, c);
     float *const kept = p.kept + tile.own(KEPT, 0, row, c);
     const float s_bar = bar[0];
@@ -347,11 +349,11 @@ template <bool PAINN, bool LAST, class T> __device__ void update_reverse(const T
         bar[(1 + a) * SLICE] = v_bar[a] * kept[GATE_0 * SLICE] + back[a] * kept[GATE_1 * SLICE];
     }
   });
-  tile.dense(p.update.second_reverse, 0, [&](int row, int channel, float y) {
+  tile.dense(p.update.second_reverse, 0, [&](uint32_t row, uint32_t channel, float y) {
     tile.in_hidden(channel, row) = y * p.kept[tile.own(KEPT, SLOPE, row, channel)];
   });
   // The adjoint of n goes behind the channels that the mix takes.
-  tile.dense(p.update.first_reverse, tile.hidden(), [&](int row, int channel, float y) {
+  tile.dense(p.update.first_reverse, tile.hidden(), [&](uint32_t row, uint32_t channel, float y) {
     if (channel < h)
       p.bar[tile.all(STATE, 0, row, channel)] += y;
     else
@@ -360,7 +362,7 @@ template <bool PAINN, bool LAST, class T> __device__ void update_reverse(const T
   if (PAINN) {
 #pragma unroll 1
     for (int a = 0; a < 3; ++a) {
-      tile.each([&](int row, int c) {
+      tile.each([&](uint32_t row, uint32_t c) {
         const float *const kept = p.kept + tile.own(KEPT, 0, row, c);
         const Vector left(kept + LEFT * SLICE), right(kept + RIGHT * SLICE);
         const float product_bar = kept[GATE_0 * SLICE];
@@ -371,12 +373,12 @@ template <bool PAINN, bool LAST, class T> __device__ void update_reverse(const T
           right_bar += kept[GATE_1 * SLICE] * p.bar[tile.all(STATE, 1 + a, row, c)];
         tile.in_x(h + c, row) = right_bar;
       });
-      tile.dense(p.mix_reverse, 0, [&](int row, int channel, float y) {
+      tile.dense(p.mix_reverse, 0, [&](uint32_t row, uint32_t channel, float y) {
         p.bar[tile.all(STATE, 1 + a, row, channel)] += y;
       });
     }
   } else {
-    tile.each([&](int row, int c) {
+    tile.each([&](uint32_t row, uint32_t c) {
       // |v| has no slope at v = 0; PyTorch takes 0 there.
       const Vector v(p.state + tile.own(STATE, 1, row, c));
       const float n = sqrtf(dot3(v, v));
@@ -390,10 +392,10 @@ template <bool PAINN, bool LAST, class T> __device__ void update_reverse(const T
 /// After the message of a block that is not the last: its update, and the features that the next block sends.
 template <bool PAINN, class T> __device__ void advance(const T &tile) {
   const Atoms &p = tile.p;
-  const int h = tile.h;
+  const uint32_t h = tile.h;
   constexpr int KEPT = kept_width<PAINN>(), WIDTH = PAINN ? 6 : 4;
-  update<PAINN, false>(tile);
-  tile.each([&](int row, int c) {
+  update<PAINN>(tile);
+  tile.each([&](uint32_t row, uint32_t c) {
     const size_t state = tile.own(STATE, 0, row, c), features = tile.all(WIDTH, 0, row, c);
     const float *const kept = p.kept + tile.own(KEPT, 0, row, c);
     const float s = tile.in_x(c, row);
@@ -417,12 +419,12 @@ template <bool PAINN, class T> __device__ void advance(const T &tile) {
   });
   if (!PAINN)
     return;
-  tile.dense(p.sender.first, 0, [&](int row, int channel, float z) {
+  tile.dense(p.sender.first, 0, [&](uint32_t row, uint32_t channel, float z) {
     const Activation active = silu(z);
     tile.in_hidden(channel, row) = active.value;
     p.next_kept[tile.own(KEPT, SENDER_SLOPE, row, channel)] = active.slope;
   });
-  tile.dense(p.sender.second, tile.hidden(), [&](int row, int channel, float y) {
+  tile.dense(p.sender.second, tile.hidden(), [&](uint32_t row, uint32_t channel, float y) {
     p.features[tile.all(WIDTH, channel / h, row, channel % h)] = y;
   });
 }
@@ -438,7 +440,7 @@ template <class T> __device__ void readout(const T &tile) {
   for (int k = 0; k < p.head.layers; ++k) {
     begin[k + 1] = next;
     next += 2 * p.head.forward[k].outputs;
-    tile.dense(p.head.forward[k], begin[k], [&](int row, int channel, float z) {
+    tile.dense(p.head.forward[k], begin[k], [&](uint32_t row, uint32_t channel, float z) {
       const Activation active = silu(z);
       tile.in_x(begin[k + 1] + channel, row) = active.value;
       tile.in_x(slopes(k + 1) + channel, row) = active.slope;
@@ -446,7 +448,7 @@ template <class T> __device__ void readout(const T &tile) {
   }
   // The last layer gives one value, in float64; its weights are the adjoint of its inputs.
   const int top = p.head.layers;
-  for (int row = threadIdx.x; row < T::ROWS; row += blockDim.x) {
+  for (uint32_t row = threadIdx.x; row < T::ROWS; row += blockDim.x) {
     if (!tile.used(row))
       continue;
     double energy = p.head.bias;
@@ -461,11 +463,11 @@ template <class T> __device__ void readout(const T &tile) {
   __syncthreads();
 #pragma unroll 1
   for (int k = top; k > 0; --k) {
-    tile.dense(p.head.reverse[k - 1], begin[k], [&](int row, int channel, float y) {
+    tile.dense(p.head.reverse[k - 1], begin[k], [&](uint32_t row, uint32_t channel, float y) {
       tile.in_x(begin[k - 1] + channel, row) = k > 1 ? y * tile.in_x(slopes(k - 1) + channel, row) : y;
     });
   }
-  tile.each([&](int row, int c) {
+  tile.each([&](uint32_t row, uint32_t c) {
     float *const bar = p.bar + tile.all(STATE, 0, row, c);
     bar[0] = tile.in_x(c, row);
     for (int a = 0; a < 3; ++a)
@@ -475,7 +477,7 @@ template <class T> __device__ void readout(const T &tile) {
 
 /// After the last message: update, readout, and the reverse of the update.
 template <bool PAINN, class T> __device__ void turn(const T &tile) {
-  update<PAINN, true>(tile);
+  update<PAINN>(tile);
   readout(tile);
   update_reverse<PAINN, true>(tile);
 }
@@ -484,9 +486,9 @@ template <bool PAINN, class T> __device__ void turn(const T &tile) {
 /// through the update of the block before, which `state`, `kept` and the layers belong to.
 template <bool PAINN, class T> __device__ void retreat(const T &tile) {
   const Atoms &p = tile.p;
-  const int h = tile.h;
+  const uint32_t h = tile.h;
   constexpr int KEPT = kept_width<PAINN>(), RECEIVED = PAINN ? 5 : 4;
-  tile.each([&](int row, int c) {
+  tile.each([&](uint32_t row, uint32_t c) {
     const float *const received = p.received + tile.own(RECEIVED, 0, row, c);
     float *const bar = p.bar + tile.all(STATE, 0, row, c);
     const Vector turned(received + SLICE);
@@ -504,10 +506,10 @@ template <bool PAINN, class T> __device__ void retreat(const T &tile) {
       bar[(1 + a) * SLICE] += x2 * turned[a];
   });
   if (PAINN) {
-    tile.dense(p.sender.second_reverse, 0, [&](int row, int channel, float y) {
+    tile.dense(p.sender.second_reverse, 0, [&](uint32_t row, uint32_t channel, float y) {
       tile.in_hidden(channel, row) = y * p.next_kept[tile.own(KEPT, SENDER_SLOPE, row, channel)];
     });
-    tile.dense(p.sender.first_reverse, tile.hidden(), [&](int row, int channel, float y) {
+    tile.dense(p.sender.first_reverse, tile.hidden(), [&](uint32_t row, uint32_t channel, float y) {
       p.bar[tile.all(STATE, 0, row, channel)] += y;
     });
   }
@@ -533,6 +535,7 @@ template <bool PAINN, class T> __device__ void retreat(const T &tile) {
   }
 
 // Many atoms: weights are read once for 32 of them. Few: one block of threads for eight, since fewer blocks than the
-// GPU has multiprocessors would leave some of them idle. Blocks have at most so many threads (shape.rs).
+// GPU has multiprocessors would leave some of them idle. As many threads as shape.rs has for few; for many, which have half
+// of it, the bound leaves each 128 registers, so that two blocks fit.
 ATOMS(many, 32, 512)
 ATOMS(few, 8, 512)

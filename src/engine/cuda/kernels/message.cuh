@@ -8,7 +8,7 @@
 #pragma once
 #include "common.cuh"
 
-/// Lanes of an atom.
+/// Lanes that go through a pair together. An atom has one such group, or four (`shares`).
 constexpr int GROUP = SLICE / 2;
 
 /// Longest chain of additions in float32, in pairs: longer ones would lose a digit.
@@ -218,7 +218,7 @@ template <bool SENDER, bool INITIAL, bool SHARED> __device__ inline void forward
   }
 }
 
-/// Sums of four values over the lanes of an atom. Lane 2 q, and lane 2 q + 1, get that of value q.
+/// Sums of four values over the lanes of a pair. Lane 2 q, and lane 2 q + 1, get that of value q.
 __device__ inline float over_group(int lane, float a, float b, float c, float d) {
   const bool high = lane & 4;
   const float first = (high ? c : a) + __shfl_xor_sync(WARP, high ? a : c, 4);
@@ -309,7 +309,8 @@ template <bool SENDER, bool INITIAL, bool SHARED> __device__ inline void reverse
       }
       if (INITIAL)
         continue;
-      const Two x1_all = over_shares<SHARED>(x1_total + x1_bar), x3_all = over_shares<SHARED>(x3_total + x3_bar);
+      const Two x1_all = over_shares<SHARED>(x1_total + x1_bar);
+      const Two x3_all = SENDER ? over_shares<SHARED>(x3_total + x3_bar) : two(0);
       const Axes turned_all = over_shares<SHARED>(turned_total + turned_sum);
       if (i < p.active && share == 0) {
         float *to = p.received + record(slice, row, p.active, RECEIVED) + 2 * lane;
