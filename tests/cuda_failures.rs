@@ -12,6 +12,7 @@ use std::ptr::{null, null_mut};
 use c_calls::{Found, sized_options, try_new_calculator};
 use mlff_student::c_api::*;
 use mlff_student::model::Architecture;
+use shim::fails;
 
 /// Five atoms in a row.
 const POSITIONS: [[f64; 3]; 5] =
@@ -26,13 +27,6 @@ fn said(status: mlff_status) -> Said {
     // SAFETY: a C string of this thread.
     let message = unsafe { CStr::from_ptr(mlff_last_error()) };
     (status, message.to_string_lossy().into_owned())
-}
-
-/// What fails in the calculators that are made from now on.
-#[allow(unsafe_code)]
-fn fails(what: &str) {
-    // SAFETY: this program has one test; its calculators read the variable when they are made, on this thread.
-    unsafe { std::env::set_var("MLFF_STUDENT_CUDA_SHIM_FAILS", what) };
 }
 
 fn gpu(file: &Path, index: i32) -> Result<*mut mlff_calculator, Said> {

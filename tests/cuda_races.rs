@@ -49,6 +49,7 @@ fn no_thread_reads_what_another_one_has_not_written_yet() {
     // With little shared memory, layers take several passes.
     for (architecture, hidden, atoms, shared) in [
         (Architecture::Published, 32, 5, LARGE),
+        (Architecture::Published, 32, 40, LARGE),
         (Architecture::Published, 48, 40, 45_000),
         (Architecture::Painn, 32, 5, LARGE),
         (Architecture::Painn, 16, 260, LARGE),

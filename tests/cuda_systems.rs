@@ -2,6 +2,7 @@
 
 mod bits;
 mod cube;
+mod devices;
 mod reference;
 mod students;
 
@@ -9,23 +10,13 @@ use std::sync::Arc;
 
 use bits::bits;
 use cube::Cube;
-use mlff_student::engine::{Calculator, Device, Options, Results, Structure, Virials};
+use devices::{assert_alike, assert_near, calculator};
+use mlff_student::engine::{Calculator, Device, Results, Virials};
 use mlff_student::model::{Architecture, Model};
 
 /// Atoms along an edge: 50,653 in all, more than 256 for each of 190 multiprocessors. The shim has one.
 fn side() -> usize {
     if std::env::var_os("MLFF_TEST_GPU").is_some() { 37 } else { 9 }
-}
-
-/// Without a list.
-fn compute(cube: &Cube, calculator: &mut Calculator) -> Results {
-    let structure = Structure {
-        species: &cube.species,
-        positions: &cube.positions,
-        cell: Some(cube.cell()),
-        periodic: [true; 3],
-    };
-    calculator.compute_structure(&structure).unwrap().clone()
 }
 
 /// With a list, in which every seventh atom is no part of the model.
@@ -36,19 +27,6 @@ fn compute_listed(cube: &Cube, calculator: &mut Calculator, all: &[Virials]) -> 
     all.iter().map(&mut compute).collect()
 }
 
-fn calculator(model: &Arc<Model>, device: Device) -> Calculator {
-    reference::shim::instead_of_a_gpu();
-    Calculator::new(Arc::clone(model), Options { device, ..Options::default() }).unwrap()
-}
-
-fn assert_near(found: &[f64], expected: &[f64], tolerance: f64, what: &str) {
-    let largest = expected.iter().fold(1.0_f64, |a, b| a.max(b.abs()));
-    assert_eq!(found.len(), expected.len(), "{what}");
-    let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-    eprintln!("{what}: {worst:.1e} of {largest:.1}");
-    assert!(worst <= tolerance * largest, "{what}: {worst:e} of {largest}");
-}
-
 #[test]
 fn large_systems_have_the_processors_numbers_and_the_same_bits_twice() {
     let cube = Cube::new(side(), 1);
@@ -56,16 +34,7 @@ fn large_systems_have_the_processors_numbers_and_the_same_bits_twice() {
     // Tables that fit into shared memory, and longer ones of which a part does.
     for model in [students::random(Architecture::Published, 32, 2, &[16]), shipped.unwrap()] {
         let model = Arc::new(model);
-        let what = |of: &str| format!("{of}, {:?}", model.architecture);
-        let expected = compute(&cube, &mut calculator(&model, Device::Cpu));
-        let mut cuda = calculator(&model, Device::Cuda(0));
-        let found = compute(&cube, &mut cuda);
-        let energies = (&found.atomic_energies, &expected.atomic_energies);
-        assert_near(energies.0, energies.1, 2e-6, &what("energies"));
-        let forces = (found.forces.as_flattened(), expected.forces.as_flattened());
-        assert_near(forces.0, forces.1, 5e-5, &what("forces"));
-        assert_near(&found.virial, &expected.virial, 1e-5, &what("virial"));
-        assert_eq!(bits(&compute(&cube, &mut cuda)), bits(&found), "{}", what("bits differ"));
+        assert_alike(&cube, &model, &format!("{:?}", model.architecture));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Hydrogen and oxygen at the density of water, and neighbor lists of them.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
-use mlff_student::engine::{Calculator, TopologyInput};
+use mlff_student::engine::{Calculator, Results, Structure, TopologyInput};
 use mlff_student::neighbors::neighborhood;
 
 const SPACING: f64 = 2.154;
@@ -30,6 +30,17 @@ impl Cube {
 
     pub fn cell(&self) -> [[f64; 3]; 3] {
         [[self.edge, 0.0, 0.0], [0.0, self.edge, 0.0], [0.0, 0.0, self.edge]]
+    }
+
+    /// What a calculator gives for it without a list.
+    pub fn compute(&self, calculator: &mut Calculator) -> Results {
+        let structure = Structure {
+            species: &self.species,
+            positions: &self.positions,
+            cell: Some(self.cell()),
+            periodic: [true; 3],
+        };
+        calculator.compute_structure(&structure).unwrap().clone()
     }
 
     /// Gives a calculator the list within `cutoff` (Å) of the atoms that are `present`.

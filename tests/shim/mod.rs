@@ -36,6 +36,16 @@ pub fn instead_of_a_gpu() {
     });
 }
 
+/// What fails in the calculators that are made from here on, see `FAILS` in the engine's `shim.rs`: for programs of one test, which
+/// makes them on this thread.
+pub fn fails(what: &str) {
+    // SAFETY: calculators read the variable when they are made, so nobody reads it now.
+    #[allow(unsafe_code)]
+    unsafe {
+        std::env::set_var("MLFF_STUDENT_CUDA_SHIM_FAILS", what);
+    }
+}
+
 /// The shim's library, compiled with these options unless it is there already.
 pub fn library(name: &str, options: &[&str]) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/engine/cuda");
