@@ -64,7 +64,7 @@ def main():
         "",
         *table("temperature", [*trajectories["by_temperature"], {"name": "all", **overall}]),
         *table("kind of structure", everything["by_kind"]),
-        *table("element", everything["by_element"]),
+        *table("element, in trajectories", trajectories["by_element"]),
         "Clusters and boxes hold the energies of whole arrangements; `water` and `periodic` frames are new arrangements of liquids that training knows.",
         "",
     ]
@@ -72,7 +72,7 @@ def main():
         aim_force, aim_energy = TARGETS[name]
         if force > aim_force or energy > aim_energy:
             lines += [
-                f"**The aim for its size is not met**: {aim_force:g} eV/Å and {aim_energy:g} meV/atom. More samples no longer lower its errors: "
+                f"**The aim for its size is not met**: {aim_force:g} eV/Å and {aim_energy:g} meV/atom. "
                 "`docs/training.md` shows how errors fall with data and samples.",
                 "",
             ]

@@ -10,7 +10,7 @@ from .dataset import Frame
 from .molecules import ELEMENTS
 
 # eV/Å; beyond it are structures that no simulation should reach, but for those made to show the way up to them.
-MAX_FORCE = {"collision": 200.0}
+MAX_FORCE = {"collision": 1000.0}
 USUAL_MAX_FORCE = 20.0
 # Of positions (Å) and forces (eV/Å): files take half the space, and students err by a hundred times as much.
 DECIMALS = 4

@@ -53,13 +53,13 @@ def fluctuation(time, energy):
 # --- second derivatives
 
 
-def jumps(values):
+def jumps(values, negligible=0.0):
     """How much values on a fine grid step, and the largest step relative to the steps beside it.
 
     Where the function is continuous, a step is as large as its neighbours, and the ratio is about 1; a discontinuity
     stands out by as much as the grid is fine. Differences smear it over two steps, so the next two on either side
     do not count as neighbours. At the ends of the grid, where steps have neighbours on one side alone, none is judged:
-    a slope that changes from one side of a step to the other is no jump.
+    a slope that changes from one side of a step to the other is no jump. Nor is a step that is negligible.
     """
     steps = np.abs(np.diff(values))
     smeared, reach = 2, 12
@@ -73,7 +73,8 @@ def jumps(values):
         beside = np.maximum(beside, shifted)
     # Rounding alone is no jump.
     floor = 1e-9 * max(np.abs(values).max(), 1.0)
-    return float(steps.max()), float((steps / np.maximum(beside, floor))[reach:-reach].max())
+    judged = np.where(steps > negligible, steps, 0.0)
+    return float(steps.max()), float((judged / np.maximum(beside, floor))[reach:-reach].max())
 
 
 def hessian(atoms, step):

@@ -72,6 +72,9 @@ def second_derivative(envelope):
 def test_a_jump_of_the_second_derivative_stands_out():
     cosine = second_derivative(lambda x: 0.5 * (1 + np.cos(np.pi * x)))
     assert analysis.jumps(cosine)[1] > 10
+    largest = np.abs(np.diff(cosine)).max()
+    assert analysis.jumps(cosine, 0.9 * largest)[1] > 10
+    assert analysis.jumps(cosine, 1.1 * largest)[1] == 0.0
 
 
 def test_a_kink_of_the_second_derivative_does_not():
