@@ -3,7 +3,7 @@
 
     mlff-student validate S.safetensors data.h5 --out all
     mlff-student validate S.safetensors data.h5 --kind trajectory --out trajectories
-    models/make_card.py S.safetensors all/report.json trajectories/report.json > S.md
+    python3 models/make_card.py S.safetensors all/report.json trajectories/report.json > S.md
 """
 
 import hashlib

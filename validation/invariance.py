@@ -41,7 +41,7 @@ def run(setting):
         "Invariance, continuity, size consistency",
         f"Float64. Invariance: largest change of the energy per atom under random operations on molecules and a periodic box "
         f"(required: {LIMITS['invariance']:g} eV). Second derivative: slope of the force between two atoms (cutoff) or hydrides (switch) of all pairs of elements, every {STEP} Å; "
-        f"largest step from one point to the next relative to its neighbours, about 1 where continuous, the worst pair named (required: below {LIMITS['jump']:g}; tables: of steps beyond "
+        f"largest step from one point to the next relative to its neighbours, about 1 where continuous, the worst pair, which the figure names (required: below {LIMITS['jump']:g}; tables: of steps beyond "
         f"{NEGLIGIBLE['table']:g} eV/Å²). "
         f"Energy: largest error of E(x+h) − E(x) against the integral of the force, as a jump that the force does "
         f"not know of leaves (required: {LIMITS['energy']:g} eV). "
