@@ -40,11 +40,11 @@ def summary(*arguments):
 
 
 def wait_for(condition):
-    for _ in range(600):
+    for _ in range(3000):
         if condition():
             return
         time.sleep(0.1)
-    raise AssertionError("waited a minute")
+    raise AssertionError("waited five minutes")
 
 
 def workers_of(process):
