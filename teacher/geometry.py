@@ -122,6 +122,11 @@ def hydrogen_bonds(mol, reach):
     ]
 
 
+def bearer(mol, h):
+    """Element of the atom that a hydrogen atom is bonded to."""
+    return mol.GetAtomWithIdx(h).GetNeighbors()[0].GetSymbol()
+
+
 def side_of(mol, b, c):
     """Mask of the atoms on c's side of the bond b–c, None where both are in one ring."""
     mask = np.zeros(mol.GetNumAtoms(), bool)

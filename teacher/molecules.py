@@ -5,12 +5,17 @@ ring systems and what links them) form a group, and a group lies in one split. A
 scaffold: the table's scaffold takes its place, and a molecule that scaffolds of different splits lead to is left out.
 """
 
+import contextlib
 import functools
 import hashlib
 import itertools
+import json
+import os
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from pathlib import Path
 
+import rdkit
 from rdkit import Chem
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
@@ -25,6 +30,7 @@ PER_SCAFFOLD = 20
 # Of training's scaffolds: what is not held out costs no generality.
 PER_TRAINING_SCAFFOLD = 60
 SHARES = {"test": 0.15, "valid": 0.05}
+KEPT = Path(__file__).with_name("__pycache__")
 # The scaffold of molecules that are taken from the table as they are.
 SMALL = "small"
 
@@ -174,7 +180,31 @@ def _split(groups, made):
 
 @functools.cache
 def molecules():
-    """All molecules, in an order that looks random and is the same everywhere."""
+    """All molecules, in an order that looks random and is the same everywhere.
+
+    Composing them takes some ten seconds, in every worker, so they are kept where Python keeps what it compiled, until
+    this file, the tables or RDKit change.
+    """
+    sources = [Path(module).read_bytes() for module in (__file__, tables.__file__)]
+    name = hashlib.sha256(b"\0".join([*sources, rdkit.__version__.encode()])).hexdigest()[:16]
+    kept = KEPT / f"molecules-{name}.json"
+    try:
+        return tuple(Molecule(*fields) for fields in json.loads(kept.read_text()))
+    except (OSError, ValueError, TypeError):
+        found = composed()
+    # A folder that cannot be written to costs time alone.
+    with contextlib.suppress(OSError):
+        KEPT.mkdir(exist_ok=True)
+        partial = kept.with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps([astuple(molecule) for molecule in found]))
+        for older in KEPT.glob("molecules-*.json"):
+            older.unlink(missing_ok=True)
+        partial.replace(kept)
+    return found
+
+
+def composed():
+    """What `molecules` keeps, made anew."""
     small = [canonical(Chem.MolFromSmiles(s)) for s in tables.SMALL.split()]
     for smiles in small:
         check(Chem.MolFromSmiles(smiles))

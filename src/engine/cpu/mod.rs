@@ -77,8 +77,8 @@ pub fn engine(
     Err(Error::new(
         ErrorKind::Unsupported,
         format!(
-            "this processor has no {:?} instructions: leave the choice to the library",
-            options.instruction_set
+            "expected a processor with {} instructions, found one without: leave the choice to the library (best)",
+            options.instruction_set.name()
         ),
     ))
 }
