@@ -46,8 +46,10 @@ struct Tolerance {
 
 const DOUBLE: Tolerance =
     Tolerance { energy: 1e-9, atomic_energy: 1e-9, force: 1e-8, strain: 1e-8, strain_floor: 1e-9 };
+/// Energies: float32 alone is off by 3.4e-6 eV/atom (rms of 40 copies, largest 1.1e-5) in compressed diamond of two
+/// atoms, whose 86 neighbors stand at few distances, so that errors add up instead of cancelling.
 const MIXED: Tolerance =
-    Tolerance { energy: 5e-6, atomic_energy: 2e-5, force: 2e-4, strain: 1e-4, strain_floor: 1e-7 };
+    Tolerance { energy: 1e-5, atomic_energy: 2e-5, force: 2e-4, strain: 1e-4, strain_floor: 1e-7 };
 
 fn assert_close(what: &str, found: f64, expected: f64, tolerance: f64) {
     let difference = (found - expected).abs();

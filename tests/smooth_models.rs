@@ -141,15 +141,14 @@ fn the_second_derivative_is_continuous_where_the_repulsion_ends() {
 }
 
 #[test]
-fn tables_of_smooth_students_have_continuous_second_derivatives() {
+fn tables_have_continuous_second_derivatives_and_end_as_the_filter_does() {
     let model = students::smooth(32, 2);
-    // At the cutoff they end with an error of the order of an interval's square, which would be
-    // seen at shorter steps.
-    check(&model, DOUBLE_TABLE, model.cutoff, STEP, true);
-    // At a node. Tables of other students have exact slopes instead, and small jumps there.
-    check(&model, DOUBLE_TABLE, 2.5, 0.002 * STEP, true);
-    let cosine = Model { envelope: Envelope::Cosine, ..model };
-    check(&cosine, DOUBLE_TABLE, 2.5, 0.002 * STEP, false);
+    let cosine = Model { envelope: Envelope::Cosine, ..model.clone() };
+    for (model, smooth) in [(&model, true), (&cosine, false)] {
+        // 2.5 Å is a node.
+        check(model, DOUBLE_TABLE, 2.5, 0.002 * STEP, true);
+        check(model, DOUBLE_TABLE, model.cutoff, STEP, smooth);
+    }
 }
 
 /// A central atom with two (CO2) or four (CH4) others around it, all at the same distance.

@@ -39,7 +39,7 @@ pub enum Precision {
 /// How the filter φ(d) is evaluated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FilterMode {
-    /// Piecewise cubic interpolation in a table made at load.
+    /// Interpolation in a table made at load: of fifth degree on processors, cubic splines on GPUs.
     #[default]
     Table,
     /// The network itself, for every pair (slow, for checking).

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::table::FilterTable;
+use super::table::{FilterTable, Interpolation};
 use super::{Engine, Exchange, FilterMode, Results, Rows, Seconds, Topology, Virials, pair};
 use crate::error::Result;
 use crate::memory::ask_for;

@@ -12,9 +12,10 @@ use std::ops::Range;
 use super::pairs::{BlockPairs, Pair};
 use super::simd::{Task, Vector, dot, three};
 use crate::engine::layers::{STATE, feature_width};
+use crate::engine::table::TERMS;
 
-/// Values for each channel and interval of a table: three filters with four coefficients each.
-pub const COEFFICIENTS: usize = 12;
+/// Values for each channel and interval of a table: the coefficients of three filters.
+pub const COEFFICIENTS: usize = 3 * TERMS;
 
 /// Longest chain of additions in float32, in pairs: longer ones would lose a digit.
 const CHAIN: usize = 8;
@@ -22,8 +23,8 @@ const CHAIN: usize = 8;
 /// What both kernels know of a block of atoms.
 #[derive(Clone, Copy)]
 pub struct Span<'a> {
-    /// Filter table of one message: for each channel block, each interval, three filters × four
-    /// coefficients × lanes.
+    /// Filter table of one message: for each channel block, each interval, three filters ×
+    /// [`TERMS`] coefficients × lanes.
     pub table: &'a [f32],
     /// Values of a channel block in `table`.
     pub table_stride: usize,
@@ -103,12 +104,14 @@ unsafe fn filter<V: Vector, const INITIAL: bool>(table: *const f32, t: V) -> Fil
             [V::splat(0.0); 2]
         } else {
             // SAFETY: inside the interval.
-            let [c0, c1, c2, c3]: [V; 4] = unsafe { load(table.add(4 * k * V::LANES)) };
-            // c₀ + t (c₁ + t (c₂ + t c₃)) and its slope, with common parts.
-            let a = c3.mul(t);
-            let q = a.add(c2);
-            let r = q.mul_add(t, c1);
-            [r.mul_add(t, c0), q.add(a).mul_add(t, r)]
+            let c: [V; TERMS] = unsafe { load(table.add(k * TERMS * V::LANES)) };
+            // Horner's scheme for c₀ + t (c₁ + t (c₂ + …)), and beside it for its slope.
+            let (mut slope, mut value) = (c[5], c[5].mul_add(t, c[4]));
+            for term in [3, 2, 1, 0] {
+                slope = slope.mul_add(t, value);
+                value = value.mul_add(t, c[term]);
+            }
+            [value, slope]
         }
     });
     Filters { value: three!(|k| filters[k][0]), slope: three!(|k| filters[k][1]) }

@@ -1,5 +1,5 @@
 //! The filters as the pair kernels read them: for each channel block, for each interval, three
-//! filters × four coefficients × lanes.
+//! filters × [`TERMS`] coefficients × lanes.
 
 use super::buffer::Buffer;
 use super::message::COEFFICIENTS;
@@ -7,13 +7,13 @@ use super::padded;
 use super::pairs::BlockPairs;
 use super::simd::Vector;
 use crate::engine::pair;
-use crate::engine::table::{FEWEST, FilterTable};
+use crate::engine::table::{FilterTable, Interpolation, TERMS};
 use crate::error::Result;
 use crate::model::Model;
 
 /// A table for each message, all with the number of intervals that is returned beside them.
 pub fn interpolated<V: Vector>(model: &Model) -> Result<(Vec<Buffer>, usize)> {
-    let intervals = FilterTable::shared_intervals(model, FEWEST)?;
+    let intervals = FilterTable::shared_intervals(model)?;
     let pack = |block| pack::<V>(model, &FilterTable::with_intervals(model, block, intervals)?);
     Ok((model.blocks.iter().map(pack).collect::<Result<_>>()?, intervals))
 }
@@ -22,7 +22,7 @@ fn pack<V: Vector>(model: &Model, table: &FilterTable) -> Result<Buffer> {
     let h = model.hidden;
     let mut packed = Buffer::zeros(padded(model) * table.intervals * COEFFICIENTS)?;
     for (place, lanes) in packed.chunks_exact_mut(V::LANES).enumerate() {
-        let (coefficient, rest) = (place % 4, place / 4);
+        let (coefficient, rest) = (place % TERMS, place / TERMS);
         let (filter, rest) = (rest % 3, rest / 3);
         let (interval, c) = (rest % table.intervals, rest / table.intervals);
         for (lane, value) in lanes.iter_mut().enumerate() {
@@ -36,7 +36,7 @@ fn pack<V: Vector>(model: &Model, table: &FilterTable) -> Result<Buffer> {
 }
 
 /// The exact filters of the pairs of one block of atoms in message `b`, as a table with an interval
-/// for each pair, whose cubic is value + t · slope. `first` is the position of the block's first
+/// for each pair, whose polynomial is value + t · slope. `first` is the position of the block's first
 /// atom.
 pub fn exact<V: Vector>(
     model: &Model,
@@ -60,7 +60,7 @@ pub fn exact<V: Vector>(
             for (output, (&value, &slope)) in value.iter().zip(&slope).enumerate() {
                 let (filter, channel) = (output / h, output % h);
                 let (c, lane) = (channel / V::LANES, channel % V::LANES);
-                let place = ((c * count + k) * 3 + filter) * 4;
+                let place = ((c * count + k) * 3 + filter) * TERMS;
                 table[place * V::LANES + lane] = value as f32;
                 table[(place + 1) * V::LANES + lane] = slope as f32;
             }

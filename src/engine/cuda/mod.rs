@@ -21,6 +21,7 @@ mod ptx;
 mod queue;
 mod shape;
 mod shim;
+mod spline;
 mod structures;
 mod student;
 mod tables;

@@ -2,8 +2,9 @@
 //! from −1 on, three filters × 16 channels, control point and what the next one differs by.
 
 use super::arguments::SLICE;
+use super::spline::Spline;
 use crate::engine::layers::padded;
-use crate::engine::table::FilterTable;
+use crate::engine::table::Interpolation;
 use crate::error::Result;
 use crate::memory::filled;
 use crate::model::Model;
@@ -13,17 +14,14 @@ pub fn nodes(intervals: usize) -> usize {
     intervals + 2
 }
 
-/// Fewest intervals of a table.
-const FEWEST: usize = 256;
-
 /// A table for each message, all with the number of intervals that is returned beside them.
 pub fn interpolated(model: &Model) -> Result<(Vec<Vec<f32>>, usize)> {
-    let intervals = FilterTable::shared_intervals(model, FEWEST)?;
-    let pack = |block| pack(model, &FilterTable::splined(model, block, intervals)?);
+    let intervals = Spline::shared_intervals(model)?;
+    let pack = |block| pack(model, &Spline::with_intervals(model, block, intervals)?);
     Ok((model.blocks.iter().map(pack).collect::<Result<_>>()?, intervals))
 }
 
-fn pack(model: &Model, table: &FilterTable) -> Result<Vec<f32>> {
+fn pack(model: &Model, table: &Spline) -> Result<Vec<f32>> {
     let (h, nodes) = (model.hidden, nodes(table.intervals));
     let mut packed = filled(padded(h) * nodes * 3 * 2, 0.0_f32)?;
     for channel in 0..h {
