@@ -1,5 +1,5 @@
 //! The filter φ(d) as a cubic spline: values at equidistant nodes, and slopes that make second
-//! derivatives continuous. Half of what a table of fifth degree takes for each interval, which counts in a GPU's shared memory.
+//! derivatives continuous.
 
 use crate::engine::table::Interpolation;
 use crate::error::Result;
