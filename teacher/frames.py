@@ -239,7 +239,7 @@ def hydrogen_bond(job):
         else:
             mols = [job.pick(donors(job.split, donor, 14)), job.pick(pool(job.split, 14))]
             mol = packed_pair(job, [geometry.embed(m.smiles, job.rng) for m in mols])
-        if found := [bond for bond in geometry.hydrogen_bonds(mol, 3.2) if geometry.bearer(mol, bond[0]) == donor]:
+        if found := geometry.hydrogen_bonds(mol, 3.2, [donor]):
             return mol, mols, *job.pick(found)
     raise Dropped("no hydrogen bond")
 

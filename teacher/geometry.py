@@ -107,11 +107,12 @@ def rotatable_bonds(mol):
     return found
 
 
-def hydrogen_bonds(mol, reach):
-    """(h, acceptor): hydrogen atoms of N, O or S within `reach` (Å) of another N, O or S, in a ring of five or more
+def hydrogen_bonds(mol, reach, donors=("N", "O", "S")):
+    """(h, acceptor): hydrogen atoms of the donors' elements within `reach` (Å) of another N, O or S, in a ring of five or more
     atoms, or of another molecule."""
     polar = [a.GetIdx() for a in mol.GetAtoms() if a.GetSymbol() in ("N", "O", "S")]
-    hydrogens = [n.GetIdx() for i in polar for n in mol.GetAtomWithIdx(i).GetNeighbors() if n.GetAtomicNum() == 1]
+    donating = [a for a in mol.GetAtoms() if a.GetSymbol() in donors]
+    hydrogens = [n.GetIdx() for a in donating for n in a.GetNeighbors() if n.GetAtomicNum() == 1]
     bonds = Chem.GetDistanceMatrix(mol)
     x = mol.GetConformer().GetPositions()
     return [
@@ -120,11 +121,6 @@ def hydrogen_bonds(mol, reach):
         for acceptor in polar
         if bonds[h, acceptor] >= 4 and np.linalg.norm(x[h] - x[acceptor]) < reach
     ]
-
-
-def bearer(mol, h):
-    """Element of the atom that a hydrogen atom is bonded to."""
-    return mol.GetAtomWithIdx(h).GetNeighbors()[0].GetSymbol()
 
 
 def side_of(mol, b, c):

@@ -30,6 +30,7 @@ PER_SCAFFOLD = 20
 # Of training's scaffolds: what is not held out costs no generality.
 PER_TRAINING_SCAFFOLD = 60
 SHARES = {"test": 0.15, "valid": 0.05}
+# Where the composed list is kept between processes.
 KEPT = Path(__file__).with_name("__pycache__")
 # The scaffold of molecules that are taken from the table as they are.
 SMALL = "small"

@@ -34,6 +34,8 @@ fn has_kink(model: &Model, case: &Case) -> bool {
 struct Tolerance {
     /// eV per atom.
     energy: f64,
+    /// The same in compressed diamond, whose 86 neighbors stand at few distances, so that errors add up instead of cancelling.
+    diamond_energy: f64,
     /// eV, for one atom's energy.
     atomic_energy: f64,
     /// eV/Å, and relative to 10 eV/Å where a force is larger.
@@ -44,12 +46,23 @@ struct Tolerance {
     strain_floor: f64,
 }
 
-const DOUBLE: Tolerance =
-    Tolerance { energy: 1e-9, atomic_energy: 1e-9, force: 1e-8, strain: 1e-8, strain_floor: 1e-9 };
-/// Energies: float32 alone is off by 3.4e-6 eV/atom (rms of 40 copies, largest 1.1e-5) in compressed diamond of two
-/// atoms, whose 86 neighbors stand at few distances, so that errors add up instead of cancelling.
-const MIXED: Tolerance =
-    Tolerance { energy: 1e-5, atomic_energy: 2e-5, force: 2e-4, strain: 1e-4, strain_floor: 1e-7 };
+const DOUBLE: Tolerance = Tolerance {
+    energy: 1e-9,
+    diamond_energy: 1e-9,
+    atomic_energy: 1e-9,
+    force: 1e-8,
+    strain: 1e-8,
+    strain_floor: 1e-9,
+};
+/// With exact filters float32 is off by 3.4e-6 eV/atom (rms of 40 rattled copies, largest 1.1e-5) in diamond of two atoms.
+const MIXED: Tolerance = Tolerance {
+    energy: 5e-6,
+    diamond_energy: 1e-5,
+    atomic_energy: 2e-5,
+    force: 2e-4,
+    strain: 1e-4,
+    strain_floor: 1e-7,
+};
 
 fn assert_close(what: &str, found: f64, expected: f64, tolerance: f64) {
     let difference = (found - expected).abs();
@@ -68,7 +81,11 @@ fn check(calculator: &mut Calculator, file: &str, case: &Case, tolerance: &Toler
     let atoms = case.atomic_numbers.len();
     let has_slope = !kink;
     assert_eq!(results.forces.len(), atoms);
-    assert_close(&what, results.energy, case.energy, tolerance.energy * atoms as f64);
+    let energy = match case.name.starts_with("diamond") {
+        true => tolerance.diamond_energy,
+        false => tolerance.energy,
+    };
+    assert_close(&what, results.energy, case.energy, energy * atoms as f64);
 
     let sum: f64 = results.atomic_energies.iter().sum();
     assert_close(&format!("{what}, sum of atoms"), sum, results.energy, 1e-9);

@@ -67,7 +67,7 @@ fn slope_error<T: Interpolation>(model: &Model, block: &Block, intervals: usize)
     let [value, slope, exact, exact_slope] = &mut scratch;
     let (mut error, mut largest) = (0.0_f64, 0.0_f64);
     // Curvature changes over many intervals of a fine table, so a part of them tells.
-    for k in (0..intervals).step_by((intervals / 64).max(1)) {
+    for k in (0..intervals).step_by(intervals.div_ceil(64)) {
         let d = (k as f64 + 0.25) * step;
         found.evaluate(d, value, slope);
         block.filter.evaluate(model, d, exact, exact_slope);
