@@ -168,11 +168,11 @@ test-lammps-all: all $(OLD_RELEASES:%=plugin-old-%) ## the plugin in every LAMMP
 	@echo "== tests in four LAMMPS releases"
 	$(BIN)/python -m pytest tests/lammps/test_releases.py
 
-# Exploring needs the library, systems of the validation rdkit.
+# Exploring needs the library, systems and stability of the validation rdkit.
 test-teacher: library teacher-venv ## tests of the labelled data
 	@echo "== tests of the labelled data"
 	$(TEACHER)/bin/python -m pytest tests/teacher
-	$(TEACHER)/bin/python -m pytest tests/validation/test_systems.py
+	$(TEACHER)/bin/python -m pytest tests/validation/test_systems.py tests/validation/test_stability.py
 
 # gfortran and pkg-config are installed where that is possible; tests say so where they are not.
 tools:

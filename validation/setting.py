@@ -47,6 +47,8 @@ class Setting:
     #: Held-out molecules in the stability runs, and their temperatures (K).
     molecules: int
     temperatures: list
+    #: Time step of the stability runs (fs).
+    step: float
     #: Turn the bond alone, do not relax the rest.
     rigid: bool
     #: LAMMPS processes at a time.
@@ -73,6 +75,7 @@ def read(description, arguments=None, extend=None):
     parser.add_argument("--ps", type=positive(float), help="length of molecular dynamics runs in ps (default: 100, quick: 1)")
     parser.add_argument("--molecules", type=positive(int), help="held-out molecules in the stability runs (default: 100, quick: 6)")
     parser.add_argument("--temperatures", type=positive(float), nargs="+", default=[600.0, 1000.0], help="of the stability runs in K (default: 600 1000)")
+    parser.add_argument("--step", type=positive(float), default=0.5, help="time step of the stability runs in fs (default: 0.5)")
     parser.add_argument("--rigid", action="store_true", help="torsions: turn the bond alone instead of relaxing the rest with the teacher")
     parser.add_argument("--workers", type=positive(int), default=1, help="LAMMPS processes at a time (default: 1)")
     if extend is not None:
@@ -92,6 +95,7 @@ def read(description, arguments=None, extend=None):
         ps=found.ps or (1.0 if found.quick else 100.0),
         molecules=found.molecules or (6 if found.quick else 100),
         temperatures=found.temperatures,
+        step=found.step,
         rigid=found.rigid,
         workers=found.workers,
     )

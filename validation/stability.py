@@ -1,39 +1,47 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Do molecules survive hot molecular dynamics: each alone in LAMMPS, watched by a bond criterion."""
+"""Do molecules survive hot molecular dynamics: out of each other's reach in LAMMPS, watched by a bond criterion."""
 
 import hashlib
+import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
+from ase import Atoms
 
 from . import lammps, report, setting, systems, teacher
 from .analysis import BondCriterion
 
-TIMESTEP = 0.5  # fs
 EVERY = 0.05  # ps between the frames that are looked at
 DAMP = 0.1  # ps, of the Langevin thermostat
+#: Molecules in one run of LAMMPS: a student takes less time per atom (the large one by a quarter) where there are more.
+TOGETHER = 8
+#: Å between neighbours at the start, times the root of a run's ps: Langevin dynamics moves a molecule of 50 g/mol by
+#: some 25 Å in 100 ps at 600 K.
+APART = 20.0
 
 
 def run(setting):
     lammps.check(setting)
     molecules = systems.held_out(setting, setting.molecules)
-    start = {smiles: teacher.from_lists(teacher.remembered(setting, f"relaxed {smiles}", lambda: minimum(smiles))) for smiles in molecules}
+    jobs = [
+        Job(index, smiles, teacher.from_lists(teacher.remembered(setting, f"relaxed {smiles}", lambda: minimum(smiles))))
+        for index, smiles in enumerate(molecules)
+    ]
     found = {}
     for model in setting.models:
         for temperature in setting.temperatures:
-            jobs = [(setting, model, temperature, index, smiles, start[smiles]) for index, smiles in enumerate(molecules)]
-            with ThreadPoolExecutor(setting.workers) as pool:
-                results = list(pool.map(lambda job: kept(*job), jobs))
+            results = fates(setting, model, temperature, jobs)
             found.setdefault(model.name, {})[f"{temperature:g}"] = summary(results)
             print(f"   {model.name}, {temperature:g} K: done", flush=True)
     return report.finish(
         setting,
         "stability",
         "Stability of molecules",
-        f"{len(molecules)} molecules {setting.source}, each alone, {setting.ps:g} ps of Langevin dynamics (damping {DAMP} ps, {TIMESTEP} fs), looked at every "
-        f"{EVERY} ps. A molecule breaks when a bond is longer than {BondCriterion.STRETCHED} or shorter than {BondCriterion.COLLAPSED} times its length in the "
+        f"{len(molecules)} molecules {setting.source}, each for itself, {setting.ps:g} ps of Langevin dynamics (damping {DAMP} ps, {setting.step:g} fs), looked at "
+        f"every {EVERY} ps. A molecule breaks when a bond is longer than {BondCriterion.STRETCHED} or shorter than {BondCriterion.COLLAPSED} times its length in the "
         f"teacher's minimum, or when atoms that are not bonded come closer than {BondCriterion.NEW} covalent sums. A run that LAMMPS stops counts as broken. "
         f"Required: none at 600 K.",
         tables(found),
@@ -46,26 +54,52 @@ def minimum(smiles):
     return teacher.to_lists(teacher.relaxed(systems.from_smiles(smiles), fmax=0.01, steps=300))
 
 
-def kept(setting, model, temperature, index, smiles, atoms):
-    """The fate of a molecule; one that is known from an interrupted run is not simulated again."""
-    name = hashlib.sha256(smiles.encode()).hexdigest()[:8]
-    folder = setting.out / "stability" / model.folder / f"{temperature:g}K-{setting.ps:g}ps" / name
-    return report.kept(folder / "result.json", lambda: survive(setting, model, folder, temperature, index, smiles, atoms))
+@dataclass(frozen=True)
+class Job:
+    """A molecule, where it starts, and its place in the list, which seeds the thermostat."""
+
+    index: int
+    smiles: str
+    atoms: Atoms
 
 
-def survive(setting, model, folder, temperature, index, smiles, atoms):
-    """When (ps) and how a molecule broke; None and the time simulated where it did not."""
+def fates(setting, model, temperature, jobs):
+    """What becomes of each molecule; those known from an interrupted run are not simulated again."""
+    step = "" if setting.step == 0.5 else f"-{setting.step:g}fs"
+    folder = setting.out / "stability" / model.folder / f"{temperature:g}K-{setting.ps:g}ps{step}"
+
+    def place(job):
+        return folder / hashlib.sha256(job.smiles.encode()).hexdigest()[:8]
+
+    def simulate(group):
+        for job, result in zip(group, survive(setting, model, place(group[0]), temperature, group)):
+            report.kept(place(job) / "result.json", lambda: result)
+
+    unknown = [job for job in jobs if not (place(job) / "result.json").exists()]
+    with ThreadPoolExecutor(setting.workers) as pool:
+        list(pool.map(simulate, [unknown[first : first + TOGETHER] for first in range(0, len(unknown), TOGETHER)]))
+    return [json.loads((place(job) / "result.json").read_text()) for job in jobs]
+
+
+def survive(setting, model, folder, temperature, group):
+    """For each molecule: when (ps) and how it broke; None and the time simulated where it did not."""
     folder.mkdir(parents=True, exist_ok=True)
+    atoms = Atoms()
+    for place, job in enumerate(group):
+        molecule = job.atoms.copy()
+        molecule.positions += [place * APART * np.sqrt(setting.ps), 0.0, 0.0] - molecule.positions.mean(axis=0)
+        atoms += molecule
     lammps.write_data(folder / "start.data", atoms)
+    seed = group[0].index
     text = lammps.header(setting, model, atoms, "start.data") + f"""
-velocity all create {temperature} {1000 + index} mom yes rot yes
-timestep {TIMESTEP / 1000}
+velocity all create {temperature} {1000 + seed} mom yes rot yes
+timestep {setting.step / 1000}
 fix motion all nve
-fix heat all langevin {temperature} {temperature} {DAMP} {2000 + index}
+fix heat all langevin {temperature} {temperature} {DAMP} {2000 + seed}
 thermo 1000
-dump frames all custom {round(1000 * EVERY / TIMESTEP)} frames.dump id x y z
+dump frames all custom {round(1000 * EVERY / setting.step)} frames.dump id x y z
 dump_modify frames sort id format float %.4f
-run {round(1000 * setting.ps / TIMESTEP)}
+run {round(1000 * setting.ps / setting.step)}
 """
     path = folder / "frames.dump"
     path.unlink(missing_ok=True)  # of a run that was killed
@@ -75,16 +109,31 @@ run {round(1000 * setting.ps / TIMESTEP)}
     except lammps.LammpsError as error:
         stopped = str(error)
     if not path.exists():
-        # Not the molecule's fault: LAMMPS never started to move it.
+        # Not the molecules' fault: LAMMPS never started to move them.
         raise lammps.LammpsError(stopped)
-    criterion, step, outcome = BondCriterion(atoms), 0, None
-    for step, positions in lammps.frames(path, len(atoms)):
-        what = criterion.broken(positions)
-        if what is not None:
-            outcome = what
-            break
+    results = watch(setting, path, group)
     path.unlink()
-    return {"molecule": smiles, "ps": step * TIMESTEP / 1000, "broken": outcome or stopped}
+    if stopped is None:
+        return results
+    if len(group) == 1:
+        return [{**result, "broken": result["broken"] or stopped} for result in results]
+    # One that explodes takes no other with it: those that were whole when LAMMPS stopped start again, each alone.
+    return [
+        result if result["broken"] else survive(setting, model, folder, temperature, [job])[0]
+        for job, result in zip(group, results)
+    ]
+
+
+def watch(setting, path, group):
+    """The molecules' fates in the frames of a dump, where they follow each other."""
+    ends = np.cumsum([len(job.atoms) for job in group])
+    criteria = [BondCriterion(job.atoms) for job in group]
+    results = [{"molecule": job.smiles, "ps": 0.0, "broken": None} for job in group]
+    for step, positions in lammps.frames(path, ends[-1]):
+        for criterion, own, result in zip(criteria, np.split(positions, ends[:-1]), results):
+            if result["broken"] is None:
+                result.update(ps=step * setting.step / 1000, broken=criterion.broken(own))
+    return results
 
 
 def summary(results):

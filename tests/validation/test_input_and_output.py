@@ -67,7 +67,7 @@ def test_results_are_made_once_and_only_whole(tmp_path):
     assert not (tmp_path / "other.json").exists()
 
 
-@pytest.mark.parametrize("option", ["--ps", "--molecules", "--temperatures", "--workers"])
+@pytest.mark.parametrize("option", ["--ps", "--molecules", "--temperatures", "--step", "--workers"])
 def test_numbers_that_mean_no_run_are_refused(tmp_path, capsys, option):
     with pytest.raises(SystemExit):
         setting.read("", [str(Path(__file__)), "--out", str(tmp_path), option, "0"])
