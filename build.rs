@@ -3,6 +3,7 @@
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-env-changed=CI");
     println!("cargo:rustc-check-cfg=cfg(reference_data)");
     // Tests that need the data are ignored, with that reason, where they are not; in CI they fail.
     let data = "../shared/reference";

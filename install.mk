@@ -42,6 +42,6 @@ install: ## the library, its headers and the tools into PREFIX (/usr/local)
 uninstall: ## takes them away again
 	rm -f '$(install_prefix)'/bin/mlff-student '$(install_prefix)'/bin/mlff-student-train '$(install_prefix)'/lib/libmlff_student.so*
 	rm -rf '$(install_prefix)/lib/mlff-student'
-	cd '$(install_prefix)/include' && rm -f $(install_headers)
+	rm -f $(install_headers:%='$(install_prefix)/include/%')
 	rm -f '$(install_prefix)/lib/pkgconfig/mlff_student.pc'
 	rm -rf '$(install_cmake)' '$(install_doc)'

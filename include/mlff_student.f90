@@ -272,7 +272,7 @@ module mlff_student
     real(c_double), allocatable :: atomic_energies(:)
     !> eV/Angstrom, (3, owned).
     real(c_double), allocatable :: forces(:, :)
-    !> eV, (3, 3, owned).
+    !> eV, (3, 3, owned); not allocated where compute was not asked for it.
     real(c_double), allocatable :: atomic_virials(:, :, :)
   end type
 
@@ -366,12 +366,14 @@ contains
   end subroutine
 
   !> As `finish`, for what this module itself refuses.
-  subroutine refuse(message, stat)
+  subroutine refuse(message, stat, status)
     character(*), intent(in) :: message
     integer, intent(out), optional :: stat
+    integer(c_int32_t), intent(in), optional :: status
 
     if (.not. present(stat)) error stop 'mlff_student: ' // message
     stat = MLFF_ERROR_INVALID_ARGUMENT
+    if (present(status)) stat = status
   end subroutine
 
   ! ---- Models -------------------------------------------------------------------------------------
@@ -574,24 +576,33 @@ contains
     call finish(status, stat)
   end subroutine
 
-  !> Computes with the neighbor list at positions(3, owned + ghosts).
-  subroutine calculator_compute(self, positions, results, exchange, stat, errmsg)
+  !> Computes with the neighbor list at positions(3, owned + ghosts). results%atomic_virials is allocated
+  !> where atomic_virials asks for it; that takes a little time.
+  subroutine calculator_compute(self, positions, results, exchange, stat, errmsg, atomic_virials)
     class(mlff_calculator_t), intent(inout) :: self
     real(c_double), intent(in), contiguous :: positions(:, :)
     type(mlff_results_t), intent(inout) :: results
     class(mlff_exchange_t), intent(inout), optional, target :: exchange
     integer, intent(out), optional :: stat
     character(:), allocatable, intent(inout), optional :: errmsg
+    logical, intent(in), optional :: atomic_virials
     character(*), parameter :: SHAPE_OF_POSITIONS = 'positions must be (3, owned + ghosts) of the topology'
+    character(*), parameter :: NO_TOPOLOGY = 'no neighbor list is set: call set_topology first, and again ' // &
+      'after compute_structure, which replaces the list'
     type(mlff_results_t), target :: found
     type(mlff_results) :: raw
     type(exchange_box), target :: box
     type(c_funptr) :: callback
     integer(c_int32_t) :: status
+    logical :: with_virials
 
-    ! Without a topology the library says so.
-    if (self%has_topology .and. &
-        (size(positions, 1) /= 3 .or. size(positions, 2) /= self%owned + self%ghosts)) then
+    ! What is no calculator the library refuses.
+    if (c_associated(self%handle) .and. .not. self%has_topology) then
+      if (present(errmsg)) errmsg = NO_TOPOLOGY
+      call refuse(NO_TOPOLOGY, stat, MLFF_ERROR_STATE)
+      return
+    end if
+    if (size(positions, 1) /= 3 .or. size(positions, 2) /= self%owned + self%ghosts) then
       if (present(errmsg)) errmsg = SHAPE_OF_POSITIONS
       call refuse(SHAPE_OF_POSITIONS, stat)
       return
@@ -602,7 +613,9 @@ contains
       box%atoms = self%owned + self%ghosts
       callback = c_funloc(forward)
     end if
-    call prepare(found, self%owned, raw)
+    with_virials = .false.
+    if (present(atomic_virials)) with_virials = atomic_virials
+    call prepare(found, self%owned, with_virials, raw)
     status = mlff_calculator_compute(self%handle, positions, callback, c_loc(box), raw)
     if (status == MLFF_OK) call take(found, raw, results)
     if (present(errmsg)) call tell(status, errmsg)
@@ -644,7 +657,7 @@ contains
       structure%periodic = 1
     end if
     if (present(periodic)) structure%periodic = merge(1_c_int32_t, 0_c_int32_t, periodic)
-    call prepare(found, size(species), raw)
+    call prepare(found, size(species), .true., raw)
     self%has_topology = .false.
     status = mlff_calculator_compute_structure(self%handle, structure, raw)
     if (status == MLFF_OK) call take(found, raw, results)
@@ -677,17 +690,19 @@ contains
   end subroutine
 
   !> Room for the results of `owned` atoms, and the struct that points to it.
-  subroutine prepare(found, owned, raw)
+  subroutine prepare(found, owned, with_virials, raw)
     type(mlff_results_t), intent(inout), target :: found
     integer, intent(in) :: owned
+    logical, intent(in) :: with_virials
     type(mlff_results), intent(inout) :: raw
 
-    allocate (found%atomic_energies(owned), found%forces(3, owned), found%atomic_virials(3, 3, owned))
+    allocate (found%atomic_energies(owned), found%forces(3, owned))
+    if (with_virials) allocate (found%atomic_virials(3, 3, owned))
     raw%struct_size = int(c_sizeof(raw), c_int32_t)
     if (owned > 0) then
       raw%atomic_energies = c_loc(found%atomic_energies)
       raw%forces = c_loc(found%forces)
-      raw%atomic_virials = c_loc(found%atomic_virials)
+      if (with_virials) raw%atomic_virials = c_loc(found%atomic_virials)
     end if
   end subroutine
 
@@ -701,9 +716,11 @@ contains
     results%energy = raw%energy
     results%virial = transpose(reshape(raw%virial, [3, 3]))
     results%stress = transpose(reshape(raw%stress, [3, 3]))
-    do i = 1, size(found%atomic_virials, 3)
-      found%atomic_virials(:, :, i) = transpose(found%atomic_virials(:, :, i))
-    end do
+    if (allocated(found%atomic_virials)) then
+      do i = 1, size(found%atomic_virials, 3)
+        found%atomic_virials(:, :, i) = transpose(found%atomic_virials(:, :, i))
+      end do
+    end if
     call move_alloc(found%atomic_energies, results%atomic_energies)
     call move_alloc(found%forces, results%forces)
     call move_alloc(found%atomic_virials, results%atomic_virials)

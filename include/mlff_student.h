@@ -309,7 +309,8 @@ typedef struct mlff_options {
      */
     int32_t filter;
     /**
-     * Threads; 0 means 1, which suits one process for each core.
+     * Threads; 0 means 1, which suits one process for each core. On a GPU they mean nothing, and with
+     * MLFF_PRECISION_DOUBLE only mlff_calculator_compute_batch() uses more than one.
      */
     uint32_t threads;
     /**
@@ -342,7 +343,7 @@ typedef struct mlff_calculator_info {
      */
     uint64_t memory;
     /**
-     * Threads.
+     * Threads that were asked for; 1 on a GPU.
      */
     uint32_t threads;
     /**
@@ -353,7 +354,7 @@ typedef struct mlff_calculator_info {
      * Wall time since the calculator was made (s) in: topology (lists, positions), pairs (distances), messages
      * forward, messages in reverse (pair kernels), atoms (dense layers), exchange (callbacks), rest. On a GPU
      * pairs, messages and atoms are in the rest, in float64 all but topology and exchange, with libtorch all
-     * but topology and pairs.
+     * but topology and pairs. Batches on several threads are left out.
      */
     double seconds[7];
     /**
@@ -474,9 +475,9 @@ typedef struct mlff_results {
      */
     double energy;
     /**
-     * Out: -sum of r (x) dE/dr over pairs of owned atoms (eV), row by row; positive pushes
-     * outward, as in LAMMPS. Its symmetric part is -dE/dstrain. With several processes, the sum
-     * over them is the system's.
+     * Out: -sum of r (x) dE/dr over the pairs of owned atoms (eV), row by row, half of a pair's for each of
+     * its atoms that is owned; positive pushes outward, as in LAMMPS. Its symmetric part is -dE/dstrain.
+     * With several processes, the sum over them is the system's.
      */
     double virial[9];
     /**
@@ -486,7 +487,8 @@ typedef struct mlff_results {
      */
     double stress[9];
     /**
-     * In: NULL, or room for the energy of each owned atom (eV).
+     * In: NULL, or room for the energy of each owned atom (eV). Atoms that the student does not know
+     * (species 0 or less in the topology) have 0 here and below.
      */
     double *atomic_energies;
     /**
@@ -596,7 +598,8 @@ const char *mlff_status_name(mlff_status status);
  *
  * @param device MLFF_DEVICE_*
  * @param count out: 1 for MLFF_DEVICE_CPU; for MLFF_DEVICE_CUDA the number of GPUs that the driver
- *     shows to this process, 0 where there is no driver. Untouched on error
+ *     shows to this process, 0 where there is no driver, or where the library was built without GPUs.
+ *     Untouched on error
  * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, or, if the driver is broken, MLFF_ERROR_NO_DEVICE or
  *     MLFF_ERROR_UNSUPPORTED
  *
@@ -692,8 +695,9 @@ mlff_status mlff_model_find_species(const struct mlff_model *model,
  * @param calculator out: the new calculator; the caller owns it and frees it with
  *     mlff_calculator_free(). Untouched on error
  * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, MLFF_ERROR_UNSUPPORTED (instructions that the
- *     processor lacks; MLFF_PRECISION_DOUBLE or MLFF_FILTER_EXACT on a GPU with MLFF_ENGINE_OWN;
- *     libmlff_student_torch.so not there or of another version), MLFF_ERROR_FORMAT (libtorch cannot
+ *     processor lacks; MLFF_PRECISION_DOUBLE or MLFF_FILTER_EXACT on a GPU with MLFF_ENGINE_OWN; a GPU before
+ *     Turing, a driver before R525, a student that is too wide or deep for GPUs, or a library built without
+ *     them; libmlff_student_torch.so not there or of another version), MLFF_ERROR_FORMAT (libtorch cannot
  *     read a TorchScript model), MLFF_ERROR_MEMORY, MLFF_ERROR_NO_DEVICE (no driver, or no GPU of that
  *     number), MLFF_ERROR_DEVICE_LOST
  *
@@ -773,7 +777,8 @@ mlff_status mlff_calculator_compute(struct mlff_calculator *calculator,
                                     struct mlff_results *results);
 
 /**
- * Computes a structure from its positions and cell alone. Replaces the calculator's topology.
+ * Computes a structure from its positions and cell alone. Replaces the calculator's topology: whatever this
+ * returns, set one again before mlff_calculator_compute().
  *
  * One call at a time for each calculator.
  *
@@ -792,11 +797,12 @@ mlff_status mlff_calculator_compute_structure(struct mlff_calculator *calculator
                                               struct mlff_results *results);
 
 /**
- * Computes several structures, for all of them or, on error, for none. Replaces the calculator's
- * topology.
+ * Computes several structures, for all of them or, on error, for none. Replaces the calculator's topology, as
+ * mlff_calculator_compute_structure() does.
  *
- * Small structures (up to 768 atoms in all, 65,536 on a GPU) are computed together, one such group on each
- * thread, so this takes less time than single calls; the results are the same, on a processor bit by bit.
+ * Small structures (up to 768 atoms in all, 65,536 on a GPU, 16,384 of a student in libtorch) are computed
+ * together, one such group on each thread, so this takes less time than single calls; the results are the
+ * same, on a processor bit by bit. TorchScript models compute one structure at a time.
  *
  * One call at a time for each calculator.
  *

@@ -144,7 +144,7 @@ struct Results {
     std::vector<double> atomic_energies;
     /// x y z of each owned atom.
     std::vector<double> forces;
-    /// 9 values for each owned atom.
+    /// 9 values for each owned atom; empty where Calculator::compute was not asked for them.
     std::vector<double> atomic_virials;
 };
 
@@ -179,8 +179,10 @@ public:
     }
 
     /// Computes with the neighbor list at `positions`, x y z of owned atoms, then of ghosts. What
-    /// `exchange` throws is thrown again from here. The results are valid until the next call.
-    const Results &compute(const std::vector<double> &positions, const Exchange &exchange = {}) {
+    /// `exchange` throws is thrown again from here. Virials of atoms take a little time, where they
+    /// are asked for. The results are valid until the next call.
+    const Results &compute(const std::vector<double> &positions, const Exchange &exchange = {},
+                           bool atomic_virials = false) {
         // Results have room for the atoms of that topology.
         if (!has_topology_) {
             throw Error(MLFF_ERROR_STATE,
@@ -194,7 +196,7 @@ public:
                             std::to_string(positions.size()) + " values");
         }
         Call call{exchange, nullptr};
-        mlff_results raw = prepare(results_, owned_);
+        mlff_results raw = prepare(results_, owned_, atomic_virials);
         const mlff_status status =
             mlff_calculator_compute(get(), positions.data(), exchange ? &Call::forward : nullptr,
                                     &call, &raw);
@@ -257,14 +259,14 @@ private:
         }
     };
 
-    static mlff_results prepare(Results &results, std::size_t owned) {
+    static mlff_results prepare(Results &results, std::size_t owned, bool atomic_virials = true) {
         results.atomic_energies.resize(owned);
         results.forces.resize(3 * owned);
-        results.atomic_virials.resize(9 * owned);
+        results.atomic_virials.resize(atomic_virials ? 9 * owned : 0);
         auto raw = zeroed<mlff_results>();
         raw.atomic_energies = results.atomic_energies.data();
         raw.forces = results.forces.data();
-        raw.atomic_virials = results.atomic_virials.data();
+        raw.atomic_virials = atomic_virials ? results.atomic_virials.data() : nullptr;
         return raw;
     }
 

@@ -50,7 +50,7 @@ std::string mismatch(void *lmp)
   // LAMMPS' own stand-in for MPI (STUBS) has other constants.
   if ((lammps_config_has_mpi_support() != 0) != mpi)
     return std::string("it was built ") + (mpi ? "with" : "without") + " MPI, this LAMMPS " +
-        (mpi ? "has none (give -DMPI_INCLUDE_DIR= of its src/STUBS)" : "has it");
+        (mpi ? "has none (give CMAKE_FLAGS=-DMPI_INCLUDE_DIR= of its src/STUBS)" : "has it");
   const struct {
     const char *name;
     int built;

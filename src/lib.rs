@@ -1,7 +1,7 @@
 //! Distilled ("student") machine-learned force fields, evaluated where molecular dynamics runs.
 //!
-//! Dependencies point one way: [`c_api`] and [`cli`] use [`engine`] and [`dataset`], which use
-//! [`model`] and [`neighbors`], which use [`error`]. See `docs/design.md` for what was decided and why.
+//! Dependencies point one way: [`c_api`] and [`cli`] use [`engine`], [`dataset`], [`validation`] and
+//! [`plot`], which use [`model`] and [`neighbors`], which use [`error`]. See `docs/design.md` for what was decided and why.
 //!
 //! Units everywhere: ångström, electronvolt, eV/Å; the virial in eV.
 

@@ -80,10 +80,9 @@ def optimised(job, mol, steps):
     atoms.calc = job.mover.calculator()
     path = [atoms.copy()]
     try:
-        if len(atoms) > 1:
-            optimiser = BFGS(atoms, logfile=None, maxstep=0.1)
-            for _ in optimiser.irun(fmax=0.05, steps=steps):
-                path.append(bare(atoms))
+        optimiser = BFGS(atoms, logfile=None, maxstep=0.1)
+        for _ in optimiser.irun(fmax=0.05, steps=steps):
+            path.append(bare(atoms))
     except FAILURES as error:
         raise Dropped("unconverged") from error
     return path[-1], path
@@ -115,7 +114,7 @@ def trajectory(job, molecule):
     for tests one frame each of the teacher's trajectories at 300, 600 and 900 K."""
     mol = geometry.embed(molecule.smiles, job.rng)
     relaxed, path = optimised(job, mol, 25)
-    modes = geometry.modes(mol) if len(relaxed) > 1 else None
+    modes = geometry.modes(mol)
 
     def hot(temperature):
         return geometry.displaced(relaxed, modes, temperature, job.rng)
@@ -351,7 +350,7 @@ def approach(job, kind, pair, near, far, count):
     first, second = map(job.pick, pools)
     mols = [geometry.embed(m.smiles, job.rng) for m in (first, second)]
     x, y = (geometry.to_atoms(m) for m in mols)
-    mx, my = (geometry.modes(m) if m.GetNumAtoms() > 1 else None for m in mols)
+    mx, my = map(geometry.modes, mols)
     for _ in range(count):
         temperature = job.rng.uniform(50, 500)
         left, right = (geometry.displaced(s, m, temperature, job.rng) for s, m in ((x, mx), (y, my)))
@@ -386,16 +385,13 @@ def rigid(job, molecule):
     """A conformer to place, with its modes."""
     mol = geometry.embed(molecule.smiles, job.rng)
     atoms = geometry.to_atoms(mol)
-    modes = geometry.modes(mol) if len(atoms) > 1 else None
-    return packing.Rigid(atoms, geometry.charges(mol)), modes
+    return packing.Rigid(atoms, geometry.charges(mol)), geometry.modes(mol)
 
 
 def shaken(job, packed, modes, temperature):
     """The packing's structure, each molecule displaced along its own modes, which are turned with it."""
     atoms = packed.atoms()
     for members, (original, mode) in zip(packed.members, modes, strict=True):
-        if mode is None:
-            continue
         moved = geometry.displaced(original, mode, temperature, job.rng).positions - original.positions
         atoms.positions[members] += moved @ superposition(original.positions, packed.x[members])
     return atoms

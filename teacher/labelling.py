@@ -36,7 +36,6 @@ class Part:
         for index, atoms in self.structures:
             info = {name: extxyz.text(atoms.info.get(name, "")) for name in dataset.TEXTS}
             info["name"] = info["name"] or f"label-{index:06d}"
-            info["split"] = info["split"] or "train"
             temperature = float(atoms.info.get("temperature", np.nan))
             try:
                 yield job.teacher.label(atoms, **info, temperature=temperature)

@@ -16,7 +16,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import rdkit
-from rdkit import Chem
+from rdkit import Chem, rdBase
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from . import scaffolds as tables
@@ -248,9 +248,15 @@ def more_for_training(composed, made, known):
     return [Molecule(s, name, murcko(s), atoms_of(s), "train") for s, name in origins.items()]
 
 
+@functools.cache
 def split_of(smiles):
-    """The split that a molecule belongs to, None where it is not in the list."""
-    return _splits().get(smiles)
+    """The split that a molecule belongs to, in whatever order and with whatever stereochemistry it is written; None
+    where it is not in the list."""
+    if smiles in _splits():
+        return _splits()[smiles]
+    with rdBase.BlockLogs():
+        mol = Chem.MolFromSmiles(smiles)
+    return None if mol is None else _splits().get(canonical(mol))
 
 
 @functools.cache

@@ -94,8 +94,8 @@ fn operations_are_those_of_the_formulas() {
     // Three updates of 2h → h → 3h, the last one without two gates; readout h → h/2 → h/4 → 1.
     let weights = 3.0 * 5.0 * h * h - 2.0 * h * h + h * h / 2.0 + h * h / 8.0 + h / 4.0;
     // Operations on a channel of both directions of a pair, counted by hand in the kernels:
-    // forward 28 in the first message and 46 in others, reverse 39 and 77.
-    let expected = 4.0 * weights + pairs / 2.0 * h * (28.0 + 39.0 + 2.0 * (46.0 + 77.0));
+    // forward 36 in the first message and 58 in others, reverse 57 and 104.
+    let expected = 4.0 * weights + pairs / 2.0 * h * (36.0 + 57.0 + 2.0 * (58.0 + 104.0));
     assert_eq!(number(&found["operations_per_atom_step"]), expected);
 }
 

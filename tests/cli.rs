@@ -66,6 +66,22 @@ fn extxyz(case: &Case) -> String {
     text
 }
 
+/// So many cells along each lattice vector.
+fn repeated(case: &Case, times: usize) -> Case {
+    let cell = case.cell.unwrap();
+    let mut large = Case { atomic_numbers: Vec::new(), positions: Vec::new(), ..case.clone() };
+    for cube in 0..times.pow(3) {
+        let shift = [cube % times, cube / times % times, cube / (times * times)];
+        large.atomic_numbers.extend(&case.atomic_numbers);
+        large.positions.extend(case.positions.iter().map(|position| {
+            let moved = |x: usize| (0..3).map(|k| shift[k] as f64 * cell[k][x]).sum::<f64>();
+            std::array::from_fn(|x| position[x] + moved(x))
+        }));
+    }
+    large.cell = Some(cell.map(|row| row.map(|x| times as f64 * x)));
+    large
+}
+
 fn eval(structures: &Path) -> Command {
     let mut command = tool();
     command.arg("eval").arg(model("student-21k.onnx")).arg(structures);
@@ -145,11 +161,13 @@ fn eval_takes_options_and_gives_the_same_bits_for_any_number_of_threads() {
     let cases = reference::cases("student-21k.json");
     let case = cases.iter().find(|case| case.name == "water-periodic-81").unwrap();
     let dir = tempfile::tempdir().unwrap();
+    // More atoms than one thread computes as one block.
+    let large = write(&dir, "large.xyz", extxyz(&repeated(case, 3)));
+    let [one, two, four] = ["1", "2", "4"]
+        .map(|threads| success(eval(&large).args(["--threads", threads, "--device", "cpu"])));
+    assert!(one == two && one == four);
     let file = write(&dir, "box.xyz", extxyz(case));
     let default = success(&mut eval(&file));
-    for threads in ["1", "2", "4"] {
-        assert_eq!(default, success(eval(&file).args(["--threads", threads, "--device", "cpu"])));
-    }
     let energy = |out: &str| number(&serde_json::from_str::<Value>(out).unwrap()["energy"]);
     for options in [["--precision", "double"], ["--filter", "exact"], ["--isa", "portable"]] {
         let out = success(eval(&file).args(options));

@@ -536,6 +536,17 @@ fn newer_files_of_this_project_are_refused() {
 }
 
 #[test]
+fn files_of_other_layouts_that_name_other_units_are_refused() {
+    let with = |units: &str| {
+        let mut file = bags::published(8, 1, 5);
+        file.settings.insert("units".into(), units.into());
+        load_bag(&file)
+    };
+    assert!(with("eV/Angstrom").is_ok() && with("angstrom, electronvolt").is_ok());
+    refused(with("kcal/mol"), ErrorKind::Unsupported, &["kcal/mol", "convert"]);
+}
+
+#[test]
 fn damaged_safetensors_headers_are_refused() {
     let file = safetensors::write(&bags::published(8, 1, 5)).unwrap();
     let with_length = |length: u64| {

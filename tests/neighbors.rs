@@ -325,10 +325,26 @@ fn no_atoms_give_an_empty_list() {
 }
 
 #[test]
-fn positions_of_any_size_are_no_panic() {
-    let positions = [[0.0; 3], [1e99, -1e99, 1e50], [1.0, 0.0, 0.0]];
-    let list = neighborhood(&positions, None, [false; 3], CUTOFF).unwrap();
-    assert!(list.neighbors.contains(&2));
+fn a_far_atom_makes_no_list_of_all_pairs() {
+    let near = lattice(6, 2.0);
+    let alone = neighborhood(&near, None, [false; 3], CUTOFF).unwrap();
+    for far in [1e6, 1e9, 1e12] {
+        let mut positions = near.clone();
+        positions.push([far, -far, 0.0]);
+        let list = neighborhood(&positions, None, [false; 3], CUTOFF).unwrap();
+        assert_eq!(list.neighbors, alone.neighbors);
+    }
+    // Distances have no digits left, and every pair would be within their rounding of the cutoff.
+    for far in [1e14, 1e50, 1e99] {
+        let mut positions = near.clone();
+        positions.push([far, -far, 0.0]);
+        let (kind, message) = refusal(&positions, None, [false; 3], CUTOFF);
+        assert_eq!(kind, ErrorKind::Numeric, "{message}");
+        assert!(
+            message.contains("atom 216: expected a finite position, at most 3e12 Å"),
+            "{message}"
+        );
+    }
 }
 
 fn refusal(
@@ -380,14 +396,14 @@ fn bad_input_is_refused_with_a_reason() {
     says(
         refusal(&origin, Some(cell), [true; 3], CUTOFF),
         ErrorKind::Numeric,
-        &["left-handed", "swap"],
+        &["left-handed", "reverse"],
     );
 
     let cell = cube.map(|row| row.map(|x| x / 100.0));
     let found = refusal(&origin, Some(cell), [true; 3], CUTOFF);
     says(found, ErrorKind::InvalidArgument, &["images", "check the unit"]);
 
-    let found = refusal(&[[1e15, 0.0, 0.0]], Some(cube), [true; 3], CUTOFF);
+    let found = refusal(&[[1e11, 0.0, 0.0]], Some(cube), [true; 3], CUTOFF);
     says(found, ErrorKind::Numeric, &["atom 0", "wrap positions"]);
 
     for cutoff in [0.0, -1.0, f64::NAN, f64::INFINITY] {

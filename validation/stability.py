@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import cycle
@@ -56,7 +57,7 @@ def minimum(smiles):
 
 @dataclass(frozen=True)
 class Job:
-    """A molecule, where it starts, and its place in the list, which seeds the thermostat."""
+    """A molecule, where it starts, and its place in the list; that of the first in a run seeds the thermostat."""
 
     index: int
     smiles: str
@@ -75,9 +76,11 @@ def fates(setting, model, temperature, jobs):
         for job, result in zip(group, survive(setting, model, place(group[0]), temperature, group)):
             report.kept(place(job) / "result.json", lambda: result)
 
-    unknown = [job for job in jobs if not (place(job) / "result.json").exists()]
+    # By places in the list, so that a run that was interrupted simulates the same groups.
+    groups = [jobs[first : first + TOGETHER] for first in range(0, len(jobs), TOGETHER)]
+    unknown = [[job for job in group if not (place(job) / "result.json").exists()] for group in groups]
     with ThreadPoolExecutor(setting.workers) as pool:
-        list(pool.map(simulate, [unknown[first : first + TOGETHER] for first in range(0, len(unknown), TOGETHER)]))
+        list(pool.map(simulate, filter(None, unknown)))
     return [json.loads((place(job) / "result.json").read_text()) for job in jobs]
 
 
@@ -115,13 +118,23 @@ run {round(1000 * setting.ps / setting.step)}
     path.unlink()
     if stopped is None:
         return results
-    if len(group) == 1:
-        return [{**result, "broken": result["broken"] or stopped} for result in results]
+    blame(stopped, group, results)
     # One that explodes takes no other with it: those that were whole when LAMMPS stopped start again, each alone.
     return [
         result if result["broken"] else survive(setting, model, folder, temperature, [job])[0]
         for job, result in zip(group, results)
     ]
+
+
+def blame(stopped, group, results):
+    """Marks the molecules whose atoms the message of a run that was stopped names, broken in a frame or not. Where that
+    leaves nobody to blame, all are: a stop never goes uncounted."""
+    ends = np.cumsum([len(job.atoms) for job in group])
+    named = {int(np.searchsorted(ends, int(atom) - 1, side="right")) for atom in re.findall(r"atom ID (\d+)", stopped)}
+    if not named and not any(result["broken"] for result in results):
+        named = set(range(len(group)))
+    for index in named:
+        results[index]["broken"] = results[index]["broken"] or stopped
 
 
 def watch(setting, path, group):

@@ -55,7 +55,7 @@ def test_molecules(path, seed):
         columns = [about[name].asstr()[:] if name in about else [] for name in ("split", "molecule", "scaffold")]
     pairs = sorted({(scaffold, smiles) for split, smiles, scaffold in zip(*columns) if split == "test" and smiles and "." not in smiles})
     if not pairs:
-        raise SystemExit(f"{path}: expected single molecules of the split test with their scaffolds (metadata/split, molecule and scaffold), found none; models/labels/held-out.h5 has them")
+        raise ValueError(f"{path}: expected single molecules of the split test with their scaffolds (metadata/split, molecule and scaffold), found none; models/labels/held-out.h5 has them")
     np.random.default_rng(seed).shuffle(pairs)
     seen, ranked = {}, []
     for scaffold, smiles in pairs:

@@ -104,7 +104,8 @@ pub struct mlff_options {
     pub precision: i32,
     /// MLFF_FILTER_*.
     pub filter: i32,
-    /// Threads; 0 means 1, which suits one process for each core.
+    /// Threads; 0 means 1, which suits one process for each core. On a GPU they mean nothing, and with
+    /// MLFF_PRECISION_DOUBLE only mlff_calculator_compute_batch() uses more than one.
     pub threads: u32,
     /// MLFF_ISA_*; other than MLFF_ISA_BEST for tests. Ignored with MLFF_PRECISION_DOUBLE.
     pub instruction_set: i32,
@@ -127,14 +128,14 @@ pub struct mlff_calculator_info {
     /// Bytes allocated by this calculator, without the model. In float64 and with libtorch: about as many as the
     /// last computation took, without what libtorch allocates.
     pub memory: u64,
-    /// Threads.
+    /// Threads that were asked for; 1 on a GPU.
     pub threads: u32,
     /// How often each mlff_calculator_compute() calls the exchange callback that it is given.
     pub exchanges: u32,
     /// Wall time since the calculator was made (s) in: topology (lists, positions), pairs (distances), messages
     /// forward, messages in reverse (pair kernels), atoms (dense layers), exchange (callbacks), rest. On a GPU
     /// pairs, messages and atoms are in the rest, in float64 all but topology and exchange, with libtorch all
-    /// but topology and pairs.
+    /// but topology and pairs. Batches on several threads are left out.
     pub seconds: [f64; 7],
     /// No row that the exchange callback gets is longer (bytes): what buffers have to hold for each atom.
     pub row_bytes: u32,
@@ -153,8 +154,9 @@ versioned!(mlff_calculator_info, published [88], fields
 /// @param calculator out: the new calculator; the caller owns it and frees it with
 ///     mlff_calculator_free(). Untouched on error
 /// @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, MLFF_ERROR_UNSUPPORTED (instructions that the
-///     processor lacks; MLFF_PRECISION_DOUBLE or MLFF_FILTER_EXACT on a GPU with MLFF_ENGINE_OWN;
-///     libmlff_student_torch.so not there or of another version), MLFF_ERROR_FORMAT (libtorch cannot
+///     processor lacks; MLFF_PRECISION_DOUBLE or MLFF_FILTER_EXACT on a GPU with MLFF_ENGINE_OWN; a GPU before
+///     Turing, a driver before R525, a student that is too wide or deep for GPUs, or a library built without
+///     them; libmlff_student_torch.so not there or of another version), MLFF_ERROR_FORMAT (libtorch cannot
 ///     read a TorchScript model), MLFF_ERROR_MEMORY, MLFF_ERROR_NO_DEVICE (no driver, or no GPU of that
 ///     number), MLFF_ERROR_DEVICE_LOST
 ///
@@ -216,7 +218,10 @@ pub unsafe extern "C" fn mlff_calculator_get_info(
         let seconds = calculator.seconds();
         out.instruction_set = number_of(calculator.instruction_set());
         out.memory = calculator.memory() as u64;
-        out.threads = options.threads.max(1) as u32;
+        out.threads = match options.device {
+            Device::Cpu => options.threads.max(1) as u32,
+            Device::Cuda(_) => 1,
+        };
         out.exchanges = calculator.exchanges() as u32;
         out.row_bytes = calculator.row_bytes() as u32;
         out.seconds = [

@@ -43,15 +43,16 @@ pub struct mlff_results {
     pub reserved: u32,
     /// Out: sum of the owned atoms' energies (eV).
     pub energy: f64,
-    /// Out: -sum of r (x) dE/dr over pairs of owned atoms (eV), row by row; positive pushes
-    /// outward, as in LAMMPS. Its symmetric part is -dE/dstrain. With several processes, the sum
-    /// over them is the system's.
+    /// Out: -sum of r (x) dE/dr over the pairs of owned atoms (eV), row by row, half of a pair's for each of
+    /// its atoms that is owned; positive pushes outward, as in LAMMPS. Its symmetric part is -dE/dstrain.
+    /// With several processes, the sum over them is the system's.
     pub virial: [f64; 9],
     /// Out: stress of a structure that is periodic in three directions (eV/Å³), row by row,
     /// symmetric, positive = tension: dE/dstrain / volume. Zeros otherwise, and always from
     /// mlff_calculator_compute(), which knows no volume.
     pub stress: [f64; 9],
-    /// In: NULL, or room for the energy of each owned atom (eV).
+    /// In: NULL, or room for the energy of each owned atom (eV). Atoms that the student does not know
+    /// (species 0 or less in the topology) have 0 here and below.
     pub atomic_energies: *mut f64,
     /// In: NULL, or room for the force on each owned atom, -dE/dr, x y z (eV/Å); assigned, not
     /// added.
@@ -141,7 +142,8 @@ pub unsafe extern "C" fn mlff_calculator_compute(
     })
 }
 
-/// Computes a structure from its positions and cell alone. Replaces the calculator's topology.
+/// Computes a structure from its positions and cell alone. Replaces the calculator's topology: whatever this
+/// returns, set one again before mlff_calculator_compute().
 ///
 /// One call at a time for each calculator.
 ///
@@ -174,11 +176,12 @@ pub unsafe extern "C" fn mlff_calculator_compute_structure(
     })
 }
 
-/// Computes several structures, for all of them or, on error, for none. Replaces the calculator's
-/// topology.
+/// Computes several structures, for all of them or, on error, for none. Replaces the calculator's topology, as
+/// mlff_calculator_compute_structure() does.
 ///
-/// Small structures (up to 768 atoms in all, 65,536 on a GPU) are computed together, one such group on each
-/// thread, so this takes less time than single calls; the results are the same, on a processor bit by bit.
+/// Small structures (up to 768 atoms in all, 65,536 on a GPU, 16,384 of a student in libtorch) are computed
+/// together, one such group on each thread, so this takes less time than single calls; the results are the
+/// same, on a processor bit by bit. TorchScript models compute one structure at a time.
 ///
 /// One call at a time for each calculator.
 ///

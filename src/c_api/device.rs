@@ -30,7 +30,8 @@ pub(super) fn kind(device: i32, name: &str) -> Result<i32> {
 ///
 /// @param device MLFF_DEVICE_*
 /// @param count out: 1 for MLFF_DEVICE_CPU; for MLFF_DEVICE_CUDA the number of GPUs that the driver
-///     shows to this process, 0 where there is no driver. Untouched on error
+///     shows to this process, 0 where there is no driver, or where the library was built without GPUs.
+///     Untouched on error
 /// @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, or, if the driver is broken, MLFF_ERROR_NO_DEVICE or
 ///     MLFF_ERROR_UNSUPPORTED
 ///

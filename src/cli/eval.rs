@@ -140,7 +140,7 @@ fn evaluate(calculator: &mut Calculator, frame: &Frame) -> Result<String> {
     let Results { energy, atomic_energies, forces, virial, .. } =
         calculator.compute_structure(&structure)?;
     let stress = structure.stress(virial);
-    let mut line = to_json(&Line { energy: *energy, atomic_energies, forces, stress })?;
+    let mut line = to_json(&Line { energy: *energy, atomic_energies, forces, stress }, false)?;
     line.push('\n');
     Ok(line)
 }

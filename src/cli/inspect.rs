@@ -98,12 +98,12 @@ pub(super) fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
         (Potential::Student(model), form) => {
             let report = Report::new(file, &model)?;
             match form {
-                Form::Json => to_json(&report)? + "\n",
+                Form::Json => to_json(&report, false)? + "\n",
                 Form::Text => report.text(&model),
             }
         }
         (Potential::Script(script), Form::Json) => {
-            to_json(&ScriptReport::new(file, &script))? + "\n"
+            to_json(&ScriptReport::new(file, &script), false)? + "\n"
         }
         (Potential::Script(script), Form::Text) => ScriptReport::new(file, &script).text(&script),
     };

@@ -85,8 +85,13 @@ fn print(text: &str) -> std::result::Result<(), Failure> {
     }
 }
 
-fn to_json(value: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string(value).map_err(|error| {
+/// One line, or several for people, too.
+fn to_json(value: &impl serde::Serialize, pretty: bool) -> Result<String> {
+    let text = match pretty {
+        true => serde_json::to_string_pretty(value),
+        false => serde_json::to_string(value),
+    };
+    text.map_err(|error| {
         Error::new(ErrorKind::Internal, format!("the result cannot be written as JSON: {error}"))
     })
 }

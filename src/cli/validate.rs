@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 
 use clap::ValueEnum;
 
 use super::eval::PrecisionName;
 use super::progress::Progress;
-use super::{Failure, check_writable, load, print, unwritable, write};
+use super::{Failure, check_writable, load, print, to_json, unwritable, write};
 use crate::dataset::{Dataset, Split};
 use crate::engine::Options;
 use crate::error::{Error, ErrorKind, Result};
@@ -82,7 +82,7 @@ pub(super) fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
     dataset.notes.insert(0, format!("frames taken: {selection}"));
     let file = arguments.model.display().to_string();
     let report = Report::new(file, &model, &dataset, &predictions)?;
-    let json = json(&report)?;
+    let json = to_json(&report, true)? + "\n";
     if let Some(folder) = &arguments.out {
         let pictures = validation::draw(folder, &report, &dataset.frames, &predictions)?;
         write(&folder.join("report.json"), &json)?;
@@ -147,29 +147,14 @@ fn predict(
         Some(threads) => usize::from(threads),
         None => thread::available_parallelism().map_or(1, usize::from),
     };
-    let options =
-        Options { precision: arguments.precision.into(), threads: 1, ..Options::default() };
+    let options = Options { precision: arguments.precision.into(), threads, ..Options::default() };
     let total = dataset.frames.len();
-    let progress = Mutex::new((0, Progress::new()));
-    let predictions = validation::predict(model, options, threads, dataset, || {
-        // A line of progress is not worth an error.
-        if let Ok(mut progress) = progress.lock() {
-            progress.0 += 1;
-            let done = progress.0;
-            progress.1.show(done, Some(done as f64 / total as f64));
-        }
+    let mut progress = Progress::new();
+    let predictions = validation::predict(model, options, dataset, |done| {
+        progress.show(done, Some(done as f64 / total as f64));
     });
-    if let Ok(progress) = progress.lock() {
-        progress.1.finish();
-    }
+    progress.finish();
     predictions
-}
-
-fn json(report: &Report) -> Result<String> {
-    let text = serde_json::to_string_pretty(report).map_err(|error| {
-        Error::new(ErrorKind::Internal, format!("the report cannot be written as JSON: {error}"))
-    })?;
-    Ok(text + "\n")
 }
 
 fn say(text: &str) {

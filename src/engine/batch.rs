@@ -2,6 +2,7 @@
 //! once for all of them.
 
 use std::ops::Range;
+use std::time::Instant;
 
 use super::{Engine, Results, Structure, Topology, TopologyInput, Virials, pair};
 use crate::error::{Error, ErrorKind, Result};
@@ -130,13 +131,15 @@ pub struct Workspace {
     pub engine: Box<dyn Engine>,
     /// Of the last compute.
     pub results: Results,
+    /// Time spent on neighbor lists (s), without what the engine makes of them.
+    pub listing: f64,
     system: System,
 }
 
 impl Workspace {
     /// For `engine`.
     pub fn new(engine: Box<dyn Engine>) -> Self {
-        Self { engine, results: Results::default(), system: System::default() }
+        Self { engine, results: Results::default(), listing: 0.0, system: System::default() }
     }
 
     /// Computes structures together; `results` holds their atoms one behind the other. Replaces the
@@ -146,8 +149,11 @@ impl Workspace {
         if let Some(computed) = self.engine.compute_structures(structures, &mut self.results) {
             return computed;
         }
+        let started = Instant::now();
         self.system.set(scope, structures)?;
-        self.engine.set_topology(self.system.topology(scope)?)?;
+        let topology = self.system.topology(scope)?;
+        self.listing += started.elapsed().as_secs_f64();
+        self.engine.set_topology(topology)?;
         self.engine.compute(&self.system.positions, None, Virials::Atomic, &mut self.results)
     }
 

@@ -80,8 +80,6 @@ pub struct Calculator {
     workers: Vec<Mutex<Workspace>>,
     /// Owned atoms and ghosts of the caller's neighbor list.
     counts: Option<(usize, usize)>,
-    /// Time spent on checking and copying neighbor lists (s).
-    listing: f64,
 }
 
 impl Calculator {
@@ -127,7 +125,6 @@ impl Calculator {
             workspace: Workspace::new(engine),
             workers: Vec::new(),
             counts: None,
-            listing: 0.0,
         })
     }
 
@@ -146,9 +143,9 @@ impl Calculator {
         let started = Instant::now();
         let topology = Topology::new(&self.scope, input)?;
         let counts = (topology.owned, topology.ghosts);
+        self.workspace.listing += started.elapsed().as_secs_f64();
         self.workspace.engine.set_topology(topology)?;
         self.counts = Some(counts);
-        self.listing += started.elapsed().as_secs_f64();
         Ok(())
     }
 
@@ -262,7 +259,7 @@ impl Calculator {
     /// Where the time went since this calculator was made, batches on several threads left out.
     pub fn seconds(&self) -> Seconds {
         let mut seconds = self.workspace.engine.seconds();
-        seconds.topology += self.listing;
+        seconds.topology += self.workspace.listing;
         seconds
     }
 }

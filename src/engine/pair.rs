@@ -1,4 +1,4 @@
-//! What both engines do with the geometry of pairs, in float64.
+//! What all engines do with the geometry of pairs, in float64.
 
 use super::Results;
 use crate::error::{Error, ErrorKind, Result};

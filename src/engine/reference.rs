@@ -128,7 +128,6 @@ impl Reference {
         fields: &mut [(&mut Vec<f64>, usize)],
         exchange: Option<&mut (dyn Exchange + '_)>,
     ) -> Result<()> {
-        let started = Instant::now();
         let total = self.topology.owned + self.topology.ghosts;
         if let Some(exchange) = exchange {
             let width: usize = fields.iter().map(|(_, w)| w).sum();
@@ -140,7 +139,9 @@ impl Reference {
                     at += w;
                 }
             }
+            let started = Instant::now();
             exchange.forward(Rows::F64(&mut rows), width)?;
+            self.seconds.exchange += started.elapsed().as_secs_f64();
             for (atom, row) in rows.chunks_exact(width).enumerate().skip(self.topology.owned) {
                 let mut at = 0;
                 for (field, w) in fields.iter_mut() {
@@ -156,7 +157,6 @@ impl Reference {
                 field.copy_within(start..start + *w, (self.topology.owned + ghost) * *w);
             }
         }
-        self.seconds.exchange += started.elapsed().as_secs_f64();
         Ok(())
     }
 
@@ -330,8 +330,7 @@ fn update_reverse(update: &Update, s: &[f64], v: &[f64], s_bar: &mut [f64], v_ba
             let input_bar = mlp.reverse(&input, &gates_bar);
             s_bar.iter_mut().zip(&input_bar).for_each(|(s, part)| *s += part);
             for c in 0..h {
-                // |v| has no slope at v = 0; PyTorch takes 0 there. Where symmetry makes v vanish,
-                // rounding leaves a direction that means nothing.
+                // |v| has no slope at v = 0; PyTorch takes 0 there.
                 if input[h + c] > ROUNDING {
                     for a in 0..3 {
                         v_bar[a * h + c] += input_bar[h + c] * v[a * h + c] / input[h + c];

@@ -148,7 +148,7 @@ pub struct Model {
     pub head: Vec<Linear>,
     /// Added to the network's energy: half of each pair's to either atom.
     pub repulsion: Option<Repulsion>,
-    /// Whatever else the file said: units, teacher, licence, training data, errors.
+    /// Whatever else the file said: teacher, licence, training data, errors.
     pub metadata: BTreeMap<String, String>,
 }
 

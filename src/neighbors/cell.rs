@@ -48,8 +48,8 @@ impl Cell {
                 ErrorKind::Numeric,
                 format!(
                     "expected a right-handed cell, found a left-handed one with volume \
-                     {handedness} Å³ ({given:?}): swap two lattice vectors, and the directions \
-                     that go with them"
+                     {handedness} Å³ ({given:?}): reverse one lattice vector, which spans the same \
+                     lattice"
                 ),
             ));
         }

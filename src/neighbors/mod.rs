@@ -40,7 +40,7 @@ impl Neighborhood {
 /// A whole number of each lattice vector.
 type Shift = [i32; 3];
 
-/// Coordinates and lattice vectors beyond this (Å) would overflow when multiplied.
+/// Lattice vectors and cutoffs beyond this (Å) would overflow when multiplied.
 pub(crate) const LARGEST: f64 = 1e100;
 
 /// Lists every pair within `cutoff`.
@@ -55,7 +55,7 @@ pub(crate) const LARGEST: f64 = 1e100;
 ///   beyond it by rounding: whoever uses the list decides.
 ///
 /// # Errors
-/// Positions or cells that are not finite, a periodic direction without a lattice vector, lattice
+/// Positions or cells that are not finite, or so far out that their distances have no digits left, a periodic direction without a lattice vector, lattice
 /// vectors that are dependent or left-handed, and cells so thin that more than 1,000,000 of their
 /// images lie within the cutoff.
 pub fn neighborhood(
@@ -73,7 +73,7 @@ pub fn neighborhood(
     if positions.len() >= i32::MAX as usize {
         return Err(too_many(positions.len()));
     }
-    let size = largest_coordinate(positions)?;
+    let size = largest_coordinate(positions, cutoff)?;
     let cell = Cell::new(cell, periodic)?;
     let reach = reach(cutoff, size);
     let (wrapped, winding) = wrap(positions, &cell)?;
@@ -89,22 +89,29 @@ pub(crate) fn reach(cutoff: f64, size: f64) -> f64 {
     cutoff * (1.0 + 1e-12) + 8.0 * f64::EPSILON * size
 }
 
-/// Refuses positions that are not finite, or too far from their cell to be wrapped.
-pub(crate) fn check_positions(positions: &[[f64; 3]], cell: &Cell) -> Result<()> {
-    largest_coordinate(positions)?;
+/// Largest coordinate (Å) whose distances are told apart to a thousandth of the cutoff. Farther out [`reach`] would
+/// make all pairs near.
+pub(crate) fn farthest(cutoff: f64) -> f64 {
+    1e-3 * cutoff / (8.0 * f64::EPSILON)
+}
+
+/// Refuses positions that are not finite or beyond [`farthest`], or too far from their cell to be wrapped.
+pub(crate) fn check_positions(positions: &[[f64; 3]], cell: &Cell, cutoff: f64) -> Result<()> {
+    largest_coordinate(positions, cutoff)?;
     wrap(positions, cell).map(drop)
 }
 
-fn largest_coordinate(positions: &[[f64; 3]]) -> Result<f64> {
-    let mut largest = 0.0;
+fn largest_coordinate(positions: &[[f64; 3]], cutoff: f64) -> Result<f64> {
+    let (mut largest, farthest) = (0.0, farthest(cutoff));
     for (atom, position) in positions.iter().enumerate() {
         for &x in position {
-            if x.is_nan() || x.abs() > LARGEST {
+            if x.is_nan() || x.abs() > farthest {
                 return Err(Error::new(
                     ErrorKind::Numeric,
                     format!(
-                        "atom {atom}: expected a finite position in Å, found {position:?}: check \
-                         the input, or the step before this one"
+                        "atom {atom}: expected a finite position, at most {farthest:.0e} Å from \
+                         the origin, found {position:?}: check the input, or the step before this \
+                         one"
                     ),
                 ));
             }

@@ -102,7 +102,7 @@ pub fn parity(path: &Path, labels: Labels<'_>, points: &[(f64, f64)]) -> Result<
 }
 
 /// Draws how often values occur, with a logarithmic axis of counts. Where values lie beyond the
-/// outermost thousandths, the bars at the ends, in another colour, count all that is beyond.
+/// outermost thousandths, the bars at the ends, in another colour, count all that is beyond, too.
 pub fn histogram(path: &Path, labels: Labels<'_>, values: &[f64]) -> Result<()> {
     const BINS: usize = 81;
     let mut sorted: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();

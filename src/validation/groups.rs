@@ -49,7 +49,10 @@ pub(super) fn by_temperature(pairs: &[Compared<'_>]) -> Vec<Group> {
     let single = different.len() <= TEMPERATURES;
     grouped(pairs, |pair| match pair.frame.temperature {
         None => (i64::MAX, "none".into()),
-        Some(kelvin) if single => (kelvin.round() as i64, format!("{kelvin:.0} K")),
+        Some(kelvin) if single => {
+            let kelvin = kelvin.round() as i64;
+            (kelvin, format!("{kelvin} K"))
+        }
         Some(kelvin) => {
             let low = STEP * (kelvin / STEP).floor();
             (low as i64, format!("{low:.0} – {:.0} K", low + STEP))

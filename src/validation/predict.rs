@@ -1,12 +1,10 @@
-//! The student's energies, forces and stresses of many frames, in parallel over frames.
+//! The student's energies, forces and stresses of many frames, in batches.
 
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
-use crate::dataset::{Dataset, Frame};
-use crate::engine::{Calculator, Options, Structure};
-use crate::error::{Error, ErrorKind, Result};
+use crate::dataset::Dataset;
+use crate::engine::{Calculator, Options, Results, Structure};
+use crate::error::{ErrorKind, Result};
 use crate::model::Model;
 
 /// What a student says of a frame.
@@ -20,56 +18,61 @@ pub struct Prediction {
     pub stress: Option<[[f64; 3]; 3]>,
 }
 
-/// Evaluates all frames on `threads` threads, each with a calculator of its own, so that results
-/// do not depend on their number. Frames with elements that the model lacks, and those that it
-/// cannot be evaluated on (atoms at one place), are dropped from the dataset and counted there; the
-/// rest have one prediction each. `done` is called after each frame.
+/// Frames computed between two calls of `done`: enough of twenty atoms to keep many threads busy.
+const TOGETHER: usize = 1024;
+
+/// Evaluates all frames, small ones in batches; on a processor results do not depend on the number of
+/// threads. Frames with elements that the model lacks, and those that it cannot be evaluated on (atoms
+/// at one place), are dropped from the dataset and counted there; the rest have one prediction each.
+/// `done` is told how many frames are done.
 pub fn predict(
     model: &Arc<Model>,
     options: Options,
-    threads: usize,
     dataset: &mut Dataset,
-    done: impl Fn() + Sync,
+    mut done: impl FnMut(usize),
 ) -> Result<Vec<Prediction>> {
     dataset.drop_unknown_elements(&model.species);
     dataset.require_frames()?;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build();
-    let pool = pool.map_err(|error| {
-        let message = format!("{threads} threads cannot be started: {error}; use fewer");
-        Error::new(ErrorKind::Memory, message)
-    })?;
-    // The first one shows whether there can be any.
-    Calculator::new(Arc::clone(model), options)?;
-    let calculator = || Calculator::new(Arc::clone(model), options);
-    let predictions: Vec<Result<Prediction>> = pool.install(|| {
-        let frames = dataset.frames.par_iter().with_max_len(64);
-        frames
-            .map_init(calculator, |calculator, frame| {
-                let calculator = calculator.as_mut().map_err(|error| error.clone())?;
-                let prediction = evaluate(calculator, frame);
-                done();
-                prediction
+    let mut calculator = Calculator::new(Arc::clone(model), options)?;
+    let mut predictions: Vec<Result<Prediction>> = Vec::new();
+    predictions.try_reserve_exact(dataset.frames.len())?;
+    for frames in dataset.frames.chunks(TOGETHER) {
+        let species: Vec<Vec<i32>> =
+            frames.iter().map(|frame| frame.species.iter().map(|&z| z.into()).collect()).collect();
+        let structures: Vec<Structure<'_>> = frames
+            .iter()
+            .zip(&species)
+            .map(|(frame, species)| Structure {
+                species,
+                positions: &frame.positions,
+                cell: frame.cell,
+                periodic: frame.periodic,
             })
-            .collect()
-    });
+            .collect();
+        match calculator.compute_batch(&structures) {
+            Ok(all) => {
+                let found = structures.iter().zip(&all);
+                predictions.extend(found.map(|(of, results)| Ok(Prediction::new(of, results))));
+            }
+            // Who is to blame shows when each is computed alone.
+            Err(_) => predictions.extend(structures.iter().map(|structure| {
+                let results = calculator.compute_structure(structure)?;
+                Ok(Prediction::new(structure, results))
+            })),
+        }
+        done(predictions.len());
+    }
     keep_computed(dataset, predictions)
 }
 
-/// What a calculator's student says of one frame.
-pub fn evaluate(calculator: &mut Calculator, frame: &Frame) -> Result<Prediction> {
-    let species: Vec<i32> = frame.species.iter().map(|&z| i32::from(z)).collect();
-    let structure = Structure {
-        species: &species,
-        positions: &frame.positions,
-        cell: frame.cell,
-        periodic: frame.periodic,
-    };
-    let results = calculator.compute_structure(&structure)?;
-    Ok(Prediction {
-        energy: results.energy,
-        forces: results.forces.clone(),
-        stress: structure.stress(&results.virial),
-    })
+impl Prediction {
+    fn new(structure: &Structure<'_>, results: &Results) -> Self {
+        Self {
+            energy: results.energy,
+            forces: results.forces.clone(),
+            stress: structure.stress(&results.virial),
+        }
+    }
 }
 
 /// Drops the frames whose structure is to blame; other errors end the run.

@@ -136,7 +136,8 @@ fn table(title: &str, groups: &[Group]) -> String {
         let stress = stress.as_ref().map(|stress| stress.mae_mev_per_cubic_angstrom);
         let _ = writeln!(
             text,
-            "| {name} | {} | {} | {:.2} | {:.2} | {:.4} | {:.4} | {} | {} | {} |",
+            "| {} | {} | {} | {:.2} | {:.2} | {:.4} | {:.4} | {} | {} | {} |",
+            cell(name),
             errors.frames,
             errors.atoms,
             energy.mae_mev_per_atom,
@@ -151,6 +152,11 @@ fn table(title: &str, groups: &[Group]) -> String {
     text
 }
 
+/// A name from the data, which must not end its cell.
+fn cell(name: &str) -> String {
+    name.replace('|', "\\|")
+}
+
 fn worst(title: &str, frames: &[Worst]) -> String {
     let mut text = format!(
         "\n## {title}\n\n| frame | kind | formula | force RMSE (eV/Å) | largest ΔF (eV/Å) | energy \
@@ -160,9 +166,8 @@ fn worst(title: &str, frames: &[Worst]) -> String {
         let _ = writeln!(
             text,
             "| {} | {} | {} | {:.3} | {:.3} | {:.2} |",
-            // The cell would end there.
-            frame.name.replace('|', "\\|"),
-            frame.kind,
+            cell(&frame.name),
+            cell(&frame.kind),
             frame.formula,
             frame.force_rmse_ev_per_angstrom,
             frame.largest_force_error_ev_per_angstrom,

@@ -118,6 +118,12 @@ int main(int argc, char **argv) {
     for (std::size_t i = 0; i < 9; ++i) {
         require(std::fabs(found.forces[i] - alone.forces[i]) < 1e-10, "forces with a topology");
     }
+    require(found.atomic_virials.empty(), "no virials of atoms unless asked for");
+    const std::vector<double> virials = calculator.compute(positions, exchange, true).atomic_virials;
+    require(virials.size() == alone.atomic_virials.size(), "virials of atoms");
+    for (std::size_t i = 0; i < virials.size(); ++i) {
+        require(std::fabs(virials[i] - alone.atomic_virials[i]) < 1e-10, "virials with a topology");
+    }
     const double before = found.energy;
     try {
         calculator.compute(positions, [](void *, std::uint32_t) { throw Stop("from the callback"); });

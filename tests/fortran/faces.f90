@@ -114,12 +114,21 @@ program faces
   call require(exchange%calls == used%exchanges, 'number of exchanges')
   call require(abs(found%energy - alone%energy) < 1e-10_c_double, 'energy with a topology')
   call require(maxval(abs(found%forces - alone%forces)) < 1e-10_c_double, 'forces with a topology')
+  call require(.not. allocated(found%atomic_virials), 'no virials of atoms unless asked for')
+  call calculator%compute(positions, found, exchange, atomic_virials=.true.)
+  call require(maxval(abs(found%atomic_virials - alone%atomic_virials)) < 1e-10_c_double, 'virials with a topology')
   exchange%calls = 0
   exchange%fail_at = 2
   call calculator%compute(positions, found, exchange, stat, message)
   call expect(MLFF_ERROR_CALLBACK, 'returned 1')
   call calculator%compute(positions(:, :3), found, exchange, stat, message)
   call expect(MLFF_ERROR_INVALID_ARGUMENT, 'owned + ghosts')
+  ! Refused, but the list is gone for this face, whatever the library still holds.
+  call calculator%compute_structure(species(:3), positions(:, :3), found, periodic=[.true., .true., .true.], &
+    stat=stat, errmsg=message)
+  call expect(MLFF_ERROR_INVALID_ARGUMENT, 'cell')
+  call calculator%compute(positions(:, :1), found, exchange, stat, message)
+  call expect(MLFF_ERROR_STATE, 'set_topology')
   call calculator%destroy()
   call calculator%destroy()
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from places import PAINN, PUBLISHED, SHIPPED, TOOL
+from places import PAINN, PUBLISHED, SHIPPED, TOOL, missing
 
 
 def pytest_sessionstart(session):
@@ -15,7 +15,7 @@ def smooth():
     """A student whose energy has no jumps."""
     found = next((path for path in [*SHIPPED, PAINN] if path.exists()), None)
     if found is None:
-        pytest.skip(f"SKIPPED: there is neither a student in models/ nor {PAINN}")
+        missing(f"there is neither a student in models/ nor {PAINN}")
     return found
 
 
@@ -23,5 +23,5 @@ def smooth():
 def model(request):
     """Every student that is there, one after the other."""
     if not request.param.exists():
-        pytest.skip(f"SKIPPED: {request.param} is missing: put the reference data beside the project")
+        missing(f"{request.param} is missing: put the reference data beside the project")
     return request.param

@@ -14,7 +14,7 @@ from ase.calculators.calculator import PropertyNotImplementedError
 from ase.io import read, write
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from places import PUBLISHED, TOOL
+from places import PUBLISHED, TOOL, missing
 from mlff_student import Calculator
 
 
@@ -136,6 +136,6 @@ def test_says_what_is_wrong_with_published_students(smooth):
         warnings.simplefilter("error")
         Calculator(smooth)
     if not PUBLISHED.exists():
-        pytest.skip(f"SKIPPED: {PUBLISHED} is missing: put the reference data beside the project")
+        missing(f"{PUBLISHED} is missing: put the reference data beside the project")
     with pytest.warns(UserWarning, match="depends on orientation and jumps where pairs cross the cutoff"):
         Calculator(PUBLISHED)

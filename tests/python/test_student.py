@@ -105,7 +105,14 @@ def test_batch_equals_one_by_one(model):
 
 
 def test_threads_do_not_change_the_numbers(smooth):
-    assert Student(smooth, threads=2).compute(WATER).energy == Student(smooth).compute(WATER).energy
+    # 1,029 atoms, more than one thread computes as one block.
+    grid = 3.1 * np.stack(np.meshgrid(*[np.arange(7)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    positions = (grid[:, None] + np.asarray(WATER.positions)).reshape(-1, 3)
+    liquid = Structure(np.tile(WATER.numbers, len(grid)), positions, 7 * 3.1 * np.eye(3), True)
+    one, two = (Student(smooth, threads=threads).compute(liquid) for threads in (1, 2))
+    assert one.energy == two.energy
+    for name in ("energies", "forces", "virial"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
 
 
 def test_errors_carry_the_library_s_message(tmp_path, smooth):

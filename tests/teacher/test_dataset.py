@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
+from rdkit import Chem
 from teacher import dataset, files, hdf5, teachers
 from teacher.molecules import molecules
 
@@ -250,9 +251,13 @@ def test_molecules_of_another_split_are_dropped_but_liquids_share_them():
     base = dict(split="train", molecule=f"O.{held_out}")
     water = molecule("H2O")
     made = [label(water, kind=kind, **base) for kind in ("cluster", "periodic")]
+    # However it is written.
+    turned = Chem.MolToSmiles(Chem.MolFromSmiles(held_out), rootedAtAtom=1, kekuleSmiles=True, canonical=False)
+    made.append(label(molecule("CH4"), kind="cluster", split="train", molecule=turned))
+    made.append(label(molecule("NH3"), kind="cluster", split="train", molecule="no molecule"))
     found = dataset.Dataset(made, "t").drop_wrong_splits()
-    assert [f.kind for f in found.frames] == ["periodic"]
-    assert found.dropped == {"molecule in the wrong split": 1}
+    assert [f.kind for f in found.frames] == ["periodic", "cluster"] and found.frames[1].molecule == "no molecule"
+    assert found.dropped == {"molecule in the wrong split": 2}
 
 
 def test_a_frame_without_a_split_counts_as_training():

@@ -130,6 +130,8 @@ def test_given_structures_are_labelled_in_order_with_counts_of_what_is_not(tmp_p
     assert found["dropped"] == {"open shell": 1}
     frames = files.read(tmp_path / "out.h5").frames
     assert [f.name for f in frames] == ["label-000000", "mine"]
+    # What names no split stays unmarked: where nothing is marked, the trainer sets some aside to watch.
+    assert frames[0].split == "" and found["splits"] == {"unmarked": 1, "valid": 1}
     assert (frames[1].kind, frames[1].split, frames[1].temperature) == ("water", "valid", 310.0)
     # The same labels when the file is labelled again.
     again = summary("label", tmp_path / "out.h5", "-o", tmp_path / "again.xyz")

@@ -30,6 +30,25 @@ if several:
 """
 
 
+def test_a_stop_is_blamed_on_who_is_named_and_else_on_all():
+    group = [stability.Job(index, name, molecule(name)) for index, name in enumerate(["H2O", "NH3", "CO2"])]
+
+    def blamed(stopped, *broken):
+        results = [{"broken": "seen" if index in broken else None} for index in range(3)]
+        stability.blame(stopped, group, results)
+        return [result["broken"] for result in results]
+
+    # Atoms 1 to 3, 4 to 7, 8 to 10.
+    text = "ERROR on proc 0: mlff_student: the position of atom ID {} is (nan, nan, nan)"
+    for atom, index in ((1, 0), (3, 0), (4, 1), (7, 1), (8, 2), (10, 2)):
+        assert [i for i, broken in enumerate(blamed(text.format(atom))) if broken == text.format(atom)] == [index]
+    assert blamed(text.format(4), 0) == ["seen", text.format(4), None]
+    assert blamed(text.format(4), 1) == [None, "seen", None]
+    # Nobody is named: whoever broke in a frame is to blame, and else the student.
+    assert blamed("ERROR: Lost atoms", 2) == [None, None, "seen"]
+    assert blamed("ERROR: Lost atoms") == ["ERROR: Lost atoms"] * 3
+
+
 def setting_for(folder, **options):
     (folder / "bin").mkdir()
     (folder / "bin" / "lmp").write_text(LAMMPS)

@@ -80,7 +80,7 @@ def test_held_out_molecules_are_those_of_the_test_split(tmp_path):
     assert systems.held_out(setting, 10) == found
     with h5py.File(tmp_path / "data.h5", "a") as file:
         del file["metadata/scaffold"]
-    with pytest.raises(SystemExit, match="expected single molecules of the split test"):
+    with pytest.raises(ValueError, match="expected single molecules of the split test"):
         systems.held_out(setting, 10)
 
 

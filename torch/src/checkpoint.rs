@@ -6,6 +6,7 @@ use mlff_student::{Error, ErrorKind, Result};
 use tch::{Kind, Tensor};
 
 use crate::curves::Row;
+use crate::loss::Errors;
 use crate::optimizer::Optimizer;
 
 /// Its file's name in the output folder, without ending.
@@ -18,6 +19,8 @@ pub struct Beginning {
     pub from: Option<u64>,
     /// Frames that this student had seen.
     pub earlier_samples: u64,
+    /// Hashes of the data that it had seen, one behind the other; empty where nothing is known.
+    pub earlier_data: String,
     /// Subtracted from the labels, one for each element (eV).
     pub reference_energies: Vec<f64>,
 }
@@ -50,13 +53,17 @@ pub struct Checkpoint {
     pub optimizer: Optimizer,
     /// All looks at the errors so far.
     pub history: Vec<Row>,
+    /// Errors since the last of them.
+    pub errors: Errors,
+    /// Batches so far without a finite gradient.
+    pub unusable: u64,
 }
 
 impl Checkpoint {
     /// Writes beside the destination and renames, so that a kill leaves the one before.
     pub fn save(&self, path: &Path) -> Result<()> {
         let Place { epoch, batch, samples, seconds } = self.place;
-        let Beginning { from, earlier_samples, reference_energies } = &self.beginning;
+        let Beginning { from, earlier_samples, earlier_data, reference_energies } = &self.beginning;
         let [high, low] = halves(self.fingerprint);
         let [from_high, from_low] = halves(from.unwrap_or(0));
         let place = [
@@ -70,12 +77,15 @@ impl Checkpoint {
             samples as f64,
             seconds,
             self.optimizer.steps as f64,
+            self.unusable as f64,
         ];
         let history: Vec<f64> = self.history.iter().flat_map(Row::numbers).collect();
         let columns = Row::COLUMNS.len() as i64;
         let tensors = [
             ("place", Tensor::from_slice(&place)),
             ("reference_energies", Tensor::from_slice(reference_energies)),
+            ("earlier_data", Tensor::from_slice(earlier_data.as_bytes())),
+            ("errors", Tensor::from_slice(&self.errors.numbers())),
             ("weights", self.weights.copy()),
             ("mean", self.optimizer.mean.shallow_clone()),
             ("square", self.optimizer.square.shallow_clone()),
@@ -112,17 +122,33 @@ impl Checkpoint {
             Vec::<f64>::try_from(flat).map_err(|error| broken(&error.to_string()))
         };
         let place = numbers("place")?;
-        let &[high, low, from_high, from_low, earlier, epoch, batch, samples, seconds, steps] =
-            &place[..]
+        let &[
+            high,
+            low,
+            from_high,
+            from_low,
+            earlier,
+            epoch,
+            batch,
+            samples,
+            seconds,
+            steps,
+            unusable,
+        ] = &place[..]
         else {
             return Err(broken("another number of counters"));
         };
+        let errors = <[f64; 6]>::try_from(numbers("errors")?)
+            .map_err(|_| broken("another number of errors"))?;
+        let text = numbers("earlier_data")?.into_iter().map(|byte| byte as u8).collect();
+        let earlier_data = String::from_utf8(text).map_err(|error| broken(&error.to_string()))?;
         let rows = numbers("history")?;
         Ok(Self {
             fingerprint: whole(high, low),
             beginning: Beginning {
                 from: Some(whole(from_high, from_low)).filter(|&hash| hash != 0),
                 earlier_samples: earlier as u64,
+                earlier_data,
                 reference_energies: numbers("reference_energies")?,
             },
             place: Place {
@@ -139,6 +165,8 @@ impl Checkpoint {
                 steps: steps as u64,
             },
             history: rows.chunks_exact(Row::COLUMNS.len()).filter_map(Row::from_numbers).collect(),
+            errors: Errors::from_numbers(errors),
+            unusable: unusable as u64,
         })
     }
 }

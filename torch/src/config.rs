@@ -249,6 +249,7 @@ impl Config {
             ("loss.force_huber", loss.force_huber),
             ("loss.energy_huber", loss.energy_huber),
             ("loss.stress_huber", loss.stress_huber),
+            ("output.checkpoint_every", output.checkpoint_every),
         ] {
             if !(value.is_finite() && value > 0.0) {
                 return invalid(format!("{name}: expected a positive number, found {value}"));

@@ -1,7 +1,6 @@
 //! Which frames are fitted, watched and held out.
 
 use std::collections::BTreeMap;
-use std::hash::{Hash, Hasher};
 
 use mlff_student::Result;
 use mlff_student::dataset::{Dataset, Frame, Split};
@@ -35,9 +34,17 @@ impl Data {
         let mut dataset = Dataset::load(&config.files)?;
         dataset.drop_unknown_elements(&student.species);
         let says = dataset.frames.iter().any(|frame| frame.split == Some(Split::Valid));
+        let mut strangers = 0_usize;
         for frame in dataset.frames.iter_mut().filter(|frame| frame.split.is_none()) {
             let watch = !says && watched(frame);
+            strangers += usize::from(!says && family(frame).is_none());
             frame.split = Some(if watch { Split::Valid } else { Split::Train });
+        }
+        if strangers > 0 {
+            eprintln!(
+                "note: {strangers} frames name no split, no scaffold and no molecule: single ones of them are \
+                 watched, and may resemble others that are trained on. Mark some with split=valid"
+            );
         }
         dataset.drop_duplicates();
         drop_what_has_no_pairs(&mut dataset, student.cutoff);
@@ -48,15 +55,15 @@ impl Data {
         for dropped in &dataset.dropped {
             eprintln!("note: {}", dropped.sentence());
         }
-        let mut hasher = Digest::default();
+        let mut digest = Digest::default();
         for frame in &dataset.frames {
-            hash(frame, &mut hasher);
+            hash(frame, &mut digest);
         }
         let mut data = Self {
             train: Vec::new(),
             valid: Vec::new(),
             test: Vec::new(),
-            fingerprint: hasher.finish(),
+            fingerprint: digest.finish(),
             metadata: BTreeMap::new(),
         };
         data.describe(&dataset);
@@ -108,26 +115,29 @@ fn drop_what_has_no_pairs(dataset: &mut Dataset, cutoff: f64) {
     });
 }
 
-/// Molecules, not frames, are held back: frames of one molecule resemble each other.
-fn watched(frame: &Frame) -> bool {
-    let name =
-        [&frame.scaffold, &frame.molecule, &frame.name].into_iter().find(|name| !name.is_empty());
-    let mut hasher = Digest::default();
-    name.hash(&mut hasher);
-    hasher.finish().is_multiple_of(WATCHED)
+/// What frames share that resemble each other.
+fn family(frame: &Frame) -> Option<&str> {
+    [&frame.scaffold, &frame.molecule].into_iter().map(|name| &**name).find(|name| !name.is_empty())
 }
 
-fn hash(frame: &Frame, hasher: &mut Digest) {
-    frame.species.hash(hasher);
-    frame.split.hash(hasher);
-    for vector in frame.positions.iter().chain(&frame.forces) {
-        vector.map(f64::to_bits).hash(hasher);
+/// Families, not frames, are held back; a frame without one stands for itself.
+fn watched(frame: &Frame) -> bool {
+    let mut digest = Digest::default();
+    digest.bytes(family(frame).unwrap_or(&frame.name).as_bytes());
+    digest.finish().is_multiple_of(WATCHED)
+}
+
+fn hash(frame: &Frame, digest: &mut Digest) {
+    digest.number(frame.species.len() as u64);
+    digest.bytes(&frame.species);
+    digest.bytes(frame.split.map_or("", Split::name).as_bytes());
+    digest.floats(frame.positions.iter().chain(&frame.forces).flatten());
+    for matrix in [&frame.cell, &frame.stress] {
+        digest.number(u64::from(matrix.is_some()));
+        digest.floats(matrix.iter().flatten().flatten());
     }
-    for vector in [&frame.cell, &frame.stress].into_iter().flatten().flatten() {
-        vector.map(f64::to_bits).hash(hasher);
-    }
-    (frame.periodic, frame.cell.is_some(), frame.stress.is_some()).hash(hasher);
-    frame.energy.to_bits().hash(hasher);
+    digest.bytes(&frame.periodic.map(u8::from));
+    digest.floats([&frame.energy]);
 }
 
 /// Makes frames ready for a student, on all cores.

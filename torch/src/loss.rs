@@ -24,6 +24,18 @@ pub struct Errors {
 }
 
 impl Errors {
+    /// All sums and counts.
+    pub fn numbers(&self) -> [f64; 6] {
+        let Self { force, components, energy, structures, stress, stress_components } = *self;
+        [force, components, energy, structures, stress, stress_components]
+    }
+
+    /// The reverse of [`Self::numbers`].
+    pub fn from_numbers(numbers: [f64; 6]) -> Self {
+        let [force, components, energy, structures, stress, stress_components] = numbers;
+        Self { force, components, energy, structures, stress, stress_components }
+    }
+
     /// Of a prediction.
     pub fn of(found: &Prediction, batch: &Batch) -> Self {
         let sum = |tensor: Tensor| tensor.abs().sum(Kind::Double).double_value(&[]);

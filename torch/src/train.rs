@@ -1,7 +1,7 @@
 //! The training run: steps, looks at the validation frames, checkpoints, result.
 
 use std::borrow::Borrow;
-use std::hash::{Hash, Hasher};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -50,6 +50,7 @@ pub fn run(config: &Config, start: &Start) -> Result<PathBuf> {
     std::fs::create_dir_all(folder).map_err(|error| {
         Error::new(ErrorKind::Io, format!("{}: cannot be made: {error}", folder.display()))
     })?;
+    let _alone = lock(folder)?;
     let mut student = Student::new(&config.student)?;
     let data = Data::load(&config.data, &student, config.training.seed)?;
     let mut weights = Parameters::random(&student.shape, config.training.seed, device);
@@ -67,6 +68,7 @@ pub fn run(config: &Config, start: &Start) -> Result<PathBuf> {
         (None, None) => Beginning {
             from: None,
             earlier_samples: 0,
+            earlier_data: String::new(),
             reference_energies: references::fit(&data.train, &student.species),
         },
     };
@@ -81,6 +83,26 @@ pub fn run(config: &Config, start: &Start) -> Result<PathBuf> {
     run.write_student()
 }
 
+/// Keeps a second run out of the folder, whose checkpoint both would write, for as long as the file is open.
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join("lock");
+    let failed = |why: &dyn std::fmt::Display| {
+        Error::new(ErrorKind::Io, format!("{}: cannot be locked: {why}", path.display()))
+    };
+    let file = File::create(&path).map_err(|error| failed(&error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(failed(
+            &"another run trains in this folder: wait for it, or choose another output.folder",
+        )),
+        // Some network file systems have no locks.
+        Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => {
+            Ok(file)
+        }
+        Err(TryLockError::Error(error)) => Err(failed(&error)),
+    }
+}
+
 /// A student to go on from.
 struct Origin {
     path: PathBuf,
@@ -93,10 +115,10 @@ impl Origin {
         let bytes = std::fs::read(path).map_err(|error| {
             Error::new(ErrorKind::Io, format!("{}: expected a student: {error}", path.display()))
         })?;
-        let mut hasher = Digest::default();
-        bytes.hash(&mut hasher);
+        let mut digest = Digest::default();
+        digest.bytes(&bytes);
         let model = Model::load(path).map_err(|error| error.within(path.display()))?;
-        Ok(Self { path: path.into(), model, hash: hasher.finish() })
+        Ok(Self { path: path.into(), model, hash: digest.finish() })
     }
 
     fn begin(&self, student: &mut Student, weights: &mut Parameters) -> Result<Beginning> {
@@ -106,6 +128,7 @@ impl Origin {
         Ok(Beginning {
             from: Some(self.hash),
             earlier_samples: samples_of(&self.model),
+            earlier_data: data_of(&self.model),
             reference_energies: student.reference_energies.clone(),
         })
     }
@@ -113,12 +136,13 @@ impl Origin {
 
 /// Of the data, and of all in the configuration that the next step depends on by more than rounding.
 fn fingerprint(config: &Config, data: &Data) -> u64 {
-    let mut hasher = Digest::default();
+    let mut digest = Digest::default();
     let Config { student, loss, .. } = config;
     let training = Training { device: String::new(), threads: 0, ..config.training.clone() };
-    format!("{student:?} {training:?} {loss:?}").hash(&mut hasher);
-    (data.fingerprint, data.train.len()).hash(&mut hasher);
-    hasher.finish()
+    digest.bytes(format!("{student:?} {training:?} {loss:?}").as_bytes());
+    digest.number(data.fingerprint);
+    digest.number(data.train.len() as u64);
+    digest.finish()
 }
 
 fn checkpoint_path(folder: &Path) -> PathBuf {
@@ -165,6 +189,21 @@ fn samples_of(model: &Model) -> u64 {
         .sum()
 }
 
+/// Hashes of the data that a student has seen, in all runs, each once.
+fn data_of(model: &Model) -> String {
+    let known = ["earlier_training_data_hash", "training_data_hash"]
+        .iter()
+        .filter_map(|&key| model.metadata.get(key))
+        .flat_map(|hashes| hashes.split(' '));
+    let mut all: Vec<&str> = Vec::new();
+    for hash in known {
+        if !all.contains(&hash) {
+            all.push(hash);
+        }
+    }
+    all.join(" ")
+}
+
 /// The device of this name.
 fn device(name: &str) -> Result<Device> {
     let index = match name.split_once(':') {
@@ -200,6 +239,10 @@ struct Run<'a> {
     train: Arc<Vec<Sample>>,
     valid: Vec<Batch>,
     history: Vec<Row>,
+    /// Since the last look.
+    errors: Errors,
+    /// Batches without a finite gradient, which change nothing.
+    unusable: u64,
     place: Place,
     fingerprint: u64,
     beginning: Beginning,
@@ -231,6 +274,7 @@ impl<'a> Run<'a> {
         let mut metadata = data.metadata.clone();
         if beginning.from.is_some() {
             metadata.insert("earlier_samples".into(), beginning.earlier_samples.to_string());
+            metadata.insert("earlier_training_data_hash".into(), beginning.earlier_data.clone());
         }
         Ok(Self {
             config,
@@ -241,6 +285,8 @@ impl<'a> Run<'a> {
             train: Arc::new(train),
             valid,
             history: Vec::new(),
+            errors: Errors::default(),
+            unusable: 0,
             place: Place::default(),
             fingerprint,
             beginning,
@@ -252,6 +298,7 @@ impl<'a> Run<'a> {
         self.weights.set(&found.weights.to_device(self.device));
         self.optimizer = found.optimizer.to_device(self.device);
         self.history = found.history;
+        (self.errors, self.unusable) = (found.errors, found.unusable);
         self.place = found.place;
         let path = checkpoint_path(&self.config.output.folder);
         eprintln!("going on after {} samples ({})", self.place.samples, path.display());
@@ -265,6 +312,8 @@ impl<'a> Run<'a> {
             weights: self.weights.flat.to_device(Device::Cpu),
             optimizer: self.optimizer.to_device(Device::Cpu),
             history: self.history.clone(),
+            errors: self.errors,
+            unusable: self.unusable,
         };
         state.save(&checkpoint_path(&self.config.output.folder))?;
         curves::write(&self.history, &self.config.output.folder)?;
@@ -296,7 +345,6 @@ impl<'a> Run<'a> {
         let (batches, maker) = self.batches();
         let (started, before) = (Instant::now(), self.place.seconds);
         let (mut saved, mut steps) = (Instant::now(), 0);
-        let (mut errors, mut unusable) = (Errors::default(), 0_u64);
         while self.place.samples < total {
             if most_steps.is_some_and(|most| steps >= most) {
                 break;
@@ -304,8 +352,8 @@ impl<'a> Run<'a> {
             let Ok((batch, epoch, number)) = batches.recv() else { break };
             let (found, norm) = self.step(&batch);
             match norm.is_finite() {
-                true => errors.add(&found),
-                false => unusable += 1,
+                true => self.errors.add(&found),
+                false => self.unusable += 1,
             }
             steps += 1;
             let seen = batch.structures() as u64;
@@ -319,14 +367,15 @@ impl<'a> Run<'a> {
             bar.set_position(self.place.samples);
             bar.set_message(format!(
                 "force {:.4} eV/Å, energy {:.2} meV/atom",
-                errors.force_mae(),
-                1e3 * errors.energy_mae()
+                self.errors.force_mae(),
+                1e3 * self.errors.energy_mae()
             ));
             let done = self.place.samples >= total;
             let look = self.place.samples / self.config.output.validate_every != before_look;
             if done || look {
-                let row = self.look(&std::mem::take(&mut errors));
-                bar.suspend(|| eprintln!("{}", sentence(&row, unusable)));
+                let train = std::mem::take(&mut self.errors);
+                let row = self.look(&train);
+                bar.suspend(|| eprintln!("{}", sentence(&row, self.unusable)));
                 self.history.push(row);
             }
             // The last state is saved behind the loop.
@@ -399,7 +448,7 @@ impl<'a> Run<'a> {
         Parameters::new(&self.student.shape, &self.optimizer.average)
     }
 
-    fn errors(&self, batches: impl Iterator<Item = impl Borrow<Batch>>) -> Errors {
+    fn errors_of(&self, batches: impl Iterator<Item = impl Borrow<Batch>>) -> Errors {
         let averaged = self.averaged();
         let mut errors = Errors::default();
         for batch in batches {
@@ -411,7 +460,7 @@ impl<'a> Run<'a> {
     }
 
     fn look(&self, train: &Errors) -> Row {
-        let valid = self.errors(self.valid.iter());
+        let valid = self.errors_of(self.valid.iter());
         Row {
             samples: self.place.samples as f64,
             seconds: self.place.seconds,
@@ -430,7 +479,7 @@ impl<'a> Run<'a> {
         }
         let samples = data::samples(frames, &self.student)?;
         // One after the other: there may be many, and tensors take more room than samples.
-        let errors = self.errors(batches(&samples, self.config, &self.student.radial()));
+        let errors = self.errors_of(batches(&samples, self.config, &self.student.radial()));
         for (key, value) in [
             ("test_frames", format!("{}", frames.len())),
             ("test_force_mae_eV_per_A", format!("{:.5}", errors.force_mae())),

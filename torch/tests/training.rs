@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,8 +32,8 @@ fn write_frames(frames: &[Frame], path: &Path) {
         let split = frame.split.map_or(String::new(), |split| format!("split={} ", split.name()));
         writeln!(
             text,
-            "energy={:?} {split}name=\"{}\" Properties=species:S:1:pos:R:3:forces:R:3",
-            frame.energy, frame.name
+            "energy={:?} {split}molecule=\"{}\" name=\"{}\" Properties=species:S:1:pos:R:3:forces:R:3",
+            frame.energy, frame.molecule, frame.name
         )
         .unwrap();
         for ((&z, r), f) in frame.species.iter().zip(&frame.positions).zip(&frame.forces) {
@@ -69,7 +70,7 @@ fn training_lowers_the_errors_and_writes_student_and_curves() {
     let said = |key: &str| model.metadata[key].parse::<f64>().unwrap();
     assert_eq!(said("test_frames"), dataset.frames.len() as f64);
     let student = Arc::new(model.clone());
-    let found = predict(&student, Options::default(), 1, &mut dataset, || ()).unwrap();
+    let found = predict(&student, Options::default(), &mut dataset, |_| ()).unwrap();
     let components = |forces: &[[f64; 3]]| forces.as_flattened().to_vec();
     let found = found.iter().flat_map(|found| components(&found.forces));
     let wanted = dataset.frames.iter().flat_map(|frame| components(&frame.forces));
@@ -117,7 +118,17 @@ fn a_run_that_was_stopped_ends_bit_by_bit_like_one_that_was_not() {
             run(&config, &Start { most_steps: Some(stop), ..Start::default() }).unwrap();
         }
         let model = Model::load(&run(&config, &Start::default()).unwrap()).unwrap();
-        (model.embedding.clone(), model.blocks, model.head)
+        let curves = std::fs::read_to_string(folder.path().join("student/curves.csv")).unwrap();
+        // All columns but the time.
+        let curves: Vec<Vec<String>> = curves
+            .lines()
+            .map(|line| {
+                let columns = line.split(',').enumerate().filter(|&(column, _)| column != 1);
+                columns.map(|(_, number)| number.to_string()).collect()
+            })
+            .collect();
+        assert!(curves.len() > 1);
+        (model.embedding.clone(), model.blocks, model.head, curves)
     };
     assert!(bits(&[]) == bits(&[7, 20, 1]));
 }
@@ -131,6 +142,19 @@ fn a_checkpoint_of_another_run_is_refused() {
     let message = run(&other, &Start::default()).unwrap_err().to_string();
     assert!(message.contains("another configuration"), "{message}");
     run(&other, &Start { restart: true, ..Start::default() }).unwrap();
+}
+
+#[test]
+fn two_runs_in_one_folder_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = prepare(folder.path(), "samples = 100");
+    std::fs::create_dir_all(&config.output.folder).unwrap();
+    let other = std::fs::File::create(config.output.folder.join("lock")).unwrap();
+    other.lock().unwrap();
+    let message = run(&config, &Start::default()).unwrap_err().to_string();
+    assert!(message.contains("another run trains"), "{message}");
+    drop(other);
+    run(&config, &Start::default()).unwrap();
 }
 
 #[test]
@@ -156,6 +180,7 @@ fn a_run_goes_on_from_a_student() {
     let second = run(&again, &start).unwrap();
     let says = |path, key| Model::load(path).unwrap().metadata[key].clone();
     assert_eq!(says(&second, "earlier_samples"), says(&kept, "training_samples"));
+    assert_eq!(says(&second, "earlier_training_data_hash"), says(&kept, "training_data_hash"));
     let curves = std::fs::read_to_string(folder.path().join("student/curves.csv")).unwrap();
     let error = |line: &str| line.split(',').nth(5).unwrap().parse::<f64>().unwrap();
     let random = folder.path().join("random");
@@ -261,6 +286,12 @@ fn frames_without_a_split_are_never_on_both_sides_of_it() {
     let [unsaid, train, test] = [None, Some(Split::Train), Some(Split::Test)].map(&mut write);
     let alone = load(&[&unsaid]);
     assert!(alone.valid.len() > 4 && alone.train.len() + alone.valid.len() == 400);
+    // Both frames of a molecule are on one side.
+    let molecules = |frames: &[Frame]| -> BTreeSet<String> {
+        frames.iter().map(|frame| frame.molecule.clone()).collect()
+    };
+    assert!(molecules(&alone.valid).is_disjoint(&molecules(&alone.train)));
+    assert_eq!(alone.valid.len(), 2 * molecules(&alone.valid).len());
     let both = load(&[&unsaid, &test]);
     assert_eq!((both.train.len(), both.valid.len()), (alone.train.len(), alone.valid.len()));
     assert!(both.test.is_empty());

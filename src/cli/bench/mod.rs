@@ -78,10 +78,10 @@ pub(super) fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
     }
     let report = measure(arguments)?;
     if let Some(path) = &arguments.json {
-        write(path, &(to_json(&report)? + "\n"))?;
+        write(path, &(to_json(&report, false)? + "\n"))?;
     }
     print(&match arguments.format {
-        Form::Json => to_json(&report)? + "\n",
+        Form::Json => to_json(&report, false)? + "\n",
         Form::Text => report.text(),
     })
 }

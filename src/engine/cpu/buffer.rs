@@ -24,7 +24,7 @@ impl Buffer {
         Ok(buffer)
     }
 
-    /// Makes room for exactly `len` values; what is new is zero, what was there is unspecified.
+    /// Makes room for exactly `len` values; all of them are unspecified.
     pub fn resize(&mut self, len: usize) -> Result<(), TryReserveError> {
         let lines = len.div_ceil(16);
         self.lines.try_reserve_exact(lines.saturating_sub(self.lines.len()))?;

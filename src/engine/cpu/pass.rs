@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::model::Repulsion;
 
 impl<V: Vector> Cpu<V> {
-    /// Finds the pairs of this step; with exact filters, evaluates none of them yet.
+    /// Finds the pairs of this step.
     pub fn find_pairs(&mut self, plan: &Plan) -> Result<()> {
         let reach = Reach {
             cutoff: self.student.model.cutoff,

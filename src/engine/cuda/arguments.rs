@@ -2,7 +2,7 @@
 
 use super::device::Address;
 
-/// A pair within the cutoff: bytes, and what they must start on.
+/// Bytes of a pair within the cutoff.
 pub const PAIR_BYTES: usize = 32;
 
 /// Channels of a slice.

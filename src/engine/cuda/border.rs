@@ -52,7 +52,7 @@ impl Border {
         self.outside.resize(values)
     }
 
-    /// Sends records of `width` vectors from owned atoms to the ghosts behind them; gives the seconds it took.
+    /// Sends records of `width` vectors from owned atoms to the ghosts behind them; gives the seconds that the caller took.
     pub fn exchange(
         &mut self,
         student: &Student,
@@ -61,7 +61,6 @@ impl Border {
         (records, width): (Address, usize),
         exchange: &mut dyn Exchange,
     ) -> Result<f64> {
-        let started = Instant::now();
         let channels = student.channels();
         let values = width * channels;
         let (sent, all) = (owned * values, (owned + ghosts) * values);
@@ -77,18 +76,21 @@ impl Border {
         };
         move_rows(student, "leave", &halo)?;
         // Which owned atoms have ghosts elsewhere only the caller knows: all their rows go down, the ghosts' rows up.
+        let called;
         // SAFETY: nobody uses the rows before the device was waited for, here and at the step's end.
         #[allow(unsafe_code)]
         unsafe {
             self.outbox.begin_read(0..sent, &mut self.outside)?;
             student.device.wait()?;
+            let started = Instant::now();
             exchange.forward(Rows::F32(&mut self.outside.values_mut()[..all]), values)?;
+            called = started.elapsed().as_secs_f64();
             self.outbox.begin_write(sent..all, &self.outside)?;
         }
         halo.atoms = self.arriving.address();
         halo.count = plan.arriving.len() as u32;
         move_rows(student, "arrive", &halo)?;
-        Ok(started.elapsed().as_secs_f64())
+        Ok(called)
     }
 
     /// Bytes allocated.

@@ -42,7 +42,7 @@ use super::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{collected, filled};
-use crate::model::{Model, Scope};
+use crate::model::Model;
 
 /// An engine for `model` on GPU `index`.
 pub fn engine(model: Arc<Model>, options: Options, index: usize) -> Result<Box<dyn Engine>> {
@@ -422,8 +422,7 @@ impl Engine for Cuda {
     ) -> Option<Result<()>> {
         self.plan = None;
         let started = Instant::now();
-        let model = &self.student.model;
-        let scope = Scope { cutoff: model.cutoff, species: model.species.clone() };
+        let scope = self.student.model.scope();
         let ready = match self.structures.prepare(structures, &scope) {
             Ok(ready) => ready?,
             Err(error) => {
@@ -437,7 +436,7 @@ impl Engine for Cuda {
         } else {
             self.with_pairs(&ready).and_then(|()| {
                 if self.pass.found_bad() {
-                    structures::check_positions(structures)?;
+                    structures::check_positions(structures, scope.cutoff)?;
                     return Err(pass::unconfirmed());
                 }
                 self.pass.give(owned, results).or_else(|error| {

@@ -176,7 +176,8 @@ impl Structures {
             } else {
                 let cell = Cell::new(structure.cell, structure.periodic)?;
                 let wrapped = neighbors::wrap(structure.positions, &cell).or_else(|error| {
-                    neighbors::check_positions(structure.positions, &cell).and(Err(error))
+                    neighbors::check_positions(structure.positions, &cell, scope.cutoff)
+                        .and(Err(error))
                 })?;
                 put(at, bytes(&wrapped.0));
             }
@@ -409,8 +410,8 @@ fn grid(structure: &Structure<'_>, cutoff: f64) -> Result<neighbors::Grid> {
         _ => neighbors::bounds(structure.positions, &cell),
     };
     let size = bounds.iter().flatten().flatten().fold(lengths, |size, x| size.max(x.abs()));
-    if size > neighbors::LARGEST {
-        neighbors::check_positions(structure.positions, &cell)?;
+    if size > neighbors::farthest(cutoff) {
+        neighbors::check_positions(structure.positions, &cell, cutoff)?;
     }
     neighbors::Grid::new(cell, neighbors::reach(cutoff, size), bounds)
 }
@@ -432,10 +433,10 @@ fn arguments(grid: &neighbors::Grid, first_slot: u32, slots: u32) -> Grid {
 }
 
 /// Why a structure whose positions the device refused is refused.
-pub fn check_positions(structures: &[Structure<'_>]) -> Result<()> {
+pub fn check_positions(structures: &[Structure<'_>], cutoff: f64) -> Result<()> {
     structures.iter().try_for_each(|structure| {
         let cell = Cell::new(structure.cell, structure.periodic)?;
-        neighbors::check_positions(structure.positions, &cell)
+        neighbors::check_positions(structure.positions, &cell, cutoff)
     })
 }
 

@@ -107,7 +107,10 @@ fn from_bytes(file: &[u8]) -> Result<Model> {
     let (container, found) = read_container(file)?;
     // Other containers have no metadata, only the settings of whoever trained the student.
     let metadata = match container {
-        "safetensors" => native::free_metadata(&found.settings),
+        "safetensors" => {
+            native::check_units(&found.settings)?;
+            native::free_metadata(&found.settings)
+        }
         _ => Default::default(),
     };
     let (mut model, layout) = recognise::recognise(found)?;

@@ -43,6 +43,23 @@ pub fn is(found: &Tensors) -> bool {
     found.settings.get("format").is_some_and(|format| format == FORMAT)
 }
 
+/// Refuses a safetensors file of any layout whose metadata name units of another energy than eV.
+pub fn check_units(settings: &BTreeMap<String, String>) -> Result<()> {
+    let Some(units) = settings.get("units") else { return Ok(()) };
+    let small = units.to_lowercase();
+    let mut words = small.split(|letter: char| !letter.is_alphabetic());
+    if words.any(|word| matches!(word, "electronvolt" | "ev")) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Unsupported,
+        format!(
+            "expected units \"{UNITS}\", found \"{units}\": convert the weights to eV and Å, or \
+             remove the entry where it is wrong"
+        ),
+    ))
+}
+
 /// Metadata of a safetensors file that describe no network: kept with the model.
 pub fn free_metadata(settings: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let is_free = |name: &str| !RESERVED.contains(&name) && name != SOURCE_FORMAT;
