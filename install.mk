@@ -36,8 +36,12 @@ install: ## the library, its headers and the tools into PREFIX (/usr/local)
 	for file in mlff_studentConfig mlff_studentConfigVersion; do \
 	  $(install_fill) "$(install_root)packaging/$$file.cmake.in" > "$(install_cmake)/$$file.cmake" || exit 1; \
 	done
+	chmod 644 '$(install_prefix)/lib/pkgconfig/mlff_student.pc' '$(install_cmake)'/*.cmake
 	install -m 644 '$(install_root)LICENSE-MIT' '$(install_root)LICENSE-APACHE' \
 	  '$(install_root)src/plot/DejaVuSans.LICENSE' '$(install_doc)/'
+	@# The loader looks into its cache alone.
+	@if test -z '$(DESTDIR)' && test "$$(id -u)" = 0 && command -v ldconfig >/dev/null; then ldconfig || true; fi
+	@echo "Programs that do not find libmlff_student.so.$(install_major): LD_LIBRARY_PATH=$(PREFIX)/lib"
 
 uninstall: ## takes them away again
 	rm -f '$(install_prefix)'/bin/mlff-student '$(install_prefix)'/bin/mlff-student-train '$(install_prefix)'/lib/libmlff_student.so*

@@ -51,6 +51,24 @@ void PairMLFFStudent::find_owners()
   }
 }
 
+// Two students of different cutoffs share a list where the same types are NULL, one of them trimmed. LAMMPS of August
+// 2023 leaves gaps in the trimmed one's ilist, but it is the beginning of the other's. 2022 has no trimmed lists.
+template <class List>
+static auto centers_of(const List &list, int) -> decltype(list.trim, static_cast<const int *>(nullptr))
+{
+  return list.copy && list.trim ? list.listcopy->ilist : list.ilist;
+}
+
+template <class List> static const int *centers_of(const List &list, long)
+{
+  return list.ilist;
+}
+
+const int *PairMLFFStudent::centers() const
+{
+  return centers_of(*list, 0);
+}
+
 // Which ghosts' rows are needed: those in this style's list, not those that a longer-ranged style
 // beside it brought. LAMMPS passes ghosts on from rank to rank, so wishes travel back the same way.
 void PairMLFFStudent::find_wanted_rows()
@@ -64,7 +82,7 @@ void PairMLFFStudent::find_wanted_rows()
       !utils::strmatch(update->integrate_style, "^respa");
   const double reach = fresh ? info.cutoff + neighbor->skin : std::numeric_limits<double>::infinity();
   for (int ii = 0; ii < list->inum; ii++) {
-    const int i = list->ilist[ii];
+    const int i = centers()[ii];
     const double *xi = atom->x[i];
     for (int jj = 0; jj < list->numneigh[i]; jj++) {
       const int j = list->firstneigh[i][jj] & NEIGHMASK;

@@ -113,6 +113,10 @@ void PairMLFFStudent::check_settings()
     const std::string style = modify->compute[i]->style;
     // The flux of a message-passing model has terms over several hops, which neither compute knows.
     const bool flux = style.compare(0, 9, "heat/flux") == 0 || style == "stress/tally";
+    if (!flux && utils::strmatch(style, "/tally$"))
+      error->all(FLERR, "compute " + std::string(modify->compute[i]->id) + " has style " + style +
+                     ", which sums pairs of atoms and would leave out pair_style mlff_student, which has none: "
+                     "remove it (compute stress/atom and pe/atom work)");
     if (flux || style == "centroid/stress/atom")
       error->all(FLERR, "compute " + std::string(modify->compute[i]->id) + " has style " + style +
                      ", which would be wrong for pair_style mlff_student, whose heat flux spans "
@@ -205,14 +209,22 @@ bool PairMLFFStudent::is_excluded(int i) const
   return false;
 }
 
+// The list lacks the pairs of atoms that were excluded when it was made, whatever groups they are in now.
+void PairMLFFStudent::find_excluded()
+{
+  excluded.assign(neighbor->nex_group > 0 ? atom->nlocal + atom->nghost : 0, false);
+  for (size_t i = 0; i < excluded.size(); i++) excluded[i] = is_excluded(i);
+}
+
 void PairMLFFStudent::find_species()
 {
   const int total = atom->nlocal + atom->nghost;
   species_now.resize(total);
   for (int i = 0; i < total; i++) species_now[i] = species_of[atom->type[i]];
-  if (neighbor->nex_group > 0)
+  // Other sizes: atoms came or went, which compute refuses.
+  if (excluded.size() == species_now.size())
     for (int i = 0; i < total; i++)
-      if (is_excluded(i)) species_now[i] = 0;
+      if (excluded[i]) species_now[i] = 0;
 }
 
 // What follows from the list alone. All ranks get here in the same step: it communicates.
@@ -232,15 +244,31 @@ void PairMLFFStudent::take_list()
   list_number = neighbor->ncalls;
 }
 
+// The group whose atoms alone have ghosts, which LAMMPS shows to its own classes only.
+static int group_of_ghosts(Comm *comm)
+{
+  struct Shown : Comm {
+    static int group(Comm *comm) { return comm->*(&Shown::bordergroup); }
+  };
+  return Shown::group(comm);
+}
+
+// With an include group, LAMMPS lists neighbors of the first nfirst atoms alone; with a group of ghosts, others have
+// no images.
+void PairMLFFStudent::check_groups()
+{
+  const bool ghosts = group_of_ghosts(comm) > 0;
+  if (neighbor->includegroup == 0 && !ghosts) return;
+  for (int i = atom->nfirst; i < atom->nlocal; i++)
+    if (species_now[i] > 0)
+      stop(std::string("mlff_student: ") + (ghosts ? "comm_modify group" : "neigh_modify include") +
+           " leaves atom ID " + std::to_string(atom->tag[i]) + " without neighbors, but it is part of the model: write '" +
+           (ghosts ? "comm_modify group all" : "neigh_modify include none") + "', or map its type to NULL");
+}
+
 void PairMLFFStudent::set_topology()
 {
-  // With an include group, LAMMPS lists neighbors of the first nfirst atoms alone.
-  if (neighbor->includegroup > 0)
-    for (int i = atom->nfirst; i < atom->nlocal; i++)
-      if (species_now[i] > 0)
-        stop("mlff_student: neigh_modify include leaves atom ID " + std::to_string(atom->tag[i]) +
-             " without neighbors, but it is part of the model: write 'neigh_modify include none', or map its "
-             "type to NULL");
+  check_groups();
   static const int32_t none = 0;
   static const int32_t *const no_list = &none;
   mlff_topology topology = {};
@@ -250,7 +278,7 @@ void PairMLFFStudent::set_topology()
   topology.centers = list->inum;
   // A rank without atoms may have no arrays at all.
   topology.species = species_now.empty() ? &none : species_now.data();
-  topology.ilist = list->inum > 0 ? list->ilist : &none;
+  topology.ilist = list->inum > 0 ? centers() : &none;
   topology.numneigh = list->inum > 0 ? list->numneigh : &none;
   topology.firstneigh = list->inum > 0 ? list->firstneigh : &no_list;
   topology.owner = owner.empty() ? nullptr : owner.data();
@@ -270,10 +298,11 @@ void PairMLFFStudent::compute(int eflag, int vflag)
                                   "'pre no' in the run command"));
   check_positions();
 
-  find_species();
   // ncalls also tells of a list that was made in a step without forces; rerun sets it back.
   const bool new_list = first_list || neighbor->ago == 0 || list != list_taken ||
       neighbor->ncalls != list_number;
+  if (new_list) find_excluded();
+  find_species();
   if (new_list) take_list();
   if (!new_list && (owner.size() != static_cast<size_t>(atom->nghost) || species.size() != species_now.size()))
     stop("mlff_student: atoms came or went at step " + std::to_string(update->ntimestep) +
@@ -344,6 +373,7 @@ double PairMLFFStudent::memory_usage()
   add(species);
   add(species_now);
   add(owner);
+  bytes += excluded.capacity() / 8;
   add(energies);
   add(forces);
   add(virials);

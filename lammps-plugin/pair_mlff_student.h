@@ -61,6 +61,7 @@ class PairMLFFStudent : public Pair {
 
   std::vector<int32_t> species;      // by atom, as the calculator has them
   std::vector<int32_t> species_now;  // by atom, at this step
+  std::vector<bool> excluded;        // by atom, when the list was taken
   std::vector<int32_t> owner;        // by ghost: the owned atom it is an image of, or -1
   std::vector<double> energies, forces, virials;
 
@@ -84,6 +85,7 @@ class PairMLFFStudent : public Pair {
   void warn_about_model() const;
 
   // ghosts.cpp
+  const int *centers() const;
   double ghost_shell() const;
   void find_owners();
   void find_wanted_rows();
@@ -100,6 +102,8 @@ class PairMLFFStudent : public Pair {
   void warn_about_lost_pairs() const;
   void find_species();
   bool is_excluded(int) const;
+  void find_excluded();
+  void check_groups();
   void take_list();
   void set_topology();
   void check_positions();

@@ -3,12 +3,14 @@
 
 #include "pair_mlff_student.h"
 
+#include "force.h"
 #include "lammps.h"
 #include "lmptype.h"
 
 #include <mpi.h>
 
 #include <cstdio>
+#include <cstring>
 #include <dlfcn.h>
 #include <string>
 
@@ -34,6 +36,37 @@ int lammps_version(void *);
 int lammps_extract_setting(void *, const char *);
 int lammps_config_has_mpi_support();
 }
+
+// Two builds of one release may have other symbols: those of std::string have two names. Weak ones that are missing are
+// null (CMakeLists.txt), and to call them would be a crash without a message.
+const char *missing_symbol()
+{
+#if _GLIBCXX_USE_CXX11_ABI
+  const char *name = "_ZN9LAMMPS_NS5utils23get_potential_file_pathERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE";
+#else
+  const char *name = "_ZN9LAMMPS_NS5utils23get_potential_file_pathERKSs";
+#endif
+  return dlsym(RTLD_DEFAULT, name) ? nullptr : name;
+}
+
+#ifndef MPI_STUBS
+// MPIs share their functions' names, but not their constants and handles. This function has neither in its arguments.
+std::string mpi_mismatch()
+{
+  char text[1 << 14] = "";    // more than any MPI writes
+  int length = 0;
+  MPI_Get_library_version(text, &length);
+  const bool found = std::strstr(text, "Open MPI") != nullptr;
+#ifdef OPEN_MPI
+  const bool built = true;
+#else
+  const bool built = false;
+#endif
+  if (found == built) return "";
+  return std::string("it was built ") + (built ? "with" : "without") + " Open MPI, this LAMMPS runs with " +
+      std::string(text).substr(0, std::strcspn(text, ",\n"));
+}
+#endif
 
 // Empty where this LAMMPS is the one that the plugin was compiled for, else what differs.
 std::string mismatch(void *lmp)
@@ -63,7 +96,13 @@ std::string mismatch(void *lmp)
       return std::string("it was built for ") + std::to_string(size.built) + " byte " + size.name +
           ", this LAMMPS has " + std::to_string(found) + " bytes";
   }
+  if (const char *name = missing_symbol())
+    return std::string("it was built for another C++ library or build of this release, this LAMMPS has no ") + name;
+#ifdef MPI_STUBS
   return "";
+#else
+  return mpi_mismatch();
+#endif
 }
 
 // The folder of the LAMMPS library in use, for the command to type.
@@ -95,10 +134,9 @@ void refuse(void *lmp, const std::string &reason, const std::string &remedy)
   std::fflush(stdout);
 }
 
-void *create_pair(void *lmp)
+LAMMPS_NS::Pair *create_pair(LAMMPS_NS::LAMMPS *lmp)
 {
-  return static_cast<LAMMPS_NS::Pair *>(
-      new LAMMPS_NS::PairMLFFStudent(static_cast<LAMMPS_NS::LAMMPS *>(lmp)));
+  return new LAMMPS_NS::PairMLFFStudent(lmp);
 }
 
 }    // namespace
@@ -125,7 +163,10 @@ extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void *l
   plugin.name = "mlff_student";
   plugin.info = "mlff_student pair style " MLFF_PLUGIN_VERSION;
   plugin.author = "the mlff-student developers";
-  plugin.creator = create_pair;
+  // LAMMPS calls it by its true type.
+  plugin.creator = reinterpret_cast<void *(*)(void *)>(create_pair);
   plugin.handle = handle;
   reinterpret_cast<lammpsplugin_regfunc>(regfunc)(&plugin, lmp);
+  // LAMMPS keeps one list of plugins for all instances in a process, and does nothing for the second one.
+  (*static_cast<LAMMPS_NS::LAMMPS *>(lmp)->force->pair_map)["mlff_student"] = create_pair;
 }

@@ -18,6 +18,7 @@ class Morse(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
+        self.cutoff = CUTOFF
         # Depth (eV), steepness (1/Å) and distance (Å), by the sum of atomic numbers: 2, 9 or 16.
         self.register_buffer("depth", torch.zeros(17).index_put((torch.tensor([2, 9, 16]),), torch.tensor([0.02, 0.2, 0.05])))
         self.register_buffer("steepness", torch.full((17,), 1.5))
@@ -31,7 +32,7 @@ class Morse(torch.nn.Module):
         d = r.square().sum(1).sqrt()
         kind = species[i] + species[j]
         well = torch.exp(-self.steepness[kind] * (d - self.distance[kind]))
-        x = d / 5.0
+        x = d / self.cutoff
         envelope = 1 - 28 * x**6 + 48 * x**7 - 21 * x**8
         # Each pair stands in the list in both directions.
         energy = 0.5 * self.depth[kind] * (well * well - 2 * well) * envelope
@@ -39,6 +40,8 @@ class Morse(torch.nn.Module):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(f"usage: {sys.argv[0]} MODEL.pt")
     model = torch.jit.script(Morse().double())
     description = {"cutoff": CUTOFF, "species": SPECIES, "dtype": "float64", "metadata": {"licence": "MIT"}}
     model.save(sys.argv[1], _extra_files={"mlff_student.json": json.dumps(description)})

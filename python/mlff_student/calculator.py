@@ -16,12 +16,15 @@ class Calculator(AseCalculator):
     The arguments are those of Student; ASE's units (eV, Angstrom) and signs are the library's own.
     """
 
+    name = "mlff_student"
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
     ignored_changes = {"initial_charges", "initial_magmoms"}
 
     def __init__(self, model_path, *arguments, **options):
         super().__init__()
         self.student = Student(model_path, *arguments, **options)
+        # What trajectories and databases write beside the results.
+        self.parameters.update(self.student.settings)
         info = self.student.info
         defects = [
             text
@@ -34,7 +37,15 @@ class Calculator(AseCalculator):
         if defects:
             warnings.warn(f"the energy of {model_path} {' and '.join(defects)}", stacklevel=2)
 
+    def set(self, **changes):
+        """Refused: a student is what it was made with."""
+        if changes:
+            raise TypeError(f"{', '.join(changes)} cannot be changed: make a new Calculator")
+        return {}
+
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        # Where this fails, nothing of the structure before is left.
+        self.results = {}
         super().calculate(atoms, properties, system_changes)
         found = self.student.compute(Structure.from_ase(self.atoms))
         self.results = {

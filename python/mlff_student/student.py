@@ -3,6 +3,7 @@
 
 import ctypes
 import os
+import threading
 import weakref
 from dataclasses import dataclass
 from typing import Any, Optional
@@ -72,7 +73,8 @@ class Info:
 
 
 class Student:
-    """Evaluates one model file. One thread at a time; make one for each thread that computes.
+    """Evaluates one model file. Threads take turns: make one for each thread that computes. A process that was forked
+    reads the file again when it computes, and so do copies.
 
     path       a student in any format that `mlff-student inspect` reads
     precision  "mixed" (float32 features) or "double"
@@ -84,9 +86,13 @@ class Student:
     """
 
     def __init__(self, path, precision="mixed", filter="table", threads=1, library=None, device="cpu", engine="own"):
-        self._arguments = (os.fspath(path), precision, filter, threads, library, device, engine)
+        # Copies find the files from another working directory, too.
+        path = os.path.abspath(path)
+        if library is not None and os.path.exists(library):
+            library = os.path.abspath(library)
+        self._arguments = (path, precision, filter, threads, library, device, engine)
         kind, index = device_of(device)
-        options = lib.Options(
+        self._options = lib.Options(
             device=kind,
             device_index=index,
             engine=choice("engine", engine, ENGINES),
@@ -95,19 +101,30 @@ class Student:
             threads=positive("threads", threads),
         )
         self._library = lib.load(lib.find(library))
+        self._open()
+
+    def _open(self):
         model = ctypes.c_void_p()
-        self._check(self._library.mlff_model_load(os.fsencode(path), ctypes.byref(model)))
+        self._check(self._library.mlff_model_load(os.fsencode(self._arguments[0]), ctypes.byref(model)))
         try:
             self.info = self._describe(model)
             calculator = ctypes.c_void_p()
             self._check(
-                self._library.mlff_calculator_new(model, ctypes.byref(options), ctypes.byref(calculator))
+                self._library.mlff_calculator_new(model, ctypes.byref(self._options), ctypes.byref(calculator))
             )
         finally:
             # The calculator keeps what it needs of the model.
             self._library.mlff_model_free(model)
-        self._calculator = calculator
+        self._calculator, self._process, self._lock = calculator, os.getpid(), threading.Lock()
         self._free = weakref.finalize(self, self._library.mlff_calculator_free, calculator)
+        # At exit a daemon thread may still compute.
+        self._free.atexit = False
+
+    @property
+    def settings(self):
+        """The arguments that it was made with, by name, without the library's."""
+        names = ("path", "precision", "filter", "threads", "library", "device", "engine")
+        return {name: value for name, value in zip(names, self._arguments) if name != "library"}
 
     def __reduce__(self):
         # Copies and processes read the file again: a handle belongs to one object.
@@ -120,9 +137,10 @@ class Student:
         self.close()
 
     def close(self):
-        """Frees the student before Python would; allowed more than once."""
-        self._calculator = None
-        self._free()
+        """Frees the student before Python would, after what computes; allowed more than once."""
+        with self._lock:
+            self._calculator = None
+            self._free()
 
     def compute(self, structure):
         """Results for a Structure."""
@@ -131,6 +149,10 @@ class Student:
     def compute_batch(self, structures):
         """Results for each Structure, for all of them or, on error, for none."""
         structures = [as_arrays(k, structure) for k, structure in enumerate(structures)]
+        if self._calculator is not None and self._process != os.getpid():
+            # Threads, a GPU and locks stayed in the process that was forked.
+            self._free.detach()
+            self._open()
         inputs = (lib.StructureInput * len(structures))()
         outputs = (lib.ResultsOutput * len(structures))()
         arrays = []
@@ -145,9 +167,10 @@ class Student:
                 periodic=tuple(pbc.tolist()),
             )
             outputs[k] = lib.ResultsOutput(atomic_energies=energies.ctypes.data, forces=forces.ctypes.data)
-        self._check(
-            self._library.mlff_calculator_compute_batch(self._calculator, len(structures), inputs, outputs)
-        )
+        with self._lock:
+            self._check(
+                self._library.mlff_calculator_compute_batch(self._calculator, len(structures), inputs, outputs)
+            )
         return [
             Results(output.energy, energies, forces, matrix(output.virial), matrix(output.stress) if pbc.all() else None)
             for (_, _, _, pbc), output, (energies, forces) in zip(structures, outputs, arrays)
@@ -226,4 +249,7 @@ def as_arrays(index, structure):
         cell = np.ascontiguousarray(structure.cell, dtype=np.float64)
         if cell.shape != (3, 3):
             raise wrong("cell", "must have the shape (3, 3)", cell.shape)
+        if np.linalg.det(cell) < 0:
+            # The library takes right-handed cells; the negative vectors span the same lattice.
+            cell = -cell
     return species, positions, cell, pbc

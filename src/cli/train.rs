@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -35,12 +36,8 @@ pub(super) fn run(Arguments { arguments }: &Arguments) -> Result<(), Failure> {
             ),
         )
     };
-    let status = Command::new(program).args(arguments).status().map_err(failed)?;
-    match status.success() {
-        true => Ok(()),
-        // The trainer has said why.
-        false => std::process::exit(status.code().unwrap_or(1)),
-    }
+    // In place of this program, so that signals reach the trainer and its status whoever waits.
+    Err(failed(Command::new(program).args(arguments).exec()).into())
 }
 
 /// The trainer of the same build.

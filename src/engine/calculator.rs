@@ -75,6 +75,8 @@ pub struct Calculator {
     row_bytes: usize,
     options: Options,
     pool: Option<Arc<rayon::ThreadPool>>,
+    /// That made it, and has its threads.
+    process: u32,
     workspace: Workspace,
     /// One for each thread, for batches.
     workers: Vec<Mutex<Workspace>>,
@@ -122,6 +124,7 @@ impl Calculator {
             row_bytes,
             options,
             pool,
+            process: std::process::id(),
             workspace: Workspace::new(engine),
             workers: Vec::new(),
             counts: None,
@@ -179,6 +182,7 @@ impl Calculator {
                 ),
             ));
         }
+        self.check_process()?;
         let Workspace { engine, results, .. } = &mut self.workspace;
         engine.compute(positions, exchange, virials, results)?;
         Ok(results)
@@ -187,6 +191,7 @@ impl Calculator {
     /// Computes a structure from its positions and cell alone. No list is set afterwards.
     pub fn compute_structure(&mut self, structure: &Structure<'_>) -> Result<&Results> {
         self.counts = None;
+        self.check_process()?;
         self.workspace.compute(&self.scope, std::slice::from_ref(structure))?;
         Ok(&self.workspace.results)
     }
@@ -196,6 +201,7 @@ impl Calculator {
     /// of atoms, which changes the order of sums. No list is set afterwards.
     pub fn compute_batch(&mut self, structures: &[Structure<'_>]) -> Result<Vec<Results>> {
         self.counts = None;
+        self.check_process()?;
         let most = self.workspace.engine.together();
         let runs = batch::together(structures, most);
         let mut found: Vec<Option<Result<Vec<Results>>>> = Vec::new();
@@ -230,6 +236,21 @@ impl Calculator {
             all.extend(found?);
         }
         Ok(all)
+    }
+
+    /// Threads do not follow a fork: the child would wait for them for ever.
+    fn check_process(&self) -> Result<()> {
+        if self.pool.is_none() || std::process::id() == self.process {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::State,
+            format!(
+                "this calculator's {} threads stayed in the process that was forked: make a new calculator \
+                 in this one",
+                self.options.threads
+            ),
+        ))
     }
 
     /// How many exchanges each compute makes where atoms live on several ranks.

@@ -1,12 +1,14 @@
 """Whatever LAMMPS does around the pair style, energies and forces stay those of the model."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from harness import EXACT, PLUGIN, REPORT, Structure, assert_same, cases, deck, evaluate, model, report, run, single_point
+from harness import EXACT, PLUGIN, REPORT, Structure, assert_same, cases, data_file, deck, environment, evaluate, model, report, run, single_point
 
 M21, M77, PAINN = model("student-21k"), model("student-77k"), model("painn-32-bessel")
 DOUBLE = (1e-10, 1e-9)
@@ -243,6 +245,37 @@ def test_pair_commands_may_be_given_again(tmp_path, box):
     assert first == again == reloaded
     assert abs(table - first) < 1e-5 * len(box)
     assert abs(other - first) > 1.0
+
+
+def test_every_instance_in_a_process_has_the_style(tmp_path, box):
+    """LAMMPS keeps one list of plugins for all of them, and one that ends unloads it in some releases."""
+    (tmp_path / "system.data").write_text(data_file(box))
+    commands = [line for line in (deck(box) + "run 0 post no").splitlines() if line.strip()]
+    code = f"""
+from lammps import lammps
+options = ["-log", "none", "-screen", "none"]
+first, second = lammps(cmdargs=options), lammps(cmdargs=options)
+for instance in (first, second):
+    instance.commands_list({commands!r})
+    print(repr(instance.get_thermo("pe")))
+first.close()
+second.command("run 3 post no")
+print(repr(second.get_thermo("pe")))
+"""
+    finished = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    one, two, _ = finished.stdout.split()[-3:]
+    assert float(one) == float(two)
+
+
+def test_an_atom_that_was_excluded_stays_so_until_the_next_list(tmp_path, box):
+    """A dynamic group changes at any step, the list of pairs does not."""
+    text = deck(box) + "group out id 1\nneigh_modify exclude group out all every 100 delay 100\n"
+    text += 'variable out atom "(id==1)*(step<1)"\n' + "group out dynamic all var out every 1\n"
+    text += "fix 1 all nve\ntimestep 1e-6\nthermo 1\nrun 0 post no\nrun 0 post no\n" + ENERGY + "run 2 pre no post no\n" + ENERGY
+    before, after = energies(run(tmp_path / "excluded", text, box))
+    assert abs(before - single_point(tmp_path / "whole", box).energy) > 1.0
+    assert abs(after - before) < 1e-3
 
 
 def test_swapped_elements_are_swapped(tmp_path, box):

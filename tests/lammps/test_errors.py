@@ -151,6 +151,21 @@ def test_an_include_group_without_all_atoms_of_the_model(tmp_path):
     assert re.search("neigh_modify include leaves atom ID \\d+ without neighbors", message)
 
 
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_atoms_without_ghosts_are_an_error(tmp_path, ranks):
+    text = deck(WATER) + "group some id 1:40\natom_modify first some\ncomm_modify group some\nrun 0\n"
+    message = run(tmp_path, text, WATER, ranks=ranks, fails=True).output
+    assert re.search("comm_modify group leaves atom ID \\d+ without neighbors", message)
+
+
+def test_computes_of_pairs_are_an_error(tmp_path):
+    text = deck(WATER) + "compute c all pe/tally all\nrun 0\n"
+    finished = run(tmp_path, text, WATER, accept=True)
+    if "Unrecognized compute style" in finished.output:
+        pytest.skip("this LAMMPS lacks package TALLY")
+    assert "compute c has style pe/tally, which sums pairs" in finished.output
+
+
 def test_atoms_that_go_without_a_new_list(tmp_path):
     three = Structure(WATER.symbols[:9], WATER.positions[:9])
     text = deck(three) + "neigh_modify delay 100 every 100 check no\nrun 0\ngroup gone id 9\ndelete_atoms group gone compress no\nrun 1 pre no\n"

@@ -15,7 +15,7 @@ from ase.io import read, write
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from places import PUBLISHED, TOOL, missing
-from mlff_student import Calculator
+from mlff_student import Calculator, Error
 
 
 def calculator(model, **options):
@@ -129,6 +129,50 @@ def test_copies_are_independent_and_equal(smooth, duplicate):
     fresh.calc = other
     other.reset()
     assert fresh.get_potential_energy() == energy
+
+
+def test_copies_find_their_file_from_another_folder(smooth, tmp_path, monkeypatch):
+    monkeypatch.chdir(smooth.parent)
+    atoms = ethanol()
+    atoms.calc = calculator(smooth.name)
+    energy = atoms.get_potential_energy()
+    monkeypatch.chdir(tmp_path)
+    other = copy.deepcopy(atoms)
+    other.calc.reset()
+    assert other.get_potential_energy() == energy
+
+
+def test_files_say_which_student_it_was(smooth, tmp_path):
+    atoms = ethanol()
+    atoms.calc = calculator(smooth, precision="double")
+    atoms.get_potential_energy()
+    write(tmp_path / "atoms.traj", atoms)
+    found = read(tmp_path / "atoms.traj").calc
+    assert found.name == "mlff_student"
+    assert atoms.calc.todict()["path"] == str(smooth) and atoms.calc.todict()["precision"] == "double"
+    with pytest.raises(TypeError, match="make a new Calculator"):
+        atoms.calc.set(precision="mixed")
+
+
+def test_a_failure_leaves_no_results_of_the_structure_before(smooth):
+    atoms = ethanol()
+    calc = calculator(smooth)
+    calc.calculate(atoms)
+    atoms.positions[0] = atoms.positions[1]
+    with pytest.raises(Error):
+        calc.calculate(atoms)
+    with pytest.raises(Error):
+        calc.get_potential_energy(atoms)
+
+
+def test_cells_of_either_hand_are_one_lattice(smooth):
+    atoms = ethanol()
+    atoms.cell, atoms.pbc = [[5.0, 0.3, 0.1], [0.0, 6.0, 0.2], [0.4, 0.0, 7.0]], True
+    atoms.calc = calculator(smooth)
+    energy, stress = atoms.get_potential_energy(), atoms.get_stress()
+    atoms.cell = atoms.cell[[1, 0, 2]]
+    assert abs(atoms.get_potential_energy() - energy) < 1e-5
+    np.testing.assert_allclose(atoms.get_stress(), stress, atol=1e-6)
 
 
 def test_says_what_is_wrong_with_published_students(smooth):

@@ -1,6 +1,8 @@
 """The package without ASE: finding the library, errors, batches, memory, and the structs of the header."""
 
 import ctypes
+import functools
+import multiprocessing
 import os
 import re
 import shutil
@@ -178,27 +180,87 @@ def test_a_closed_student_refuses_to_compute(smooth):
         student.compute(WATER)
 
 
-def test_a_student_used_by_two_threads_is_an_error_or_right(smooth):
-    # Large enough for calls to meet.
-    many = Structure([8, 1, 1] * 60, [[x + 4.0 * k, y, z] for k in range(60) for x, y, z in WATER.positions])
-    student, expected, errors, wrong = Student(smooth), Student(smooth).compute(many).energy, [], []
+# Large enough for calls to meet.
+MANY = Structure([8, 1, 1] * 60, [[x + 4.0 * k, y, z] for k in range(60) for x, y, z in WATER.positions])
+
+
+def test_threads_take_turns_with_a_student(smooth):
+    student, expected, found = Student(smooth), Student(smooth).compute(MANY).energy, []
 
     def work():
-        for _ in range(200):
-            try:
-                energy = student.compute(many).energy
-                if energy != expected:
-                    wrong.append(energy)
-            except Error as error:
-                errors.append(error.status)
+        found.extend(student.compute(MANY).energy for _ in range(200))
 
     threads = [threading.Thread(target=work) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert not wrong
-    assert set(errors) == {"MLFF_ERROR_STATE"}
+    assert found == [expected] * 600
+
+
+def test_closing_waits_for_what_computes(smooth):
+    code = f"""
+import sys, threading, time
+sys.path[:0] = {sys.path!r}
+from mlff_student import Student, Structure
+student = Student({str(smooth)!r}, precision="double", filter="exact")
+many = Structure([1] * 400, [[3.0 * k, 0.0, 0.0] for k in range(400)])
+done = []
+thread = threading.Thread(target=lambda: done.append(student.compute(many).energy))
+thread.start()
+time.sleep(0.02)
+student.close()
+thread.join()
+print(len(done))
+# At the end of the program nothing is freed that still computes.
+other = Student({str(smooth)!r}, precision="double", filter="exact")
+threading.Thread(target=lambda: [other.compute(many) for _ in range(1000)], daemon=True).start()
+time.sleep(0.02)
+"""
+    finished = python(code)
+    assert (finished.returncode, finished.stdout) == (0, "1\n"), finished
+
+
+def test_forked_processes_compute(smooth):
+    student = Student(smooth, threads=2)
+    expected = student.compute(MANY).energy
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.map_async(functools.partial(energy_of, student), range(4)).get(60) == [expected] * 4
+    with multiprocessing.get_context("fork").Pool(1, initializer=inherit, initargs=(student,)) as pool:
+        assert pool.apply_async(energy_inherited).get(60) == expected
+        assert pool.apply_async(status_inherited).get(60) == "MLFF_ERROR_STATE"
+    assert student.compute(MANY).energy == expected
+
+
+def energy_of(student, _):
+    return student.compute(MANY).energy
+
+
+INHERITED = []
+
+
+def inherit(student):
+    """In a child: the object itself, with its handle, not a pickled copy."""
+    INHERITED.append(student)
+
+
+def energy_inherited():
+    return INHERITED[0].compute(MANY).energy
+
+
+def status_inherited():
+    """What the library says of a calculator whose threads stayed in the parent."""
+    student = Student(*INHERITED[0]._arguments)
+    pid = os.fork()
+    if pid == 0:
+        student._process = os.getpid()
+        try:
+            student.compute(MANY)
+        except Error as error:
+            os._exit(17 if error.status == "MLFF_ERROR_STATE" and "forked" in str(error) else 1)
+        os._exit(2)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return "MLFF_ERROR_STATE" if code == 17 else code
 
 
 def test_making_and_freeing_many_keeps_no_memory(smooth):

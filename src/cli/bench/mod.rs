@@ -10,7 +10,7 @@ mod system;
 mod water;
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use self::library::{Calculator, Info, Library};
@@ -67,22 +67,23 @@ pub(super) struct Arguments {
     /// Form of the output
     #[arg(long, value_enum, default_value = "text")]
     format: Form,
-    /// File that gets the figures as JSON, beside what is printed
+    /// File that gets the figures as JSON, beside what is printed; - is stdout, instead of the text
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
-    if let Some(path) = &arguments.json {
-        check_writable(path)?;
-    }
+    let file = arguments.json.as_deref().filter(|&path| path != Path::new("-"));
+    file.map_or(Ok(()), check_writable)?;
     let report = measure(arguments)?;
-    if let Some(path) = &arguments.json {
-        write(path, &(to_json(&report, false)? + "\n"))?;
+    let json = to_json(&report, false)? + "\n";
+    if let Some(path) = file {
+        write(path, &json)?;
     }
+    let to_stdout = arguments.json.is_some() && file.is_none();
     print(&match arguments.format {
-        Form::Json => to_json(&report, false)? + "\n",
-        Form::Text => report.text(),
+        Form::Text if !to_stdout => report.text(),
+        _ => json,
     })
 }
 
