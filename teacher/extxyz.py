@@ -78,6 +78,8 @@ def _from_atoms(atoms, path, index):
     if np.shape(results["forces"]) != (len(atoms), 3):
         found = np.shape(results["forces"])
         raise DatasetError(f"{path}: frame {index} has forces of shape {found}, expected {(len(atoms), 3)}")
+    for number in atoms.numbers[(atoms.numbers < 1) | (atoms.numbers > 118)][:1]:
+        raise DatasetError(f"{path}: frame {index} has an atom of atomic number {number}, expected 1 to 118")
     stress = np.full((3, 3), np.nan)
     if "stress" in results:
         stress = np.asarray(results["stress"], float)

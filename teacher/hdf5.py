@@ -79,7 +79,8 @@ def _from_hdf5(file, path):
     if found != expected:
         raise DatasetError(f"{path}: expected format, version and units {expected}, found {found}; convert it first")
     numbers = file["structures/atomic_numbers"][:]
-    offsets = file["metadata/atom_offsets"][:]
+    # Differences of unsigned integers would not be negative where they fall.
+    offsets = file["metadata/atom_offsets"][:].astype(np.int64)
     n, s = len(numbers), len(offsets) - 1
     if s < 0 or offsets[0] != 0 or offsets[-1] != n or (np.diff(offsets) < 1).any():
         raise DatasetError(f"{path}: atom offsets must rise from 0 to the {n} atoms of the file; it is damaged")
@@ -87,21 +88,21 @@ def _from_hdf5(file, path):
     def array(name, shape, default=None):
         if name not in file and default is not None:
             return np.broadcast_to(default, shape)
+        if file[name].shape != shape:
+            raise DatasetError(f"{path}: {name} has shape {file[name].shape}, expected {shape}; it is damaged")
         values = file[name][:]
         if file[name].scaleoffset is not None:
             # The filter keeps so many decimals, without their last bits.
             values = values.round(file[name].scaleoffset)
-        if values.shape != shape:
-            raise DatasetError(f"{path}: {name} has shape {values.shape}, expected {shape}; it is damaged")
         return values
 
     def texts(name):
         if f"metadata/{name}" not in file:
             return [""] * s
-        values = file[f"metadata/{name}"].asstr()[:]
-        if values.shape != (s,):
-            raise DatasetError(f"{path}: metadata/{name} has shape {values.shape}, expected ({s},); it is damaged")
-        return values.tolist()
+        found = file[f"metadata/{name}"]
+        if found.shape != (s,):
+            raise DatasetError(f"{path}: metadata/{name} has shape {found.shape}, expected ({s},); it is damaged")
+        return found.asstr()[:].tolist()
 
     positions, forces = array("structures/positions", (n, 3)), array("labels/forces", (n, 3))
     energy, stress = array("labels/energy", (s,)), array("labels/stress", (s, 3, 3), np.nan)

@@ -542,8 +542,12 @@ fn files_of_other_layouts_that_name_other_units_are_refused() {
         file.settings.insert("units".into(), units.into());
         load_bag(&file)
     };
-    assert!(with("eV/Angstrom").is_ok() && with("angstrom, electronvolt").is_ok());
-    refused(with("kcal/mol"), ErrorKind::Unsupported, &["kcal/mol", "convert"]);
+    for fine in ["eV/Angstrom", "angstrom, electronvolt", "eV, Å", "eV"] {
+        assert!(with(fine).is_ok(), "{fine}");
+    }
+    for other in ["kcal/mol", "nm, eV", "bohr, electronvolt", "kcal/mol (teacher: eV)"] {
+        refused(with(other), ErrorKind::Unsupported, &[other, "convert"]);
+    }
 }
 
 #[test]

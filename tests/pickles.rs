@@ -196,11 +196,48 @@ fn containers_that_share_or_hold_themselves_end() {
         names = names.op(b"h\x00N");
     }
     let names = names.op(b"u");
+    // A dictionary of entries without names, met again and again.
+    let mut nameless = Pickle::new().op(b"}q\x00(");
+    for _ in 0..200_000 {
+        nameless = nameless.op(b"NN");
+    }
+    nameless = nameless.op(b"u0](");
+    for _ in 0..20_000 {
+        nameless = nameless.op(b"h\x00");
+    }
+    let nameless = nameless.op(b"e");
     let itself = Pickle::new().op(b"}q\x00").text("model").op(b"h\x00s");
-    for pickle in [laughs, names, itself] {
+    let started = std::time::Instant::now();
+    for pickle in [laughs, names, nameless, itself] {
         let file = archive(&pickle.end(), &[], "little");
         assert_eq!(load_bytes(&file).unwrap_err().kind(), ErrorKind::Format);
     }
+    // Without a bound the nameless ones take minutes.
+    assert!(started.elapsed().as_secs() < 10);
+}
+
+#[test]
+fn a_flipped_bit_of_a_weight_is_noticed() {
+    let (pickle, storages) = state_dict(&bags::published(8, 2, 5));
+    let mut file = archive(&pickle.end(), &storages, "little");
+    let largest = storages.iter().max_by_key(|bytes| bytes.len()).unwrap();
+    let at = file.windows(largest.len()).position(|bytes| bytes == &largest[..]).unwrap();
+    assert!(load_bytes(&file).is_ok());
+    file[at + 2] ^= 1;
+    let error = load_bytes(&file).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Format);
+    assert!(error.message().contains("the file is damaged"), "{error}");
+}
+
+#[test]
+fn an_archive_of_many_ends_is_refused_at_once() {
+    let mut file = b"PK\x03\x04".to_vec();
+    for _ in 0..200_000 {
+        file.extend_from_slice(b"PK\x05\x06\0\0\0\0\x01\0\x01\0\x2e\0\0\0\x04\0\0\0\0\0");
+    }
+    let started = std::time::Instant::now();
+    assert_eq!(load_bytes(&file).unwrap_err().kind(), ErrorKind::Format);
+    assert!(started.elapsed().as_secs() < 5);
 }
 
 #[test]

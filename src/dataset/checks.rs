@@ -25,22 +25,25 @@ impl Dataset {
         let mut duplicates = BTreeSet::new();
         let mut seen: HashMap<(u64, i64), Vec<usize>> = HashMap::new();
         for split in Split::ALL {
+            // Those of one split are no duplicates of each other, and there may be many alike: single atoms.
+            let mut own = Vec::new();
             for (index, frame) in self.frames.iter().enumerate() {
                 if used_as(frame) != split {
                     continue;
                 }
                 let (atoms, bin) = fingerprint(frame);
-                let mut alike = (bin - 1..=bin + 1).filter_map(|bin| seen.get(&(atoms, bin)));
-                let earlier = |&other: &usize| {
-                    self.frames
-                        .get(other)
-                        .is_some_and(|other| used_as(other) != split && same(other, frame))
-                };
+                let near = bin.saturating_sub(1)..=bin.saturating_add(1);
+                let mut alike = near.filter_map(|bin| seen.get(&(atoms, bin)));
+                let earlier =
+                    |&other: &usize| self.frames.get(other).is_some_and(|other| same(other, frame));
                 if alike.any(|indices| indices.iter().any(earlier)) {
                     duplicates.insert(index);
                 } else {
-                    seen.entry((atoms, bin)).or_default().push(index);
+                    own.push(((atoms, bin), index));
                 }
+            }
+            for (place, index) in own {
+                seen.entry(place).or_default().push(index);
             }
         }
         let mut index = 0;

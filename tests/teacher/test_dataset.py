@@ -146,6 +146,14 @@ def test_frames_with_defects_are_dropped_and_counted(tmp_path, ending, damage, r
     assert found.dropped == {reason: 1}
 
 
+def test_atomic_numbers_outside_the_table_are_refused(tmp_path):
+    for number in (0, 257, -250):
+        text = f'1\nProperties=Z:I:1:pos:R:3:forces:R:3 energy=1.0 pbc="F F F"\n{number} 0 0 0 0 0 0\n'
+        (tmp_path / "a.xyz").write_text(text)
+        with pytest.raises(dataset.DatasetError, match="expected 1 to 118"):
+            files.read(tmp_path / "a.xyz")
+
+
 def damaged(tmp_path, change):
     path = tmp_path / "a.h5"
     files.write(data(), path)
@@ -163,6 +171,13 @@ def replace(name, values):
     return change
 
 
+def falling_unsigned_offsets(file):
+    """Differences of unsigned numbers are never negative."""
+    offsets = file["metadata/atom_offsets"][:].astype(np.uint64)
+    offsets[1], offsets[2] = offsets[2], offsets[1]
+    replace("metadata/atom_offsets", offsets)(file)
+
+
 def attribute(name, value):
     return lambda file: file.attrs.__setitem__(name, value)
 
@@ -175,6 +190,7 @@ def attribute(name, value):
         (replace("labels/energy", np.zeros(3)), "labels/energy has shape"),
         (replace("labels/stress", np.zeros((5, 6))), "labels/stress has shape"),
         (replace("metadata/atom_offsets", np.array([0, 3, 2])), "atom offsets must rise"),
+        (falling_unsigned_offsets, "atom offsets must rise"),
         (replace("metadata/kind", np.array([b"x"])), "metadata/kind has shape"),
         (attribute("units", "bohr, hartree"), "expected format, version and units"),
         (attribute("format_version", 9), "expected format, version and units"),

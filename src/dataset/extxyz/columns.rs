@@ -65,11 +65,13 @@ impl Columns {
                          {name}:{kind}:{columns}"
                     ));
                 }
-                *place = Some(count);
+                if place.replace(count).is_some() {
+                    return malformed(&format!("expected {name} once, found it twice"));
+                }
             }
             // Not everyone who has structures wants their labels: no other shape is an error here.
-            if matches!((name, kind, columns), ("forces" | "force", "R", 3)) {
-                force = Some(count);
+            if (name, kind, columns) == ("forces", "R", 3) && force.replace(count).is_some() {
+                return malformed("expected forces once, found them twice");
             }
             count = count.saturating_add(columns);
         }

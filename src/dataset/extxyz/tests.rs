@@ -101,6 +101,16 @@ fn broken_frames_name_file_frame_and_line() {
         ("1\nProperties=species:S:1\nH\n", "frame 2, line 5", "pos:R:3"),
         ("1\nProperties=species:S:1:pos:R\nH 0 0 0\n", "frame 2, line 5", "three fields"),
         ("1\nProperties=species:S:1:pos:Q:3\nH 0 0 0\n", "frame 2, line 5", "unknown type"),
+        (
+            "1\nProperties=species:S:1:pos:R:3:pos:R:3\nH 0 0 0 1 0 0\n",
+            "frame 2, line 5",
+            "expected pos once",
+        ),
+        (
+            "1\nProperties=species:S:1:pos:R:3:forces:R:3:forces:R:3\nH 0 0 0 1 0 0 1 0 0\n",
+            "frame 2, line 5",
+            "expected forces once",
+        ),
         ("1\nProperties=species:S:1:pos:R:2\nH 0 0\n", "frame 2, line 5", "found pos:R:2"),
         ("1\nProperties=species:S:1:pos:R:0\nH 0 0\n", "frame 2, line 5", "number of columns"),
         (

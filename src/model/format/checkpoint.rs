@@ -96,8 +96,13 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn children(&mut self, id: Id) -> Result<Vec<(String, Id)>> {
-        let children = self.pickle.children(id);
-        self.steps = self.steps.checked_sub(1 + children.len()).ok_or_else(|| {
+        // Also entries that have no name and are no children take time.
+        let entries = match self.pickle.value(id) {
+            Value::Dict(entries) => entries.len(),
+            Value::List(items) => items.len(),
+            _ => 0,
+        };
+        self.steps = self.steps.checked_sub(1 + entries).ok_or_else(|| {
             Error::new(
                 ErrorKind::Format,
                 format!(
@@ -106,6 +111,7 @@ impl Walk<'_> {
                 ),
             )
         })?;
+        let children = self.pickle.children(id);
         if let Some((name, _)) = children.iter().find(|(name, _)| name.len() > MAX_TEXT) {
             return Err(Error::new(
                 ErrorKind::Format,

@@ -43,12 +43,13 @@ pub fn is(found: &Tensors) -> bool {
     found.settings.get("format").is_some_and(|format| format == FORMAT)
 }
 
-/// Refuses a safetensors file of any layout whose metadata name units of another energy than eV.
+/// Refuses a safetensors file of any layout whose metadata name other units than eV and Å, or more than these.
 pub fn check_units(settings: &BTreeMap<String, String>) -> Result<()> {
     let Some(units) = settings.get("units") else { return Ok(()) };
+    const OURS: [&str; 5] = ["electronvolt", "ev", "angstrom", "å", "a"];
     let small = units.to_lowercase();
-    let mut words = small.split(|letter: char| !letter.is_alphabetic());
-    if words.any(|word| matches!(word, "electronvolt" | "ev")) {
+    let words = small.split(|letter: char| !letter.is_alphabetic());
+    if words.filter(|word| !word.is_empty()).all(|word| OURS.contains(&word)) {
         return Ok(());
     }
     Err(Error::new(

@@ -26,7 +26,21 @@ struct Archive<'a> {
 
 type Zip<'a> = ZipArchive<Cursor<&'a [u8]>>;
 
+/// First bytes of what ends a zip archive: it has one of each at most, and random data hits neither in a gigabyte.
+const ENDS: [&[u8]; 2] = [b"PK\x05\x06", b"PK\x06\x06"];
+
 fn open(file: &[u8]) -> Result<Zip<'_>> {
+    // The crate looks at each of them, from there to the end of the file.
+    let ends = file.windows(4).filter(|bytes| ENDS.contains(bytes)).count();
+    if ends > 16 {
+        return Err(Error::new(
+            ErrorKind::Format,
+            format!(
+                "expected the zip archive that torch.save writes, found {ends} ends of archives in \
+                 one file: it is damaged, copy it again"
+            ),
+        ));
+    }
     ZipArchive::new(Cursor::new(file)).map_err(|error| {
         Error::new(
             ErrorKind::Format,
@@ -116,6 +130,24 @@ fn member(zip: &mut Zip<'_>, name: &str, budget: &mut Budget) -> Result<Vec<u8>>
             format!(
                 "archive member {name}: expected {size} bytes, found {}: the file is truncated",
                 bytes.len()
+            ),
+        ));
+    }
+    // The checksum is compared where the member ends, which a read of its size alone does not reach.
+    let beyond = file.read(&mut [0]).map_err(|error| {
+        Error::new(
+            ErrorKind::Format,
+            format!(
+                "archive member {name}: {error}: the file is damaged, copy it again, or write it \
+                 anew with torch.save and checksums (torch.serialization.set_crc32_options(True))"
+            ),
+        )
+    })?;
+    if beyond > 0 {
+        return Err(Error::new(
+            ErrorKind::Format,
+            format!(
+                "archive member {name}: expected {size} bytes, found more: the file is damaged"
             ),
         ));
     }
