@@ -7,8 +7,9 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use mlff_student::dataset::{Dataset, Frame};
-use mlff_student::engine::{Calculator, Options, Precision, Structure};
+use mlff_student::engine::{Calculator, Options, Precision};
 use mlff_student::model::{Model, symbol};
+use mlff_student::validation;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -67,17 +68,13 @@ fn own_labels() -> Vec<Frame> {
     let options = Options { precision: Precision::Double, ..Options::default() };
     let mut calculator = Calculator::new(model, options).unwrap();
     for frame in &mut frames {
-        let species: Vec<i32> = frame.species.iter().map(|&z| i32::from(z)).collect();
-        let structure = Structure {
-            species: &species,
-            positions: &frame.positions,
-            cell: frame.cell,
-            periodic: frame.periodic,
-        };
+        let species = validation::species(frame);
+        let structure = validation::structure(frame, &species);
         let results = calculator.compute_structure(&structure).unwrap();
+        let stress = structure.stress(&results.virial);
         frame.energy = results.energy;
         frame.forces.clone_from(&results.forces);
-        frame.stress = structure.stress(&results.virial);
+        frame.stress = stress;
     }
     frames
 }

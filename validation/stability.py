@@ -66,8 +66,7 @@ class Job:
 
 def fates(setting, model, temperature, jobs):
     """What becomes of each molecule; those known from an interrupted run are not simulated again."""
-    step = "" if setting.step == 0.5 else f"-{setting.step:g}fs"
-    folder = setting.out / "stability" / model.folder / f"{temperature:g}K-{setting.ps:g}ps{step}"
+    folder = setting.out / "stability" / model.folder / f"{temperature:g}K-{setting.ps:g}ps-{setting.step:g}fs"
 
     def place(job):
         return folder / hashlib.sha256(job.smiles.encode()).hexdigest()[:8]

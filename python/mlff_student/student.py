@@ -90,7 +90,9 @@ class Student:
         path = os.path.abspath(path)
         if library is not None and os.path.exists(library):
             library = os.path.abspath(library)
-        self._arguments = (path, precision, filter, threads, library, device, engine)
+        self._arguments = {
+            "path": path, "precision": precision, "filter": filter, "threads": threads, "library": library, "device": device, "engine": engine
+        }
         kind, index = device_of(device)
         self._options = lib.Options(
             device=kind,
@@ -105,7 +107,7 @@ class Student:
 
     def _open(self):
         model = ctypes.c_void_p()
-        self._check(self._library.mlff_model_load(os.fsencode(self._arguments[0]), ctypes.byref(model)))
+        self._check(self._library.mlff_model_load(os.fsencode(self._arguments["path"]), ctypes.byref(model)))
         try:
             self.info = self._describe(model)
             calculator = ctypes.c_void_p()
@@ -123,12 +125,11 @@ class Student:
     @property
     def settings(self):
         """The arguments that it was made with, by name, without the library's."""
-        names = ("path", "precision", "filter", "threads", "library", "device", "engine")
-        return {name: value for name, value in zip(names, self._arguments) if name != "library"}
+        return {name: value for name, value in self._arguments.items() if name != "library"}
 
     def __reduce__(self):
         # Copies and processes read the file again: a handle belongs to one object.
-        return Student, self._arguments
+        return Student, tuple(self._arguments.values())
 
     def __enter__(self):
         return self

@@ -22,7 +22,7 @@ use crate::vector::norm;
 
 pub use groups::Group;
 pub use pictures::draw;
-pub use predict::{Prediction, predict};
+pub use predict::{Prediction, predict, species, structure};
 pub use statistics::{EnergyErrors, Errors, ForceErrors, StressErrors};
 
 /// Angles are taken between forces of which the teacher's is longer than this (eV/Å): short ones

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, Frame};
 use crate::engine::{Calculator, Options, Results, Structure};
 use crate::error::{ErrorKind, Result};
 use crate::model::Model;
@@ -37,18 +37,9 @@ pub fn predict(
     let mut predictions: Vec<Result<Prediction>> = Vec::new();
     predictions.try_reserve_exact(dataset.frames.len())?;
     for frames in dataset.frames.chunks(TOGETHER) {
-        let species: Vec<Vec<i32>> =
-            frames.iter().map(|frame| frame.species.iter().map(|&z| z.into()).collect()).collect();
-        let structures: Vec<Structure<'_>> = frames
-            .iter()
-            .zip(&species)
-            .map(|(frame, species)| Structure {
-                species,
-                positions: &frame.positions,
-                cell: frame.cell,
-                periodic: frame.periodic,
-            })
-            .collect();
+        let species: Vec<Vec<i32>> = frames.iter().map(species).collect();
+        let structures: Vec<Structure<'_>> =
+            frames.iter().zip(&species).map(|(frame, species)| structure(frame, species)).collect();
         match calculator.compute_batch(&structures) {
             Ok(all) => {
                 let found = structures.iter().zip(&all);
@@ -63,6 +54,16 @@ pub fn predict(
         done(predictions.len());
     }
     keep_computed(dataset, predictions)
+}
+
+/// The atomic numbers of a frame, as engines take them.
+pub fn species(frame: &Frame) -> Vec<i32> {
+    frame.species.iter().map(|&number| number.into()).collect()
+}
+
+/// What engines compute of a frame, whose [`species`] the caller keeps.
+pub fn structure<'a>(frame: &'a Frame, species: &'a [i32]) -> Structure<'a> {
+    Structure { species, positions: &frame.positions, cell: frame.cell, periodic: frame.periodic }
 }
 
 impl Prediction {

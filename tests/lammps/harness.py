@@ -25,12 +25,16 @@ MASS = {"H": 1.008, "C": 12.011, "N": 14.007, "O": 15.999, "F": 18.998, "S": 32.
 EXACT = "precision double filter exact"
 
 
-def lacking(path):
-    """Skips what needs the reference data where they are not; in CI they must be there."""
-    message = f"{path} is missing: put the reference data beside the project"
+def missing(message):
+    """Skips a test or a file of tests for what is not there; in CI all must be."""
     if os.environ.get("CI"):
         raise FileNotFoundError(message)
     pytest.skip(message, allow_module_level=True)
+
+
+def lacking(path):
+    """The same for reference data."""
+    missing(f"{path} is missing: put the reference data beside the project")
 
 
 def model(name):

@@ -1,11 +1,9 @@
 """`device cuda` in LAMMPS, with the CUDA kernels run by the shim that the tests of the library compiled."""
 
-import os
-
 import numpy as np
 import pytest
 
-from harness import ROOT, TARGET, assert_same, cases, deck, run, single_point
+from harness import ROOT, TARGET, assert_same, cases, deck, missing, run, single_point
 
 #: eV per atom and eV/A, as between either and the float64 reference.
 BETWEEN_DEVICES = (5e-6, 2e-4)
@@ -16,10 +14,7 @@ BETWEEN_RANKS = (1e-6, 5e-5)
 def shim():
     path = TARGET / "tmp" / "shim" / "libshim.so"
     if not path.exists():
-        message = f"{path} is missing: cargo test --release --test reference_cases makes it"
-        if os.environ.get("CI"):
-            raise FileNotFoundError(message)
-        pytest.skip(message)
+        missing(f"{path} is missing: cargo test --release --test reference_cases makes it")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFF_STUDENT_CUDA_SHIM", str(path.absolute()))
         yield

@@ -1,20 +1,15 @@
 """libtorch in LAMMPS, the C API's way in: students beside this library's own engine, and TorchScript models."""
 
-import os
-
 import numpy as np
 import pytest
 
-from harness import EXACT, ROOT, TARGET, assert_same, deck, evaluate, run, single_point
+from harness import EXACT, ROOT, SMALL, TARGET, assert_same, deck, evaluate, missing, run, single_point
 
 LIBRARY = TARGET / "release" / "libmlff_student_torch.so"
 MORSE = ROOT / "torch/tests/torchscript/morse.pt"
-SMALL = ROOT / "models/organics-small.safetensors"
 
 if not LIBRARY.exists():
-    if os.environ.get("CI"):
-        raise FileNotFoundError(LIBRARY)
-    pytest.skip(f"{LIBRARY} is missing: make trainer builds it", allow_module_level=True)
+    missing(f"{LIBRARY} is missing: make trainer builds it")
 
 
 def test_a_student_has_the_numbers_of_the_own_engine(tmp_path, water):

@@ -250,7 +250,7 @@ def energy_inherited():
 
 def status_inherited():
     """What the library says of a calculator whose threads stayed in the parent."""
-    student = Student(*INHERITED[0]._arguments)
+    student = Student(**INHERITED[0]._arguments)
     pid = os.fork()
     if pid == 0:
         student._process = os.getpid()

@@ -49,11 +49,11 @@ def test_a_stop_is_blamed_on_who_is_named_and_else_on_all():
     assert blamed("ERROR: Lost atoms") == ["ERROR: Lost atoms"] * 3
 
 
-def setting_for(folder, **options):
+def setting_for(folder):
     (folder / "bin").mkdir()
     (folder / "bin" / "lmp").write_text(LAMMPS)
     (folder / "bin" / "lmp").chmod(0o755)
-    return SimpleNamespace(out=folder / "out", venv=folder, plugin=Path("plugin.so"), ps=0.2, step=0.5, workers=1, **options)
+    return SimpleNamespace(out=folder / "out", venv=folder, plugin=Path("plugin.so"), ps=0.2, step=0.5, workers=1)
 
 
 def test_a_molecule_that_explodes_takes_no_other_with_it(tmp_path):

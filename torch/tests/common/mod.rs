@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use mlff_student::dataset::{Frame, Split};
-use mlff_student::engine::{Calculator, Options, Precision, Structure};
+use mlff_student::engine::{Calculator, Options, Precision};
 use mlff_student::model::Model;
+use mlff_student::validation;
 use mlff_student_torch::config;
 use mlff_student_torch::parameters::Parameters;
 use mlff_student_torch::student::Student;
@@ -67,13 +68,8 @@ pub fn label(frames: &mut [Frame], model: &Model) {
     };
     let mut calculator = Calculator::new(Arc::new(model.clone()), options).unwrap();
     for frame in frames {
-        let species: Vec<i32> = frame.species.iter().map(|&z| z.into()).collect();
-        let structure = Structure {
-            species: &species,
-            positions: &frame.positions,
-            cell: frame.cell,
-            periodic: frame.periodic,
-        };
+        let species = validation::species(frame);
+        let structure = validation::structure(frame, &species);
         let found = calculator.compute_structure(&structure).unwrap();
         let stress = structure.stress(&found.virial);
         let (energy, forces) = (found.energy, found.forces.clone());
