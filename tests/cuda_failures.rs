@@ -133,6 +133,8 @@ fn failures_of_a_gpu_are_errors_with_a_reason_and_the_process_lives() {
     assert_said(gpu(file, 2), MLFF_ERROR_NO_DEVICE, &["number 0 to 1", "found 2"]);
     fails("open=100");
     assert_said(gpu(file, 0), MLFF_ERROR_NO_DEVICE, &["GPU 0", "error 100", "device cpu"]);
+    fails("open=3");
+    assert_said(gpu(file, 0), MLFF_ERROR_STATE, &["GPU 0", "error 3", "forked", "spawn"]);
     fails("driver=11040");
     assert_said(gpu(file, 0), MLFF_ERROR_UNSUPPORTED, &["R525", "CUDA 11.4", "newer driver"]);
     fails("compile=222");
@@ -191,6 +193,22 @@ fn failures_of_a_gpu_are_errors_with_a_reason_and_the_process_lives() {
         let again = structure(calculator, &POSITIONS, Some(&cell)).unwrap();
         assert_eq!(again.forces, sound.forces);
         assert_eq!(listed(calculator, &POSITIONS).unwrap().forces, alone.forces);
+    }
+
+    // A forked process has no GPU.
+    // SAFETY: the child calls no more than this and ends without unwinding.
+    #[allow(unsafe_code)]
+    unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            let refused = structure(calculator, &POSITIONS, None).is_err_and(|(status, why)| {
+                status == MLFF_ERROR_STATE && why.contains("GPU 0 stayed with the process")
+            });
+            libc::_exit(if refused { 17 } else { 1 });
+        }
+        let mut status = 0;
+        assert_eq!(libc::waitpid(child, &mut status, 0), child);
+        assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 17, "{status:#x}");
     }
 
     // An error that leaves the GPU as it was.

@@ -283,6 +283,8 @@ fn broken_files_are_refused_with_what_to_do() {
         ),
         ("half.h5", "labels/forces: expected float32 or float64, found float16: write it again"),
         ("edited.h5", "expected the content of its hash"),
+        ("units-list.h5", "expected text in the attribute units, found something else"),
+        ("never-written.h5", "structures/atomic_numbers: expected arrays that fit the file's size"),
         ("newer.h5", "expected format_version 1 of mlff-student-dataset, found 2: use a version"),
     ] {
         let message = refusal(&[data(file)]);
@@ -323,6 +325,14 @@ fn extended_xyz_may_say_its_units_and_is_refused_where_any_frame_has_others() {
         assert!(message.contains(&format!("mixed.xyz, frame {frame}")), "{message}");
         assert!(message.contains("found \"bohr, hartree\": convert"), "{message}");
     }
+}
+
+#[test]
+fn a_line_without_end_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = write(&dir, "long.xyz", format!("1\n{}\nH 0 0 0\n", "a ".repeat(1 << 20)));
+    let message = refusal(&[file]);
+    assert!(message.contains("a line of more than 1048576 bytes"), "{message}");
 }
 
 fn replace_nth(text: &str, from: &str, place: usize, to: &str) -> String {

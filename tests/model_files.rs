@@ -413,6 +413,10 @@ fn the_cutoff_comes_from_the_configuration_that_fits() {
     bag.settings.insert("config.model.cutoff".into(), "4.003".into());
     bag.settings.insert("config.data.cutoff".into(), "6.0".into());
     assert_eq!(load_bag(&bag).unwrap().cutoff, 4.003);
+    bag.settings.insert("config.loader.cutoff".into(), "4.006".into());
+    let two = ["config.loader.cutoff is 4.006 Å, but config.model.cutoff is 4.003 Å", "correct"];
+    refused(load_bag(&bag), ErrorKind::Format, &two);
+    bag.settings.remove("config.loader.cutoff");
     bag.settings.remove("config.model.cutoff");
     refused(load_bag(&bag), ErrorKind::Format, &["config.data.cutoff is 6 Å", "4 Å"]);
 }

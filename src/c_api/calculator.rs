@@ -106,7 +106,7 @@ pub struct mlff_options {
     pub filter: i32,
     /// Threads; 0 means 1, which suits one process for each core. On a GPU they mean nothing, and with
     /// MLFF_PRECISION_DOUBLE only mlff_calculator_compute_batch() uses more than one. They do not follow a
-    /// fork: in the child a calculator of several threads is MLFF_ERROR_STATE.
+    /// fork: in the child a calculator of several threads, or of a GPU, is MLFF_ERROR_STATE.
     pub threads: u32,
     /// MLFF_ISA_*; other than MLFF_ISA_BEST for tests. Ignored with MLFF_PRECISION_DOUBLE.
     pub instruction_set: i32,

@@ -3,13 +3,16 @@
 use std::path::Path;
 
 use hdf5_reader::error::Error as Hdf5Error;
-use hdf5_reader::{Attribute, Datatype, Hdf5File};
+use hdf5_reader::{Attribute, Datatype, Hdf5File, OpenOptions};
 
 use super::{Frame, Source, Split, content};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What every HDF5 file begins with.
 pub(super) const SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
+
+/// Most bytes that a byte of a file becomes when it is unpacked: DEFLATE's bound.
+const MOST_UNPACKED: u64 = 1032;
 
 const FORMAT: &str = "mlff-student-dataset";
 const FORMAT_VERSION: i64 = 1;
@@ -24,18 +27,24 @@ fn read_file(path: &Path, name: &str) -> Result<(Source, Vec<Frame>)> {
     let file = Arrays::open(path)?;
     let attributes = file.attributes()?;
     let text = |key: &str| {
-        let attribute = attributes.iter().find(|attribute| attribute.name == key);
-        attribute.and_then(|attribute| attribute.read_string().ok())
+        let Some(attribute) = attributes.iter().find(|attribute| attribute.name == key) else {
+            return Ok(None);
+        };
+        attribute.read_string().map(Some).map_err(|error| {
+            broken(format!(
+                "expected text in the attribute {key}, found something else ({error}): write it again"
+            ))
+        })
     };
-    if text("format").as_deref() == Some(FORMAT) {
+    if text("format")?.as_deref() == Some(FORMAT) {
         check_version(attributes.iter().find(|attribute| attribute.name == "format_version"))?;
     }
-    let content_hash = text("content_hash");
+    let content_hash = text("content_hash")?;
     let frames = file.frames(name, content_hash.as_deref())?;
     let source = Source {
         path: name.to_string(),
-        teacher: text("teacher"),
-        units: text("units"),
+        teacher: text("teacher")?,
+        units: text("units")?,
         content_hash,
         frames: frames.len(),
     };
@@ -63,10 +72,15 @@ struct Arrays(Hdf5File);
 
 impl Arrays {
     fn open(path: &Path) -> Result<Self> {
-        let file = Hdf5File::open(path).map_err(|error| match error {
-            Hdf5Error::Io(error) => {
-                Error::new(ErrorKind::Io, format!("expected a file that can be read: {error}"))
-            }
+        let unreadable = |error: std::io::Error| {
+            Error::new(ErrorKind::Io, format!("expected a file that can be read: {error}"))
+        };
+        // The header of an array that was never written may claim any size.
+        let size = std::fs::metadata(path).map_err(unreadable)?.len();
+        let most = usize::try_from(size.saturating_mul(MOST_UNPACKED)).unwrap_or(usize::MAX);
+        let options = OpenOptions::default().with_max_read_bytes(most);
+        let file = Hdf5File::open_with_options(path, options).map_err(|error| match error {
+            Hdf5Error::Io(error) => unreadable(error),
             error => damaged(&error),
         })?;
         let (expected, found) = (file.superblock().eof_address, file.storage().len());
@@ -270,6 +284,15 @@ fn is_absence(error: &Hdf5Error) -> bool {
 }
 
 fn damaged(error: &Hdf5Error) -> Error {
+    if let Hdf5Error::Context { source, .. } = error {
+        return damaged(source);
+    }
+    if let Hdf5Error::ResourceLimit(what) = error {
+        return broken(format!(
+            "expected arrays that fit the file's size, found more ({what}): one was never written, or the \
+             file is damaged; write it again"
+        ));
+    }
     broken(format!(
         "expected a whole HDF5 file, found damage ({error}): it is truncated or corrupt, or uses a \
          compression other than gzip; copy it or write it again"

@@ -238,19 +238,24 @@ impl Calculator {
         Ok(all)
     }
 
-    /// Threads do not follow a fork: the child would wait for them for ever.
+    /// Threads do not follow a fork, and the child would wait for them for ever; neither does a GPU.
     fn check_process(&self) -> Result<()> {
-        if self.pool.is_none() || std::process::id() == self.process {
+        if std::process::id() == self.process {
             return Ok(());
         }
-        Err(Error::new(
-            ErrorKind::State,
-            format!(
-                "this calculator's {} threads stayed in the process that was forked: make a new calculator \
-                 in this one",
+        let message = match (self.options.device, &self.pool) {
+            (Device::Cpu, None) => return Ok(()),
+            (Device::Cpu, Some(_)) => format!(
+                "this calculator's {} threads stayed in the process that was forked: make a new calculator in this \
+                 one",
                 self.options.threads
             ),
-        ))
+            (Device::Cuda(index), _) => format!(
+                "this calculator's GPU {index} stayed with the process that was forked: start processes afresh \
+                 (Python's multiprocessing: \"spawn\" or \"forkserver\"), or fork before the first calculator"
+            ),
+        };
+        Err(Error::new(ErrorKind::State, message))
     }
 
     /// How many exchanges each compute makes where atoms live on several ranks.

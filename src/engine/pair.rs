@@ -19,11 +19,16 @@ pub fn check_finite(positions: &[[f64; 3]]) -> Result<()> {
     }
 }
 
-/// The error for two atoms at one place, where no direction exists.
+/// Atoms nearer to each other than this (Å) are at one place, up to rounding of positions and images.
+pub const COINCIDENT: f64 = 1e-9;
+
+/// The error for two atoms at one place, where no direction exists. Copies go by their owners' numbers, where
+/// these are known.
 pub fn same_place(i: usize, j: usize) -> Error {
+    let (first, second) = (i.min(j), i.max(j));
     Error::new(
         ErrorKind::Numeric,
-        format!("atoms {i} and {j} are at the same place: move them apart or remove one"),
+        format!("atoms {first} and {second} are at the same place: move them apart or remove one"),
     )
 }
 

@@ -98,7 +98,7 @@ impl Reference {
     }
 
     /// Neighbors within the cutoff, for each owned atom.
-    fn pairs(&self, positions: &[[f64; 3]]) -> Result<Vec<Vec<Pair>>> {
+    fn pairs(&mut self, positions: &[[f64; 3]]) -> Result<Vec<Vec<Pair>>> {
         pair::check_finite(positions)?;
         self.topology.check_edge(positions, self.model.cutoff)?;
         (0..self.topology.owned)
@@ -110,8 +110,9 @@ impl Reference {
                     if d > self.model.cutoff {
                         continue;
                     }
-                    if d == 0.0 {
-                        return Err(pair::same_place(i, j));
+                    if d < pair::COINCIDENT {
+                        let owner = self.topology.resolve(j as u32).unwrap_or(j as u32);
+                        return Err(pair::same_place(i, owner as usize));
                     }
                     let u = r.map(|x| x / (d + self.model.softening));
                     pairs.push(Pair { j, r, d, u });

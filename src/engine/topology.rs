@@ -39,9 +39,15 @@ pub struct Topology {
     pub neighbors: Vec<u32>,
     /// For each ghost the owned atom it is a copy of, if that is on this rank.
     pub owner: Vec<Option<u32>>,
-    /// Pairs of owned atoms (i, j) that i lists more often than j does, see [`Self::check_edge`].
+    /// Pairs of owned atoms (i ≤ j) whose entries only positions tell apart: i lists j, or j lists i, at
+    /// several places, or once more than the other way round. See [`Self::check_edge`].
+    unclear: Vec<[u32; 2]>,
+    /// Atoms i and entries k of their lists whose other direction, from k's owner to i, is not listed.
     lonely: Vec<[u32; 2]>,
 }
+
+/// Two images of one atom are farther apart than this (Å), and rounding moves them less.
+const SAME_IMAGE: f64 = 1e-3;
 
 fn invalid<T>(message: String) -> Result<T> {
     Err(Error::new(ErrorKind::InvalidArgument, message))
@@ -160,6 +166,7 @@ impl Topology {
             offsets,
             neighbors,
             owner,
+            unclear: Vec::new(),
             lonely: Vec::new(),
         };
         topology.check_full()?;
@@ -201,7 +208,7 @@ impl Topology {
         self.species.capacity()
             + self.offsets.capacity() * size_of::<usize>()
             + self.neighbors.capacity() * size_of::<u32>()
-            + self.lonely.capacity() * size_of::<[u32; 2]>()
+            + (self.unclear.capacity() + self.lonely.capacity()) * size_of::<[u32; 2]>()
             + self.owner.capacity() * size_of::<Option<u32>>()
     }
 
@@ -232,30 +239,41 @@ impl Topology {
         }
         let mut balance: Vec<i32> = filled(self.owned, 0)?;
         let mut surplus_entries = 0;
-        let mut lonely: Vec<[u32; 2]> = Vec::new();
+        let mut surplus_pair = None;
+        let mut unclear: Vec<[u32; 2]> = Vec::new();
         for i in 0..self.owned {
             let lists = || self.neighbors_of(i).iter().filter_map(|&j| self.resolve(j));
             let back = &transposed[listed_by[i]..listed_by[i + 1]];
+            let pair = |j: u32| [j.min(i as u32), j.max(i as u32)];
             lists().for_each(|j| balance[j as usize] += 1);
+            for j in lists() {
+                if balance[j as usize] > 1 || j as usize == i {
+                    unclear.try_reserve(1)?;
+                    unclear.push(pair(j));
+                }
+            }
             back.iter().for_each(|&j| balance[j as usize] -= 1);
             for j in lists() {
                 let surplus = std::mem::take(&mut balance[j as usize]);
                 if surplus > 0 {
                     surplus_entries += surplus as usize;
-                    lonely.try_reserve(1)?;
-                    lonely.push([i as u32, j]);
+                    surplus_pair.get_or_insert([i as u32, j]);
+                    unclear.try_reserve(1)?;
+                    unclear.push(pair(j));
                 }
             }
             back.iter().for_each(|&j| balance[j as usize] = 0);
         }
-        match lonely.first() {
+        unclear.sort_unstable();
+        unclear.dedup();
+        match surplus_pair {
             Some([i, j]) if surplus_entries * 20 > entries => invalid(format!(
                 "the neighbor list is not full: atom {i} lists atom {j} more often than atom {j} \
                  lists atom {i} ({surplus_entries} of {entries} entries are like this): build a \
                  list that holds each pair in both directions"
             )),
             _ => {
-                self.lonely = lonely;
+                self.unclear = unclear;
                 Ok(())
             }
         }
@@ -264,31 +282,80 @@ impl Topology {
     /// Refuses a list that holds a pair within `cutoff` in one direction only, as one does that was
     /// cut off at a number of neighbors. Beyond the cutoff rounding may do that. To be called in
     /// each step: such a pair may come within the cutoff later.
-    pub fn check_edge(&self, positions: &[[f64; 3]], cutoff: f64) -> Result<()> {
-        if !self.lonely.is_empty() {
+    pub fn check_edge(&mut self, positions: &[[f64; 3]], cutoff: f64) -> Result<()> {
+        if !self.unclear.is_empty() || !self.lonely.is_empty() {
             super::pair::check_finite(positions)?;
         }
-        for &[i, j] in &self.lonely {
-            let from = &positions[i as usize];
-            // Which of several images of j is the lonely one is unknown; it is not nearer than
-            // the rest if rounding made it so.
-            let farthest = self
-                .neighbors_of(i as usize)
-                .iter()
-                .filter(|&&k| self.resolve(k) == Some(j))
-                .map(|&k| super::pair::distance(from, &positions[k as usize]).1)
-                .fold(0.0, f64::max);
-            if farthest < cutoff {
+        if !self.unclear.is_empty() {
+            self.lonely = self.without_return(positions)?;
+            self.unclear = Vec::new();
+        }
+        for &[i, k] in &self.lonely {
+            let (_, d) = super::pair::distance(&positions[i as usize], &positions[k as usize]);
+            if d < cutoff {
+                let j = self.resolve(k).unwrap_or(k);
+                let image = if k == j { String::new() } else { format!(" (its image {k})") };
                 return invalid(format!(
-                    "the neighbor list is not full: atom {i} lists atom {j} at {farthest} Å, within \
-                     the cutoff of {cutoff} Å, but atom {j} does not list atom {i}: look for a list \
-                     that was cut off at a number of neighbors"
+                    "the neighbor list is not full: atom {i} lists atom {j}{image} at {d} Å, within \
+                     the cutoff of {cutoff} Å, but atom {j} does not list atom {i} from there: build a \
+                     list that holds each pair in both directions, and look for one that was cut off \
+                     at a number of neighbors"
                 ));
             }
         }
         Ok(())
     }
+
+    /// Entries of unclear pairs whose other direction is not listed, as atom and entry. Images keep their
+    /// distances to each other as long as a list is used, so this is found once.
+    fn without_return(&self, positions: &[[f64; 3]]) -> Result<Vec<[u32; 2]>> {
+        let mut lonely = Vec::new();
+        let (mut there, mut back): (Vec<Entry>, Vec<Entry>) = (Vec::new(), Vec::new());
+        for &[i, j] in &self.unclear {
+            self.entries(i, j, positions, &mut there)?;
+            self.entries(j, i, positions, &mut back)?;
+            for (k, r) in &there {
+                let opposite = |(_, s): &Entry| (0..3).all(|x| (r[x] + s[x]).abs() < SAME_IMAGE);
+                match back.iter().position(opposite) {
+                    // An atom's own images are in both lists, and stay for their opposites.
+                    Some(found) if i != j => drop(back.swap_remove(found)),
+                    Some(_) => {}
+                    None => {
+                        lonely.try_reserve(1)?;
+                        lonely.push([i, *k]);
+                    }
+                }
+            }
+            if i != j {
+                lonely.try_reserve(back.len())?;
+                lonely.extend(back.iter().map(|&(k, _)| [j, k]));
+            }
+        }
+        Ok(lonely)
+    }
+
+    /// Where atom `i` lists atom `j`, itself or as an image.
+    fn entries(
+        &self,
+        i: u32,
+        j: u32,
+        positions: &[[f64; 3]],
+        entries: &mut Vec<Entry>,
+    ) -> Result<()> {
+        entries.clear();
+        for &k in self.neighbors_of(i as usize) {
+            if self.resolve(k) == Some(j) {
+                let (r, _) = super::pair::distance(&positions[i as usize], &positions[k as usize]);
+                entries.try_reserve(1)?;
+                entries.push((k, r));
+            }
+        }
+        Ok(())
+    }
 }
+
+/// An entry of a list, and where it is, seen from the list's atom (Å).
+type Entry = (u32, [f64; 3]);
 
 fn check_species(scope: &Scope, species: &[i32]) -> Result<Vec<u8>> {
     let mut checked = Vec::new();
@@ -391,6 +458,68 @@ mod tests {
             let error = at(f64::NAN, &mut calculator).expect_err("no position");
             assert!(error.message().contains("finite"), "{error}");
             at(1.9, &mut calculator).expect("the list is still there");
+        }
+    }
+
+    /// Computes two atoms in a cube of 4.5 Å, 1.45 Å apart, of whose complete list `keep` leaves some entries: of
+    /// atom, owner of the neighbor, and where it is, seen from the atom.
+    fn in_a_cube(
+        precision: Precision,
+        keep: impl Fn(usize, usize, [f64; 3]) -> bool,
+    ) -> Result<f64> {
+        let positions = [[0.1, 0.2, 0.3], [1.55, 0.2, 0.3]];
+        let cube = [[4.5, 0.0, 0.0], [0.0, 4.5, 0.0], [0.0, 0.0, 4.5]];
+        let around = crate::neighbors::neighborhood(&positions, Some(cube), [true; 3], 7.0)?;
+        let lists: Vec<Vec<i32>> = (0..2)
+            .map(|i| {
+                let row = &around.neighbors[around.offsets[i]..around.offsets[i + 1]];
+                let kept = |&&k: &&i32| {
+                    let (owner, there) = around.place(&positions, k);
+                    keep(i, owner, crate::engine::pair::distance(&positions[i], &there).0)
+                };
+                row.iter().filter(kept).copied().collect()
+            })
+            .collect();
+        let lists: Vec<&[i32]> = lists.iter().map(Vec::as_slice).collect();
+        let owner: Vec<i32> = around.owner.iter().map(|&atom| atom as i32).collect();
+        let input = TopologyInput {
+            owned: 2,
+            ghosts: owner.len(),
+            species: &vec![8; 2 + owner.len()],
+            centers: &[0, 1],
+            neighbors: &lists,
+            mask: !0,
+            owner: Some(&owner),
+            list_cutoff: 7.0,
+        };
+        let options = Options { precision, ..Options::default() };
+        let mut calculator = Calculator::new(tiny(), options)?;
+        calculator.set_topology(&input)?;
+        let all: Vec<[f64; 3]> = positions.iter().chain(&around.ghosts).copied().collect();
+        let energy = calculator.compute(&all, None, Virials::Total)?.energy;
+        // The second time the list is known.
+        assert_eq!(calculator.compute(&all, None, Virials::Total)?.energy, energy);
+        Ok(energy)
+    }
+
+    #[test]
+    fn an_image_listed_from_one_side_only_is_an_error_within_the_cutoff_and_none_beyond() {
+        let up = |[x, y, z]: [f64; 3]| [z, y, x].into_iter().find(|a| a.abs() > 1e-9) > Some(0.0);
+        let near = |[x, y, z]: [f64; 3]| (x * x + y * y + z * z).sqrt() < 5.0;
+        let is = |r: [f64; 3], x: f64| (r[0] - x).abs() < 1e-9 && r[1] == 0.0 && r[2] == 0.0;
+        for precision in [Precision::Mixed, Precision::Double] {
+            let whole = in_a_cube(precision, |_, _, _| true).unwrap();
+            // Beyond the cutoff nothing is missed.
+            let found = in_a_cube(precision, |_, _, r| near(r) || up(r)).unwrap();
+            assert!((found - whole).abs() < 1e-6, "{found} for {whole}");
+            let refused = |what: &str, keep: &dyn Fn(usize, usize, [f64; 3]) -> bool| {
+                let error = in_a_cube(precision, keep).expect_err(what);
+                assert!(error.message().contains("not full"), "{what}: {error}");
+            };
+            refused("half of all pairs", &|_, _, r| up(r));
+            refused("half of own images", &|i, j, r| i != j || up(r));
+            refused("of several images one", &|i, _, r| i == 1 || !is(r, -3.05));
+            refused("as many from both", &|i, _, r| !is(r, if i == 0 { -3.05 } else { -1.45 }));
         }
     }
 }

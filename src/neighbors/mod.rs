@@ -101,7 +101,8 @@ pub(crate) fn check_positions(positions: &[[f64; 3]], cell: &Cell, cutoff: f64) 
     wrap(positions, cell).map(drop)
 }
 
-fn largest_coordinate(positions: &[[f64; 3]], cutoff: f64) -> Result<f64> {
+/// The largest coordinate (Å), refused where it is not finite or beyond [`farthest`].
+pub(crate) fn largest_coordinate(positions: &[[f64; 3]], cutoff: f64) -> Result<f64> {
     let (mut largest, farthest) = (0.0, farthest(cutoff));
     for (atom, position) in positions.iter().enumerate() {
         for &x in position {

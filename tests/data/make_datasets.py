@@ -188,6 +188,11 @@ def main():
     write("other-teacher.h5", required, teacher="Orb-v2")
     write("other-units.h5", required, units="bohr, hartree")
     write("newer.h5", required, format_version=2)
+    write("units-list.h5", required, units=[1, 2])
+    numbers = "structures/atomic_numbers"
+    write("never-written.h5", {name: values for name, values in required.items() if name != numbers})
+    with h5py.File(HERE / "never-written.h5", "a", libver="latest") as file:
+        file.create_dataset(numbers, (4_000_000_000,), np.uint8)
     write_student("student.safetensors")
 
 

@@ -103,15 +103,32 @@ impl Checkpoint {
             })
     }
 
+    /// Refuses one that a student with weights like these, and so many elements, cannot go on from: it is damaged,
+    /// since it belongs to this run by its fingerprint.
+    pub fn check(&self, weights: &Tensor, species: usize, path: &Path) -> Result<()> {
+        let Optimizer { mean, square, average, .. } = &self.optimizer;
+        let tensors =
+            [("weights", &self.weights), ("mean", mean), ("square", square), ("average", average)];
+        for (name, tensor) in tensors {
+            if (tensor.size(), tensor.kind()) != (weights.size(), weights.kind()) {
+                let (size, kind) = (tensor.size(), tensor.kind());
+                return Err(broken(path, &format!("{name} of shape {size:?} and type {kind:?}")));
+            }
+            if tensor.isfinite().all().int64_value(&[]) == 0 {
+                return Err(broken(path, &format!("{name} that are no numbers")));
+            }
+        }
+        let energies = &self.beginning.reference_energies;
+        if energies.len() != species || !energies.iter().all(|energy| energy.is_finite()) {
+            let what = format!("reference energies {energies:?} for {species} elements");
+            return Err(broken(path, &what));
+        }
+        Ok(())
+    }
+
     /// Reads what [`Self::save`] wrote.
     pub fn load(path: &Path) -> Result<Self> {
-        let broken = |what: &str| {
-            let message = format!(
-                "{}: expected a checkpoint of this version, found {what}: start anew with --restart",
-                path.display()
-            );
-            Error::new(ErrorKind::Format, message)
-        };
+        let broken = |what: &str| broken(path, what);
         let tensors = Tensor::read_safetensors(path).map_err(|error| broken(&error.to_string()))?;
         let take = |name: &str| {
             let found = tensors.iter().find(|(known, _)| known == name);
@@ -169,6 +186,14 @@ impl Checkpoint {
             unusable: unusable as u64,
         })
     }
+}
+
+fn broken(path: &Path, what: &str) -> Error {
+    let message = format!(
+        "{}: expected a whole checkpoint of this version, found {what}: start anew with --restart",
+        path.display()
+    );
+    Error::new(ErrorKind::Format, message)
 }
 
 /// Tensors hold float64, which has no room for 64 bits.

@@ -62,6 +62,9 @@ pub fn run(config: &Config, start: &Start) -> Result<PathBuf> {
         true => None,
         false => find_checkpoint(folder, fingerprint, from.as_ref())?,
     };
+    if let Some(found) = &found {
+        found.check(&weights.flat, student.species.len(), &checkpoint_path(folder))?;
+    }
     let beginning = match (&found, from) {
         (Some(found), _) => found.beginning.clone(),
         (None, Some(from)) => from.begin(&mut student, &mut weights)?,

@@ -145,6 +145,40 @@ fn a_checkpoint_of_another_run_is_refused() {
 }
 
 #[test]
+fn a_damaged_checkpoint_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = prepare(folder.path(), "samples = 100");
+    let stopped = Start { most_steps: Some(2), ..Start::default() };
+    run(&config, &stopped).unwrap();
+    let path = config.output.folder.join("checkpoint.safetensors");
+    let sound = tch::Tensor::read_safetensors(&path).unwrap();
+    for (name, words) in [
+        ("weights", "weights of shape"),
+        ("average", "average that are no numbers"),
+        ("reference_energies", "reference energies"),
+        ("mean", "no mean"),
+    ] {
+        let damaged: Vec<(String, tch::Tensor)> = sound
+            .iter()
+            .filter(|(known, _)| known != "mean" || name != "mean")
+            .map(|(known, tensor)| {
+                let tensor = match known == name {
+                    false => tensor.shallow_clone(),
+                    true if name == "average" => tensor * f64::NAN,
+                    true => tensor.narrow(0, 0, tensor.size()[0] - 1),
+                };
+                (known.clone(), tensor)
+            })
+            .collect();
+        tch::Tensor::write_safetensors(&damaged, &path).unwrap();
+        let message = run(&config, &Start::default()).unwrap_err().to_string();
+        assert!(message.contains(words) && message.contains("--restart"), "{name}: {message}");
+    }
+    tch::Tensor::write_safetensors(&sound, &path).unwrap();
+    run(&config, &Start::default()).unwrap();
+}
+
+#[test]
 fn two_runs_in_one_folder_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let config = prepare(folder.path(), "samples = 100");

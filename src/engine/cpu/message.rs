@@ -17,7 +17,8 @@ use crate::engine::table::TERMS;
 /// Values for each channel and interval of a table: the coefficients of three filters.
 pub const COEFFICIENTS: usize = 3 * TERMS;
 
-/// Longest chain of additions in float32, in pairs: longer ones would lose a digit.
+/// Longest chain of additions in float32, in pairs, in what an atom's own pairs give it: longer ones would lose
+/// a digit. What pairs of other atoms send back is added to its row one by one: half of all, a chain of some 30.
 const CHAIN: usize = 8;
 
 /// What both kernels know of a block of atoms.

@@ -93,8 +93,8 @@ impl BlockPairs {
                     if d > reach.cutoff {
                         continue;
                     }
-                    if d == 0.0 {
-                        let [i, j] = [first + k, neighbor as usize].map(|p| plan.atoms[p] as usize);
+                    if d < pair::COINCIDENT {
+                        let [i, j] = [first + k, neighbor as usize].map(|p| plan.name(p));
                         return Err(pair::same_place(i, j));
                     }
                     if d < reach.repulsion {

@@ -57,7 +57,7 @@ arguments! {
     Wrap {
         given: Address, structures: Address, grids: Address,
         wrapped: Address, bins: Address, slots: Address, ranks: Address, counts: Address, bad: Address,
-        atoms: u32, reserved: u32,
+        farthest: f64, atoms: u32, reserved: u32,
     }
 
     /// `lists.cuh`
@@ -81,7 +81,7 @@ arguments! {
         positions: Address, structures: Address, bins: Address, kinds: Address,
         grids: Address, slots: Address, starts: Address,
         pairs: Address, counts: Address, bad: Address, total: Address, capacity: u64,
-        cutoff: f64, softening: f64, per_length: f64,
+        cutoff: f64, softening: f64, per_length: f64, farthest: f64,
         intervals: u32, active: u32,
     }
 

@@ -61,6 +61,14 @@ pub fn error(index: Option<usize>, doing: impl Display, code: u32, text: &str) -
         Error::new(ErrorKind::NoDevice, message)
     };
     match code {
+        // Not initialized, though it was before any other call: in the process that this one was forked from.
+        3 => Error::new(
+            ErrorKind::State,
+            format!(
+                "{what}: CUDA does not work in a process that was forked from one which used it: start processes \
+                 afresh (Python's multiprocessing: \"spawn\" or \"forkserver\"), or fork before the first calculator"
+            ),
+        ),
         OUT_OF_MEMORY => Error::new(
             ErrorKind::Memory,
             format!("{what}: use fewer atoms per GPU, a smaller model, or another GPU"),

@@ -296,7 +296,7 @@ impl Cuda {
             return Err(pass::unconfirmed());
         }
         let given = self.pass.give(list.owned, results);
-        given.or_else(|error| check_places(plan, positions).and(Err(error)))
+        given.or_else(|error| check_places(&self.topology, plan, positions).and(Err(error)))
     }
 
     /// Nothing of a step that failed goes on behind the next one's back, or leaves its marks there.
@@ -364,12 +364,14 @@ impl Cuda {
 }
 
 /// Refuses atoms at one place, where something went wrong.
-fn check_places(plan: &Plan, positions: &[[f64; 3]]) -> Result<()> {
+fn check_places(topology: &Topology, plan: &Plan, positions: &[[f64; 3]]) -> Result<()> {
     for (row, &atom) in plan.atoms.iter().enumerate() {
         let entries = &plan.entries[plan.starts[row] as usize..plan.starts[row + 1] as usize];
         let here = positions[atom as usize];
-        if let Some(&other) = entries.iter().find(|&&other| positions[other as usize] == here) {
-            return Err(pair::same_place(atom as usize, other as usize));
+        let away = |other: u32| pair::distance(&here, &positions[other as usize]).1;
+        if let Some(&other) = entries.iter().find(|&&other| away(other) < pair::COINCIDENT) {
+            let owner = topology.resolve(other).unwrap_or(other);
+            return Err(pair::same_place(atom as usize, owner as usize));
         }
     }
     Ok(())

@@ -174,12 +174,10 @@ impl Structures {
             if binned || open(structure) {
                 put(at, bytes(structure.positions));
             } else {
+                // The device sees them wrapped.
+                neighbors::largest_coordinate(structure.positions, scope.cutoff)?;
                 let cell = Cell::new(structure.cell, structure.periodic)?;
-                let wrapped = neighbors::wrap(structure.positions, &cell).or_else(|error| {
-                    neighbors::check_positions(structure.positions, &cell, scope.cutoff)
-                        .and(Err(error))
-                })?;
-                put(at, bytes(&wrapped.0));
+                put(at, bytes(&neighbors::wrap(structure.positions, &cell)?.0));
             }
             for (k, &number) in structure.species.iter().enumerate() {
                 let known = u8::try_from(number).ok().filter(|&number| scope.knows(number));
@@ -299,6 +297,7 @@ impl Structures {
             cutoff: student.model.cutoff,
             softening: student.model.softening,
             per_length: student.per_length(),
+            farthest: neighbors::farthest(student.model.cutoff),
             intervals: student.intervals as u32,
             active: ready.list.active as u32,
         };
@@ -326,6 +325,7 @@ impl Structures {
                 ranks: self.ranks.address(),
                 counts: self.slot_counts.address(),
                 bad: pass.bad(),
+                farthest: neighbors::farthest(self.student.model.cutoff),
                 atoms: atoms as u32,
                 reserved: 0,
             },
@@ -447,7 +447,7 @@ pub fn check_places(structures: &[Structure<'_>], cutoff: f64) -> Result<()> {
         for (i, row) in around.offsets.windows(2).enumerate() {
             for &j in &around.neighbors[row[0]..row[1]] {
                 let (owner, there) = around.place(positions, j);
-                if there == positions[i] {
+                if pair::distance(&positions[i], &there).1 < pair::COINCIDENT {
                     return Err(pair::same_place(i, owner));
                 }
             }

@@ -108,12 +108,12 @@ impl System {
                 if d > cutoff {
                     continue;
                 }
-                if d == 0.0 {
-                    return Err(pair::same_place(i, j as usize));
-                }
                 // `set_topology` refuses ghosts without an owner.
                 let Some(owner) = topology.resolve(j) else { continue };
                 let owner = owner as usize;
+                if d < pair::COINCIDENT {
+                    return Err(pair::same_place(i, owner));
+                }
                 system.to.push(place[i]);
                 system.from.push(place[owner]);
                 let (image, own) = (positions[j as usize], positions[owner]);
@@ -207,9 +207,9 @@ impl Engine for Torch {
         results: &mut Results,
     ) -> Result<()> {
         let started = Instant::now();
-        let topology = &self.topology;
         pair::check_finite(positions)?;
-        topology.check_edge(positions, self.cutoff)?;
+        self.topology.check_edge(positions, self.cutoff)?;
+        let topology = &self.topology;
         let system = System::new(topology, positions, self.cutoff)?;
         let mut atomic_energies = filled(topology.owned, 0.0)?;
         let mut forces = filled(topology.owned, [0.0; 3])?;

@@ -196,7 +196,7 @@ fn keep_setting(
         Value::Bool(value) => value.to_string(),
         Value::Int(value) => value.to_string(),
         Value::Float(value) => value.to_string(),
-        Value::Text(text) if text.len() <= MAX_TEXT => text.clone(),
+        Value::Text(text) if text.len() <= MAX_TEXT => text.to_string(),
         _ => return Ok(()),
     };
     budget.spend(name.len() + text.len())?;

@@ -16,8 +16,8 @@ pub const ANCHOR: &str = "embedding.weight";
 /// Added to the distance where the direction is formed: the published code's constant (Å).
 const SOFTENING: f64 = 1e-8;
 
-/// Rounding of the last center to bfloat16 moves it by less than half of this.
-const CUTOFF_TOLERANCE: f64 = 0.01;
+/// Rounding of the last center to bfloat16 moves it by less: 2⁻⁹.
+const CUTOFF_TOLERANCE: f64 = 0.0025;
 
 const IDENTITY: [f64; 9] = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
 
@@ -90,22 +90,27 @@ pub fn read(found: Tensors) -> Result<Model> {
 /// neighbor list, say); without one that agrees, guessing would give wrong energies silently.
 fn cutoff(settings: &BTreeMap<String, String>, centers: &[f64]) -> Result<f64> {
     let last = centers.last().copied().unwrap_or_default();
-    let mut named = settings
+    let named: Vec<(&String, f64)> = settings
         .iter()
         .filter(|(name, _)| name.rsplit('.').next() == Some("cutoff"))
         .filter_map(|(name, text)| Some((name, text.parse::<f64>().ok()?)))
-        .peekable();
-    let Some((first, other)) = named.peek().map(|&(name, value)| (name.clone(), value)) else {
-        return Ok(last);
+        .collect();
+    let fits = |&&(_, value): &&(&String, f64)| (value - last).abs() <= CUTOFF_TOLERANCE * last;
+    let mut fitting = named.iter().filter(fits);
+    let refuse = |what: String| {
+        let what_to_do = "correct the configuration, or save the state dict alone";
+        Err(Error::new(ErrorKind::Format, format!("{what}: {what_to_do}")))
     };
-    match named.find(|(_, value)| (value - last).abs() <= CUTOFF_TOLERANCE * last) {
-        Some((_, cutoff)) => Ok(cutoff),
-        None => Err(Error::new(
-            ErrorKind::Format,
-            format!(
-                "{first} is {other} Å, but the last of rbf.centers, which is the cutoff, is \
-                 {last} Å: correct the configuration, or save the state dict alone"
-            ),
+    match (named.first(), fitting.next()) {
+        (None, _) => Ok(last),
+        (Some((name, other)), None) => refuse(format!(
+            "{name} is {other} Å, but the last of rbf.centers, which is the cutoff, is {last} Å"
         )),
+        (_, Some((name, cutoff))) => match fitting.find(|(_, other)| other != cutoff) {
+            None => Ok(*cutoff),
+            Some((second, other)) => {
+                refuse(format!("{name} is {cutoff} Å, but {second} is {other} Å"))
+            }
+        },
     }
 }

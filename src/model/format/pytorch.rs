@@ -158,14 +158,14 @@ impl Storages for Archive<'_> {
     fn bytes(&mut self, storage: &Storage, budget: &mut Budget) -> Result<&[u8]> {
         let size = storage.dtype.size();
         let name = format!("{}data/{}", self.folder, storage.key);
-        if !self.storages.contains_key(&storage.key) {
+        if !self.storages.contains_key(&*storage.key) {
             let mut bytes = member(&mut self.zip, &name, budget)?;
             if self.big_endian {
                 bytes.chunks_exact_mut(size).for_each(<[u8]>::reverse);
             }
-            self.storages.insert(storage.key.clone(), bytes);
+            self.storages.insert(storage.key.to_string(), bytes);
         }
-        let bytes = self.storages.get(&storage.key).map_or(&[][..], Vec::as_slice);
+        let bytes = self.storages.get(&*storage.key).map_or(&[][..], Vec::as_slice);
         if storage.count.checked_mul(size).is_none_or(|expected| expected > bytes.len()) {
             return Err(Error::new(
                 ErrorKind::Format,

@@ -50,17 +50,17 @@ pub fn read(file: &[u8]) -> Result<Tensors> {
     let mut widths = HashMap::new();
     for value in &object.values {
         if let Value::Storage(storage) = value {
-            widths.insert(storage.key.clone(), storage.dtype.size());
+            widths.insert(&*storage.key, storage.dtype.size());
         }
     }
     let mut storages = HashMap::new();
     for (_, id) in keys.children(keys.root) {
         let Value::Text(key) = keys.value(id) else { return damaged() };
         // A number's width stands only where a tensor uses the storage.
-        let Some(&width) = widths.get(key) else { return damaged() };
+        let Some(&width) = widths.get(&**key) else { return damaged() };
         let count = cursor.u64()?;
         let bytes = cursor.counted(count.saturating_mul(width as u64))?;
-        storages.insert(key.clone(), bytes);
+        storages.insert(key.to_string(), bytes);
     }
     checkpoint::state_dict(object, &mut Sections(storages), &mut Budget::new(file.len()))
 }
@@ -75,7 +75,7 @@ fn damaged<T>() -> Result<T> {
 
 impl Storages for Sections<'_> {
     fn bytes(&mut self, storage: &Storage, _: &mut Budget) -> Result<&[u8]> {
-        match self.0.get(&storage.key) {
+        match self.0.get(&*storage.key) {
             Some(bytes) => Ok(bytes),
             None => damaged(),
         }

@@ -90,5 +90,8 @@ struct __align__(16) Pair {
 /// What is not at most this large is not a finite number.
 constexpr double LARGEST = 1.7976931348623157e308;
 
+/// Atoms nearer to each other than this (Å) are at one place, as in src/engine/pair.rs.
+constexpr double COINCIDENT = 1e-9;
+
 /// Sets a flag, which any number of threads may do.
 __device__ inline void note(uint32_t *flag) { atomicExch(flag, 1u); }

@@ -23,9 +23,6 @@ struct Grid {
 /// Atoms may lie this many cells away from the cell, as in neighbors::bins.
 constexpr double FARTHEST = 268435456;
 
-/// Positions that a list is made for are at most this far from the origin (Å), as in src/neighbors.
-constexpr double FAR = 1e100;
-
 __device__ inline double coordinate(const Grid &grid, int k, const double *r) {
   return grid.inverse[3 * k] * r[0] + grid.inverse[3 * k + 1] * r[1] + grid.inverse[3 * k + 2] * r[2];
 }
@@ -77,8 +74,9 @@ struct Wrap {
   uint32_t *slots, *ranks;
   /// Atoms of each slot; zeros at first.
   uint32_t *counts;
-  /// 1 if an atom is nowhere, or too far away.
+  /// 1 if an atom is nowhere, or too far away: from its cell, or farther than this from the origin (Å).
   uint32_t *bad;
+  double farthest;
   uint32_t atoms, reserved;
 };
 
@@ -91,7 +89,7 @@ KERNEL(wrap, Wrap, 256) {
   bool bad = false;
   int shift[3] = {};
   for (int k = 0; k < 3; ++k)
-    bad |= !(fabs(given[k]) <= FAR);
+    bad |= !(fabs(given[k]) <= p.farthest);
   for (int k = 0; k < 3; ++k) {
     const double whole = grid.periodic[k] ? floor(coordinate(grid, k, given)) : 0;
     bad |= !(fabs(whole) <= FARTHEST);
@@ -223,8 +221,8 @@ struct ListPairs {
   /// room is enough.
   const uint64_t *total;
   uint64_t capacity;
-  /// Å, Å, intervals of the filter tables in one Å.
-  double cutoff, softening, per_length;
+  /// Å, Å, intervals of the filter tables in one Å, and how far from the origin atoms may be (Å).
+  double cutoff, softening, per_length, farthest;
   uint32_t intervals, active;
 };
 
@@ -334,7 +332,7 @@ template <bool WRITE> __device__ inline void list_pairs(const ListPairs &p) {
   row.start = WRITE ? p.starts[row.row] : 0;
   row.end = WRITE ? p.starts[row.row + 1] : 0;
   row.found = 0;
-  if (!seen && row.lane < 3 && !(fabs(row.here[row.lane]) <= FAR))
+  if (!seen && row.lane < 3 && !(fabs(row.here[row.lane]) <= p.farthest))
     note(p.bad);
   const Grid &grid = p.grids[p.structures[row.row]];
   const bool one_bin = grid.count[0] == 1 && grid.count[1] == 1 && grid.count[2] == 1;

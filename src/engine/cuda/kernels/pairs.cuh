@@ -24,12 +24,13 @@ struct FindPairs {
   uint64_t coordinates;
 };
 
-/// A pair at (x, y, z) from here, d away.
+/// A pair at (x, y, z) from here, d away. Atoms at one place have no direction: what comes of them is not a
+/// number, and the host then finds out why.
 __device__ inline Pair pair_at(double x, double y, double z, double d, double softening, double per_length,
                                uint32_t intervals) {
   const double place = d * per_length;
   const uint32_t whole = (uint32_t)place;
-  const double soft = 1 / (d + softening);
+  const double soft = d < COINCIDENT ? nan("") : 1 / (d + softening);
   Pair pair;
   pair.interval = whole < intervals ? whole : intervals - 1;
   pair.t = (float)(place - pair.interval);
@@ -64,7 +65,6 @@ KERNEL(find_pairs, FindPairs, 128) {
       y = there[1] - here[1];
       z = there[2] - here[2];
       d = sqrt(x * x + y * y + z * z);
-      // Atoms at the same place have no direction: what comes of them is not a number.
       within = d <= p.cutoff;
     }
     const uint32_t mask = __ballot_sync(WARP, within);

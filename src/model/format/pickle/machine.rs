@@ -1,6 +1,7 @@
 //! The stack machine whose program a pickle is.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::names::{Classes, Function, lookup};
 use super::{Id, MAX_KEY, MAX_RANK, Storage, Value, View, asks_for_code, damaged};
@@ -177,7 +178,7 @@ impl<'a> Machine<'a> {
             b'c' => {
                 let module = text(self.input.line()?)?;
                 let name = text(self.input.line()?)?;
-                let value = lookup(self.classes, &module, &name)?;
+                let value = lookup(self.classes, module, name)?;
                 self.push(value);
             }
             0x93 => {
@@ -266,7 +267,7 @@ impl<'a> Machine<'a> {
 
     fn text(&mut self, length: u64) -> Result<()> {
         let value = text(self.input.counted(length)?)?;
-        self.push(Value::Text(value));
+        self.push(Value::Text(value.into()));
         Ok(())
     }
 
@@ -400,17 +401,17 @@ impl<'a> Machine<'a> {
         else {
             return damaged("expected a storage with its type and key");
         };
-        if tag != "storage" || key.len() > MAX_KEY {
+        if &**tag != "storage" || key.len() > MAX_KEY {
             return damaged("expected a storage with a short key");
         }
-        let storage = Storage { dtype, key: key.clone(), count: self.size(count)? };
+        let storage = Storage { dtype, key: Rc::clone(key), count: self.size(count)? };
         self.push(Value::Storage(Box::new(storage)));
         Ok(())
     }
 }
 
-fn text(bytes: &[u8]) -> Result<String> {
-    String::from_utf8(bytes.to_vec()).or_else(|_| damaged("found text that is not UTF-8"))
+fn text(bytes: &[u8]) -> Result<&str> {
+    std::str::from_utf8(bytes).or_else(|_| damaged("found text that is not UTF-8"))
 }
 
 fn pairs(items: &[Id]) -> Result<Vec<(Id, Id)>> {

@@ -8,6 +8,7 @@ mod machine;
 mod names;
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use machine::Machine;
 pub use names::Classes;
@@ -33,7 +34,7 @@ pub enum Value {
     Bool(bool),
     Int(i128),
     Float(f64),
-    Text(String),
+    Text(Rc<str>),
     Bytes,
     /// Lists, tuples and sets.
     List(Vec<Id>),
@@ -48,7 +49,8 @@ pub enum Value {
 #[derive(Clone, Debug)]
 pub struct Storage {
     pub dtype: Dtype,
-    pub key: String,
+    /// Shared with the text that it comes from: a byte of a file may ask for a storage again.
+    pub key: Rc<str>,
     /// Number of values.
     pub count: usize,
 }
@@ -91,7 +93,7 @@ impl Pickle {
             Value::Dict(entries) => entries
                 .iter()
                 .filter_map(|&(key, value)| match self.value(key) {
-                    Value::Text(name) => Some((Cow::Borrowed(name.as_str()), value)),
+                    Value::Text(name) => Some((Cow::Borrowed(&**name), value)),
                     Value::Int(index) => Some((Cow::Owned(index.to_string()), value)),
                     _ => None,
                 })

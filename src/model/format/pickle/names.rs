@@ -53,7 +53,7 @@ pub fn lookup(classes: Classes, module: &str, name: &str) -> Result<Value> {
             storage_class(name).map_or(List, Function::StorageClass)
         }
         ("torch", _) if is_dtype(name) => {
-            return Ok(Value::Text(format!("torch.{name}")));
+            return Ok(Value::Text(format!("torch.{name}").into()));
         }
         ("__torch__", _) if classes == Classes::TorchScript => Module,
         (module, _) if classes == Classes::TorchScript && module.starts_with("__torch__.") => {
