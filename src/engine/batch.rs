@@ -107,7 +107,7 @@ impl System {
             owner: Some(&self.owner),
             list_cutoff: scope.cutoff,
         };
-        Topology::new(scope, &input)
+        Topology::of_both_directions(scope, &input)
     }
 
     fn memory(&self) -> usize {

@@ -1,7 +1,7 @@
 //! A validated neighbor list.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::{collected, filled};
+use crate::memory::{collected, emptied, filled};
 use crate::model::Scope;
 
 /// A neighbor list as a caller describes it; see [`Topology::new`].
@@ -59,6 +59,14 @@ impl Topology {
     /// Entries that involve an atom which is not part of the model are dropped, as are its own
     /// neighbors.
     pub fn new(scope: &Scope, input: &TopologyInput<'_>) -> Result<Self> {
+        let mut topology = Self::of_both_directions(scope, input)?;
+        topology.check_full()?;
+        Ok(topology)
+    }
+
+    /// The same for a list that holds each pair in both directions for certain, as those of
+    /// [`crate::neighbors`] do.
+    pub fn of_both_directions(scope: &Scope, input: &TopologyInput<'_>) -> Result<Self> {
         let total = input.owned + input.ghosts;
         if total >= i32::MAX as usize {
             return invalid(format!("at most {} atoms and ghosts, found {total}", i32::MAX - 1));
@@ -159,7 +167,7 @@ impl Topology {
             }
             offsets.push(neighbors.len());
         }
-        let mut topology = Self {
+        Ok(Self {
             owned: input.owned,
             ghosts: input.ghosts,
             species,
@@ -168,9 +176,7 @@ impl Topology {
             owner,
             unclear: Vec::new(),
             lonely: Vec::new(),
-        };
-        topology.check_full()?;
-        Ok(topology)
+        })
     }
 
     /// The neighbors of owned atom `i`.
@@ -309,53 +315,52 @@ impl Topology {
     /// Entries of unclear pairs whose other direction is not listed, as atom and entry. Images keep their
     /// distances to each other as long as a list is used, so this is found once.
     fn without_return(&self, positions: &[[f64; 3]]) -> Result<Vec<[u32; 2]>> {
+        // Owner and entry, sorted in the lists of those atoms.
+        let mut by_owner: Vec<[u32; 2]> = filled(self.neighbors.len(), [u32::MAX; 2])?;
+        let mut sorted = filled(self.owned, false)?;
+        let row = |i: u32| self.offsets[i as usize]..self.offsets[i as usize + 1];
+        for &i in self.unclear.as_flattened() {
+            if !std::mem::replace(&mut sorted[i as usize], true) {
+                for (slot, &k) in by_owner[row(i)].iter_mut().zip(&self.neighbors[row(i)]) {
+                    *slot = [self.resolve(k).unwrap_or(u32::MAX), k];
+                }
+                by_owner[row(i)].sort_unstable();
+            }
+        }
+        // Where atom i lists atom j, itself or as an image.
+        let entries = |i: u32, j: u32, entries: &mut Vec<(u32, [f64; 3])>| -> Result<()> {
+            let row = &by_owner[row(i)];
+            let first = row.partition_point(|&[owner, _]| owner < j);
+            let count = row[first..].partition_point(|&[owner, _]| owner == j);
+            emptied(entries, count)?;
+            entries.extend(row[first..first + count].iter().map(|&[_, k]| {
+                (k, super::pair::distance(&positions[i as usize], &positions[k as usize]).0)
+            }));
+            Ok(())
+        };
         let mut lonely = Vec::new();
-        let (mut there, mut back): (Vec<Entry>, Vec<Entry>) = (Vec::new(), Vec::new());
+        let (mut there, mut back) = (Vec::new(), Vec::new());
         for &[i, j] in &self.unclear {
-            self.entries(i, j, positions, &mut there)?;
-            self.entries(j, i, positions, &mut back)?;
+            entries(i, j, &mut there)?;
+            entries(j, i, &mut back)?;
+            lonely.try_reserve(there.len() + back.len())?;
             for (k, r) in &there {
-                let opposite = |(_, s): &Entry| (0..3).all(|x| (r[x] + s[x]).abs() < SAME_IMAGE);
+                let opposite =
+                    |(_, s): &(u32, [f64; 3])| (0..3).all(|x| (r[x] + s[x]).abs() < SAME_IMAGE);
                 match back.iter().position(opposite) {
                     // An atom's own images are in both lists, and stay for their opposites.
                     Some(found) if i != j => drop(back.swap_remove(found)),
                     Some(_) => {}
-                    None => {
-                        lonely.try_reserve(1)?;
-                        lonely.push([i, *k]);
-                    }
+                    None => lonely.push([i, *k]),
                 }
             }
             if i != j {
-                lonely.try_reserve(back.len())?;
                 lonely.extend(back.iter().map(|&(k, _)| [j, k]));
             }
         }
         Ok(lonely)
     }
-
-    /// Where atom `i` lists atom `j`, itself or as an image.
-    fn entries(
-        &self,
-        i: u32,
-        j: u32,
-        positions: &[[f64; 3]],
-        entries: &mut Vec<Entry>,
-    ) -> Result<()> {
-        entries.clear();
-        for &k in self.neighbors_of(i as usize) {
-            if self.resolve(k) == Some(j) {
-                let (r, _) = super::pair::distance(&positions[i as usize], &positions[k as usize]);
-                entries.try_reserve(1)?;
-                entries.push((k, r));
-            }
-        }
-        Ok(())
-    }
 }
-
-/// An entry of a list, and where it is, seen from the list's atom (Å).
-type Entry = (u32, [f64; 3]);
 
 fn check_species(scope: &Scope, species: &[i32]) -> Result<Vec<u8>> {
     let mut checked = Vec::new();
