@@ -330,9 +330,9 @@ fn extended_xyz_may_say_its_units_and_is_refused_where_any_frame_has_others() {
 #[test]
 fn a_line_without_end_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let file = write(&dir, "long.xyz", format!("1\n{}\nH 0 0 0\n", "a ".repeat(1 << 20)));
+    let file = write(&dir, "long.xyz", format!("1\n{}\nH 0 0 0\n", "a ".repeat(8 << 20)));
     let message = refusal(&[file]);
-    assert!(message.contains("a line of more than 1048576 bytes"), "{message}");
+    assert!(message.contains("a line of more than 16777216 bytes"), "{message}");
 }
 
 fn replace_nth(text: &str, from: &str, place: usize, to: &str) -> String {

@@ -11,7 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// What every HDF5 file begins with.
 pub(super) const SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
 
-/// Most bytes that a byte of a file becomes when it is unpacked: DEFLATE's bound.
+/// Most bytes that a byte of a file becomes when it is unpacked: DEFLATE's bound. An array may be so many times
+/// the size of the whole file.
 const MOST_UNPACKED: u64 = 1032;
 
 const FORMAT: &str = "mlff-student-dataset";

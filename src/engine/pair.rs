@@ -26,10 +26,12 @@ pub const COINCIDENT: f64 = 1e-9;
 /// these are known.
 pub fn same_place(i: usize, j: usize) -> Error {
     let (first, second) = (i.min(j), i.max(j));
-    Error::new(
-        ErrorKind::Numeric,
-        format!("atoms {first} and {second} are at the same place: move them apart or remove one"),
-    )
+    let message = if i == j {
+        format!("atom {i} and an image of it are at the same place: check the list, and the images")
+    } else {
+        format!("atoms {first} and {second} are at the same place: move them apart or remove one")
+    };
+    Error::new(ErrorKind::Numeric, message)
 }
 
 /// Refuses results that are not numbers, naming the first atom concerned.

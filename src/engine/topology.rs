@@ -253,7 +253,9 @@ impl Topology {
             let pair = |j: u32| [j.min(i as u32), j.max(i as u32)];
             lists().for_each(|j| balance[j as usize] += 1);
             for j in lists() {
-                if balance[j as usize] > 1 || j as usize == i {
+                // Where j lists i another number of times, one of them has a surplus.
+                let several = j as usize > i && balance[j as usize] > 1;
+                if (several || j as usize == i) && unclear.last() != Some(&pair(j)) {
                     unclear.try_reserve(1)?;
                     unclear.push(pair(j));
                 }
@@ -294,7 +296,6 @@ impl Topology {
         }
         if !self.unclear.is_empty() {
             self.lonely = self.without_return(positions)?;
-            self.unclear = Vec::new();
         }
         for &[i, k] in &self.lonely {
             let (_, d) = super::pair::distance(&positions[i as usize], &positions[k as usize]);
@@ -309,27 +310,38 @@ impl Topology {
                 ));
             }
         }
+        // Only now: what was refused is looked at again.
+        self.unclear = Vec::new();
         Ok(())
     }
 
     /// Entries of unclear pairs whose other direction is not listed, as atom and entry. Images keep their
     /// distances to each other as long as a list is used, so this is found once.
     fn without_return(&self, positions: &[[f64; 3]]) -> Result<Vec<[u32; 2]>> {
-        // Owner and entry, sorted in the lists of those atoms.
-        let mut by_owner: Vec<[u32; 2]> = filled(self.neighbors.len(), [u32::MAX; 2])?;
-        let mut sorted = filled(self.owned, false)?;
-        let row = |i: u32| self.offsets[i as usize]..self.offsets[i as usize + 1];
-        for &i in self.unclear.as_flattened() {
-            if !std::mem::replace(&mut sorted[i as usize], true) {
-                for (slot, &k) in by_owner[row(i)].iter_mut().zip(&self.neighbors[row(i)]) {
-                    *slot = [self.resolve(k).unwrap_or(u32::MAX), k];
-                }
-                by_owner[row(i)].sort_unstable();
+        // Those atoms, and the owners and entries of their lists, sorted.
+        let mut atoms = collected(self.unclear.as_flattened().iter().copied())?;
+        atoms.sort_unstable();
+        atoms.dedup();
+        let mut starts = filled(atoms.len() + 1, 0)?;
+        let mut by_owner: Vec<[u32; 2]> = Vec::new();
+        for (&i, start) in atoms.iter().zip(1..) {
+            let list = self.neighbors_of(i as usize);
+            by_owner.try_reserve(list.len())?;
+            by_owner.extend(list.iter().map(|&k| [self.resolve(k).unwrap_or(u32::MAX), k]));
+            starts[start] = by_owner.len();
+            let row = &mut by_owner[starts[start - 1]..];
+            row.sort_unstable();
+            if let Some(twice) = row.windows(2).find(|pair| pair[0] == pair[1]) {
+                let k = twice[0][1];
+                return invalid(format!(
+                    "atom {i} lists atom {k} twice: build a list that holds each neighbor once"
+                ));
             }
         }
         // Where atom i lists atom j, itself or as an image.
         let entries = |i: u32, j: u32, entries: &mut Vec<(u32, [f64; 3])>| -> Result<()> {
-            let row = &by_owner[row(i)];
+            let place = atoms.partition_point(|&atom| atom < i);
+            let row = &by_owner[starts[place]..starts[place + 1]];
             let first = row.partition_point(|&[owner, _]| owner < j);
             let count = row[first..].partition_point(|&[owner, _]| owner == j);
             emptied(entries, count)?;
@@ -424,12 +436,12 @@ mod tests {
         })
     }
 
-    /// A row of 40 atoms whose first does not list the last of its neighbors.
-    fn cut_off(options: Options) -> Calculator {
+    /// A row of 40 atoms, each of which lists three on either side, before `change`.
+    fn row_of_atoms(options: Options, change: impl Fn(&mut [Vec<i32>])) -> Calculator {
         let near = |i: i32, j: i32| i != j && (i - j).abs() <= 3;
         let mut lists: Vec<Vec<i32>> =
             (0..40).map(|i| (0..40).filter(|&j| near(i, j)).collect()).collect();
-        assert_eq!(lists[0].pop(), Some(3));
+        change(&mut lists);
         let lists: Vec<&[i32]> = lists.iter().map(Vec::as_slice).collect();
         let mut calculator = Calculator::new(tiny(), options).unwrap();
         let input = TopologyInput {
@@ -456,13 +468,30 @@ mod tests {
     fn a_pair_listed_once_is_an_error_within_the_cutoff_and_none_beyond() {
         for precision in [Precision::Mixed, Precision::Double] {
             let options = Options { precision, ..Options::default() };
-            let mut calculator = cut_off(options);
+            let mut calculator = row_of_atoms(options, |lists| {
+                assert_eq!(lists[0].pop(), Some(3));
+            });
             at(1.9, &mut calculator).expect("5.7 Å are beyond 5 Å");
             let error = at(1.5, &mut calculator).expect_err("4.5 Å are within");
             assert!(error.message().contains("atom 3 lists atom 0"), "{error}");
             let error = at(f64::NAN, &mut calculator).expect_err("no position");
             assert!(error.message().contains("finite"), "{error}");
             at(1.9, &mut calculator).expect("the list is still there");
+        }
+    }
+
+    #[test]
+    fn a_neighbor_listed_twice_is_an_error() {
+        for precision in [Precision::Mixed, Precision::Double] {
+            let options = Options { precision, ..Options::default() };
+            for changed in [&[0][..], &[0, 1], &[1]] {
+                let mut calculator = row_of_atoms(options, |lists| {
+                    changed.iter().for_each(|&i| lists[i].push(1 - i as i32));
+                });
+                let error = at(1.5, &mut calculator).expect_err("a pair that counts double");
+                let words = format!("atom {} lists atom {} twice", changed[0], 1 - changed[0]);
+                assert!(error.message().contains(&words), "{error}");
+            }
         }
     }
 

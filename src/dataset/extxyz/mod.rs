@@ -19,8 +19,8 @@ use columns::Atom;
 use comment::Comment;
 pub(super) use labelled::read_labelled;
 
-/// Longer lines are no XYZ; the limit bounds the memory for a file that is something else, a multiple of it.
-const LONGEST_LINE: u64 = 1 << 20;
+/// Longer lines are no XYZ. A file that is something else takes up to 30 times as much memory: its words.
+const LONGEST_LINE: u64 = 16 << 20;
 
 /// One structure.
 pub(crate) struct Frame {

@@ -16,8 +16,8 @@ pub const ANCHOR: &str = "embedding.weight";
 /// Added to the distance where the direction is formed: the published code's constant (Å).
 const SOFTENING: f64 = 1e-8;
 
-/// Rounding of the last center to bfloat16 moves it by less: 2⁻⁹.
-const CUTOFF_TOLERANCE: f64 = 0.0025;
+/// Rounding of the last center to bfloat16 moves it by less: 2⁻⁸.
+const CUTOFF_TOLERANCE: f64 = 0.004;
 
 const IDENTITY: [f64; 9] = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
 
