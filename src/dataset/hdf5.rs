@@ -276,19 +276,20 @@ impl std::fmt::Display for Size {
     }
 }
 
-fn is_absence(error: &Hdf5Error) -> bool {
+/// What went wrong, without where.
+fn cause(error: &Hdf5Error) -> &Hdf5Error {
     match error {
-        Hdf5Error::DatasetNotFound(_) | Hdf5Error::GroupNotFound(_) => true,
-        Hdf5Error::Context { source, .. } => is_absence(source),
-        _ => false,
+        Hdf5Error::Context { source, .. } => cause(source),
+        error => error,
     }
 }
 
+fn is_absence(error: &Hdf5Error) -> bool {
+    matches!(cause(error), Hdf5Error::DatasetNotFound(_) | Hdf5Error::GroupNotFound(_))
+}
+
 fn damaged(error: &Hdf5Error) -> Error {
-    if let Hdf5Error::Context { source, .. } = error {
-        return damaged(source);
-    }
-    if let Hdf5Error::ResourceLimit(what) = error {
+    if let Hdf5Error::ResourceLimit(what) = cause(error) {
         return broken(format!(
             "expected arrays that fit the file's size, found more ({what}): one was never written, or the \
              file is damaged; write it again"

@@ -240,19 +240,17 @@ impl Calculator {
 
     /// Threads do not follow a fork, and the child would wait for them for ever; neither does a GPU.
     fn check_process(&self) -> Result<()> {
-        if std::process::id() == self.process {
-            return Ok(());
-        }
         let message = match (self.options.device, &self.pool) {
             (Device::Cpu, None) => return Ok(()),
+            _ if std::process::id() == self.process => return Ok(()),
             (Device::Cpu, Some(_)) => format!(
                 "this calculator's {} threads stayed in the process that was forked: make a new calculator in this \
                  one",
                 self.options.threads
             ),
             (Device::Cuda(index), _) => format!(
-                "this calculator's GPU {index} stayed with the process that was forked: start processes afresh \
-                 (Python's multiprocessing: \"spawn\" or \"forkserver\"), or fork before the first calculator"
+                "this calculator's GPU {index} stayed with the process that was forked: {}",
+                super::cuda::INSTEAD_OF_A_FORK
             ),
         };
         Err(Error::new(ErrorKind::State, message))

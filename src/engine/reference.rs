@@ -111,8 +111,7 @@ impl Reference {
                         continue;
                     }
                     if d < pair::COINCIDENT {
-                        let owner = self.topology.resolve(j as u32).unwrap_or(j as u32);
-                        return Err(pair::same_place(i, owner as usize));
+                        return Err(pair::same_place(i, self.topology.name(j as u32)));
                     }
                     let u = r.map(|x| x / (d + self.model.softening));
                     pairs.push(Pair { j, r, d, u });

@@ -192,6 +192,11 @@ impl Topology {
         }
     }
 
+    /// What atom `j` goes by in messages: a copy by its owner, if that is on this rank.
+    pub fn name(&self, j: u32) -> usize {
+        self.resolve(j).unwrap_or(j) as usize
+    }
+
     /// A neighbor that is no copy of an atom on this rank, if there is one.
     pub fn unresolved(&self) -> Option<u32> {
         self.neighbors.iter().copied().find(|&j| self.resolve(j).is_none())
@@ -300,8 +305,9 @@ impl Topology {
         for &[i, k] in &self.lonely {
             let (_, d) = super::pair::distance(&positions[i as usize], &positions[k as usize]);
             if d < cutoff {
-                let j = self.resolve(k).unwrap_or(k);
-                let image = if k == j { String::new() } else { format!(" (its image {k})") };
+                let j = self.name(k);
+                let image =
+                    if k as usize == j { String::new() } else { format!(" (its image {k})") };
                 return invalid(format!(
                     "the neighbor list is not full: atom {i} lists atom {j}{image} at {d} Å, within \
                      the cutoff of {cutoff} Å, but atom {j} does not list atom {i} from there: build a \

@@ -60,11 +60,11 @@ pub fn run(config: &Config, start: &Start) -> Result<PathBuf> {
     let fingerprint = fingerprint(config, &data);
     let found = match start.restart {
         true => None,
-        false => find_checkpoint(folder, fingerprint, from.as_ref())?,
+        false => {
+            let shape = (&weights.flat, student.species.len());
+            find_checkpoint(folder, fingerprint, from.as_ref(), shape)?
+        }
     };
-    if let Some(found) = &found {
-        found.check(&weights.flat, student.species.len(), &checkpoint_path(folder))?;
-    }
     let beginning = match (&found, from) {
         (Some(found), _) => found.beginning.clone(),
         (None, Some(from)) => from.begin(&mut student, &mut weights)?,
@@ -152,11 +152,13 @@ fn checkpoint_path(folder: &Path) -> PathBuf {
     folder.join(CHECKPOINT).with_extension("safetensors")
 }
 
-/// The run in this folder, where there is one; another run than was asked for is an error.
+/// The run in this folder, where there is one; another run than was asked for is an error, and one that is damaged:
+/// not of weights like these for so many elements.
 fn find_checkpoint(
     folder: &Path,
     fingerprint: u64,
     from: Option<&Origin>,
+    (weights, species): (&Tensor, usize),
 ) -> Result<Option<Checkpoint>> {
     let path = checkpoint_path(folder);
     if !path.exists() {
@@ -181,6 +183,7 @@ fn find_checkpoint(
             from.path.display()
         ));
     }
+    found.check(weights, species, &path)?;
     Ok(Some(found))
 }
 

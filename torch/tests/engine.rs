@@ -12,41 +12,24 @@ use mlff_student::engine::{
     Backend, Calculator, FilterMode, Options, Precision, Results, Structure, TopologyInput, Virials,
 };
 use mlff_student::model::{Model, Potential};
+use mlff_student::validation::{species, structure};
 use mlff_student::{Error, ErrorKind};
-
-fn structure(frame: &Frame) -> (Vec<i32>, Vec<[f64; 3]>) {
-    (frame.species.iter().map(|&z| z.into()).collect(), frame.positions.clone())
-}
 
 fn compute(potential: &Potential, options: Options, frames: &[Frame]) -> Vec<Results> {
     let mut calculator = Calculator::new(potential.clone(), options).unwrap();
     frames
         .iter()
         .map(|frame| {
-            let (species, positions) = structure(frame);
-            let structure = Structure {
-                species: &species,
-                positions: &positions,
-                cell: frame.cell,
-                periodic: frame.periodic,
-            };
-            calculator.compute_structure(&structure).unwrap().clone()
+            let species = species(frame);
+            calculator.compute_structure(&structure(frame, &species)).unwrap().clone()
         })
         .collect()
 }
 
 fn in_a_batch(potential: &Potential, options: Options, frames: &[Frame]) -> Vec<Results> {
-    let owned: Vec<_> = frames.iter().map(structure).collect();
-    let structures: Vec<_> = frames
-        .iter()
-        .zip(&owned)
-        .map(|(frame, (species, positions))| Structure {
-            species,
-            positions,
-            cell: frame.cell,
-            periodic: frame.periodic,
-        })
-        .collect();
+    let species: Vec<_> = frames.iter().map(species).collect();
+    let structures: Vec<_> =
+        frames.iter().zip(&species).map(|(frame, species)| structure(frame, species)).collect();
     let mut calculator = Calculator::new(potential.clone(), options).unwrap();
     calculator.compute_batch(&structures).unwrap()
 }
@@ -290,15 +273,10 @@ fn what_is_wrong_with_a_torchscript_model_is_said() {
     let refused = |name: &str| {
         let model = script(name)?;
         let frame = &frames(&model)[0];
-        let (species, positions) = structure(frame);
-        let structure = Structure {
-            species: &species,
-            positions: &positions,
-            cell: None,
-            periodic: [false; 3],
-        };
+        let species = species(frame);
+        let molecule = Structure { cell: None, periodic: [false; 3], ..structure(frame, &species) };
         let mut calculator = Calculator::new(model, Options::default())?;
-        calculator.compute_structure(&structure).map(|_| ())
+        calculator.compute_structure(&molecule).map(|_| ())
     };
     for (name, kind, text) in [
         ("other-use-of-positions.pt", ErrorKind::Format, "uses positions in other ways"),

@@ -2,7 +2,7 @@
 
 use super::buffer::Buffer;
 use super::plan::{BlockPlan, Plan};
-use crate::engine::pair;
+use crate::engine::{Topology, pair};
 use crate::error::Result;
 use crate::memory::emptied;
 
@@ -66,6 +66,7 @@ impl BlockPairs {
     /// Finds the pairs of the block that starts at row `first`.
     pub fn update(
         &mut self,
+        topology: &Topology,
         plan: &Plan,
         block: &BlockPlan,
         first: usize,
@@ -94,7 +95,8 @@ impl BlockPairs {
                         continue;
                     }
                     if d < pair::COINCIDENT {
-                        let [i, j] = [first + k, neighbor as usize].map(|p| plan.name(p));
+                        let [i, j] =
+                            [first + k, neighbor as usize].map(|p| topology.name(plan.atoms[p]));
                         return Err(pair::same_place(i, j));
                     }
                     if d < reach.repulsion {

@@ -23,10 +23,11 @@ impl<V: Vector> Cpu<V> {
             intervals: self.student.intervals,
             repulsion: self.student.model.repulsion.as_ref().map_or(0.0, Repulsion::longest),
         };
-        let positions = &self.positions;
+        let (topology, positions) = (&self.topology, &self.positions);
         let blocks = self.blocks.iter_mut().zip(&plan.blocks).enumerate();
         each(self.pool.as_deref(), blocks, |(index, (block, found))| {
-            block.pairs.update(plan, found, index * plan.block_rows, positions, reach)?;
+            let first = index * plan.block_rows;
+            block.pairs.update(topology, plan, found, first, positions, reach)?;
             if self.student.filter == FilterMode::Exact {
                 for (k, pair) in block.pairs.list.iter_mut().enumerate() {
                     (pair.interval, pair.t) = (k as u32, 0.0);

@@ -69,12 +69,6 @@ fn computes(block: usize, other: usize) -> bool {
 }
 
 impl Plan {
-    /// The caller's index of the atom at a position, of its owner where it is a copy of an atom of this rank.
-    pub fn name(&self, position: usize) -> usize {
-        let own = self.records[..self.active].iter().position(|&r| r == self.records[position]);
-        self.atoms[own.unwrap_or(position)] as usize
-    }
-
     /// Orders the atoms of `topology` in space and splits them into blocks, for features of
     /// `channel_blocks` channel blocks.
     pub fn new(topology: &Topology, positions: &[[f64; 3]], channel_blocks: usize) -> Result<Self> {

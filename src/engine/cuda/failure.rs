@@ -14,6 +14,10 @@ pub const NO_DEVICE: u32 = 100;
 /// The oldest driver whose compiler reads the kernels' PTX, as the driver counts: that of CUDA 12.0.
 const OLDEST_DRIVER: i32 = 12000;
 
+/// What to do where CUDA stayed with the process that was forked.
+pub const INSTEAD_OF_A_FORK: &str = "start processes afresh (Python's multiprocessing: \"spawn\" or \
+    \"forkserver\"), or fork before the first calculator";
+
 /// Refuses a driver that cannot compile the kernels.
 pub fn check_driver(version: i32) -> Result<()> {
     if version >= OLDEST_DRIVER {
@@ -65,8 +69,8 @@ pub fn error(index: Option<usize>, doing: impl Display, code: u32, text: &str) -
         3 => Error::new(
             ErrorKind::State,
             format!(
-                "{what}: CUDA does not work in a process that was forked from one which used it: start processes \
-                 afresh (Python's multiprocessing: \"spawn\" or \"forkserver\"), or fork before the first calculator"
+                "{what}: CUDA does not work in a process that was forked from one which used it: \
+                 {INSTEAD_OF_A_FORK}"
             ),
         ),
         OUT_OF_MEMORY => Error::new(

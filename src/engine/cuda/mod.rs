@@ -32,6 +32,7 @@ use std::time::Instant;
 use self::arguments::FindPairs;
 use self::border::Border;
 use self::device::{Array, Device, Pinned};
+pub use self::failure::INSTEAD_OF_A_FORK;
 use self::pass::{List, Pass, Places};
 use self::plan::Plan;
 use self::structures::Structures;
@@ -370,8 +371,7 @@ fn check_places(topology: &Topology, plan: &Plan, positions: &[[f64; 3]]) -> Res
         let here = positions[atom as usize];
         let away = |other: u32| pair::distance(&here, &positions[other as usize]).1;
         if let Some(&other) = entries.iter().find(|&&other| away(other) < pair::COINCIDENT) {
-            let owner = topology.resolve(other).unwrap_or(other);
-            return Err(pair::same_place(atom as usize, owner as usize));
+            return Err(pair::same_place(atom as usize, topology.name(other)));
         }
     }
     Ok(())
