@@ -90,14 +90,35 @@ class Student:
         energy = 14.399645 * a * b / d * screening * self.envelope(d / reach, 6)
         return torch.where((rho > 0) & (sigma > 0) & (d < reach), energy, torch.zeros_like(energy))
 
+    def seen(self, z, other, d):
+        """The distances that filters see; docs/model-format.md."""
+        if "repulsion.core" not in self.tensors:
+            return d
+        radii = self.tensors["repulsion.radii"]
+        rho, sigma = radii[z], radii[other]
+        reach = torch.where((rho > 0) & (sigma > 0), rho + sigma, torch.zeros_like(rho))
+        width = (reach * (1 - self.tensors["repulsion.core"])).clamp_min(1e-3)
+        t = ((d - reach + width) / width).clamp(0, 1)
+        inside = reach - width * (0.5 - t**3 * (1 - 0.5 * t))
+        return torch.where(d < reach, inside, d)
+
+    def bounded(self, x, species):
+        """Energies of atoms, saturated; docs/model-format.md."""
+        if "energy_range" not in self.tensors:
+            return x
+        low, high = self.tensors["energy_range"][species].unbind(1)
+        below, above = (low - x).clamp_min(0) / 0.5, (x - high).clamp_min(0) / 20
+        return torch.clamp(x, low, high) - 0.5 * torch.tanh(below) + 20 * torch.asinh(above)
+
     def atomic_energies(self, species, positions, i, j, shifts):
         h, t = self.hidden, self.tensors
         # In float64, as far as positions go: their rounding would outweigh that of the network.
         r = (positions[j] + shifts - positions[i]).float()
         d = r.norm(dim=1, keepdim=True)
         u = (r / (d + self.softening))[:, :, None]
-        envelope = self.envelope(d / self.cutoff, self.power)
-        basis = self.basis(d)
+        seen = self.seen(species[i], species[j], d.squeeze(1)).unsqueeze(1)
+        envelope = self.envelope(seen / self.cutoff, self.power)
+        basis = self.basis(seen)
         if self.envelope_on_basis:
             basis = basis * envelope
         s = t["embedding"][species]
@@ -128,7 +149,8 @@ class Student:
                 a, gate, c = self.mlp(block + "update", torch.cat([s, norm], 1)).split(h, dim=1)
                 s = s + a + c * (left * right).sum(1)
                 v = v + gate[:, None] * right
-        energies = self.layers("head", s).squeeze(1) + t["reference_energies"][species]
+        energies = self.bounded(self.layers("head", s).squeeze(1), species)
+        energies = energies + t["reference_energies"][species]
         if "repulsion.radii" in t:
             energies = energies.index_add(0, i, 0.5 * self.repulsion(species[i], species[j], d.squeeze(1)))
         return energies

@@ -350,7 +350,7 @@ fn inspect_finds_painn_invariant_and_continuous() {
 
 #[test]
 #[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
-fn inspect_says_envelope_norm_and_repulsion() {
+fn inspect_says_envelope_norm_repulsion_and_bounds() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("student.safetensors");
     students::random(Architecture::Painn, 8, 2, &[]).save(&path).unwrap();
@@ -358,6 +358,8 @@ fn inspect_says_envelope_norm_and_repulsion() {
     assert_eq!(found["envelope"]["kind"], "cosine");
     assert_eq!(found["norm"]["kind"], "root");
     assert_eq!(found["repulsion"], Value::Null);
+    assert_eq!(found["core"], 0.0);
+    assert_eq!(found["energy_range"], Value::Null);
     assert_eq!(found["smooth"], false);
     students::smooth(8, 2).save(&path).unwrap();
     let found = inspect_path(&path);
@@ -367,10 +369,19 @@ fn inspect_says_envelope_norm_and_repulsion() {
     assert_eq!(found["norm"]["epsilon"], 0.1);
     let radius = number(&found["repulsion"]["C"]);
     approx::assert_abs_diff_eq!(radius, students::RADII[6], epsilon = 1e-12);
+    assert_eq!(found["core"], 0.75);
+    assert_eq!(found["energy_range"]["C"], serde_json::json!([-0.05, 0.1]));
     assert_eq!(found["smooth"], true);
     let text = success(tool().arg("inspect").arg(&path));
-    for words in ["polynomial, power 6", "√(x² + 0.1²) − 0.1", "ZBL", "C 0.494", "continuous"]
-    {
+    for words in [
+        "polynomial, power 6",
+        "√(x² + 0.1²) − 0.1",
+        "ZBL",
+        "C 0.494",
+        "0.75 of that sum",
+        "C -0.05 to 0.1",
+        "continuous",
+    ] {
         assert!(text.contains(words), "{text}");
     }
 }

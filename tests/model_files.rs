@@ -12,7 +12,8 @@ use bags::{content, load_bag, load_bytes, refused};
 use mlff_student::ErrorKind;
 use mlff_student::model::format::{Tensor, Tensors, safetensors};
 use mlff_student::model::{
-    Architecture, Basis, Envelope, EnvelopePlace, Linear, Model, Norm, SOURCE_FORMAT, Update,
+    Architecture, Basis, EnergyRange, Envelope, EnvelopePlace, Linear, Model, Norm, SOURCE_FORMAT,
+    Update,
 };
 use reference::reference;
 
@@ -163,9 +164,36 @@ fn smooth_students_load_as_they_were_saved() {
         model.save(&path).unwrap();
         assert_eq!(content(Model::load(&path).unwrap()), content(model.clone()));
     }
+    model.energy_range = None;
+    model.save(&path).unwrap();
+    assert_eq!(content(Model::load(&path).unwrap()), content(model.clone()));
     model.repulsion = None;
     model.save(&path).unwrap();
     assert_eq!(content(Model::load(&path).unwrap()), content(model));
+    let narrow = students::narrow(20, 6, 2);
+    narrow.save(&path).unwrap();
+    assert_eq!(content(Model::load(&path).unwrap()), content(narrow));
+}
+
+#[test]
+fn a_file_says_version_2_where_an_older_library_would_compute_something_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let version = |model: &Model| {
+        model.save(&path).unwrap();
+        let file = safetensors::read(&fs::read(&path).unwrap()).unwrap();
+        file.settings["format_version"].clone()
+    };
+    let mut old = students::smooth(8, 2);
+    old.energy_range = None;
+    old.repulsion.as_mut().unwrap().core = 0.0;
+    assert_eq!(version(&old), "1");
+    let mut core = old.clone();
+    core.repulsion.as_mut().unwrap().core = 0.5;
+    assert_eq!(version(&core), "2");
+    let range = Some(EnergyRange { bounds: vec![[-1.0, 1.0]; old.reference_energies.len()] });
+    assert_eq!(version(&Model { energy_range: range, ..old }), "2");
+    assert_eq!(version(&students::narrow(8, 4, 2)), "2");
 }
 
 #[test]
@@ -182,11 +210,19 @@ fn smooth_is_what_has_continuous_second_derivatives() {
 #[test]
 fn values_that_describe_no_student_are_refused_by_name() {
     type Damage = fn(&mut Model);
-    let damages: [(&str, Damage); 8] = [
+    let damages: [(&str, Damage); 14] = [
         ("repulsion.radii: expected zero or positive", |model| radii(model)[6] = -0.1),
         ("repulsion.radii: expected radii up to half the cutoff", |model| radii(model)[6] = 2.6),
         ("repulsion.radii: expected finite", |model| radii(model)[6] = f64::NAN),
         ("repulsion.radii: expected as many", |model| radii(model).truncate(8)),
+        ("repulsion.core: expected a share", |model| {
+            model.repulsion.as_mut().unwrap().core = 1.0;
+        }),
+        ("energy_range: expected lower bounds before", |model| bounds(model)[6] = [1.0, 0.5]),
+        ("energy_range: expected finite", |model| bounds(model)[6][0] = f64::NEG_INFINITY),
+        ("energy_range: expected as many", |model| bounds(model).truncate(8)),
+        ("vectors: expected 1 to 8 vectors", |model| model.vectors = 10),
+        ("vectors: expected a number that is even", |model| model.vectors = 7),
         ("envelope_power: expected a power from 1 to 32, found 0", |model| {
             model.envelope = Envelope::Polynomial { power: 0 };
         }),
@@ -206,6 +242,10 @@ fn values_that_describe_no_student_are_refused_by_name() {
         let error = model.validate().unwrap_err();
         assert!(error.message().starts_with(words), "{error}");
     }
+}
+
+fn bounds(model: &mut Model) -> &mut Vec<[f64; 2]> {
+    &mut model.energy_range.as_mut().unwrap().bounds
 }
 
 fn radii(model: &mut Model) -> &mut Vec<f64> {
@@ -522,7 +562,7 @@ fn newer_files_of_this_project_are_refused() {
         file.settings.insert(name.into(), text.into());
         load_bag(&file)
     };
-    refused(with("format_version", "2"), ErrorKind::Unsupported, &["2", "newer mlff-student"]);
+    refused(with("format_version", "3"), ErrorKind::Unsupported, &["3", "newer mlff-student"]);
     for (name, text) in [
         ("units", "bohr, hartree"),
         ("species", "H Xx"),

@@ -357,7 +357,8 @@ fn ranks_agree_with_one_calculator_on_gpus() {
 fn ranks_agree_with_one_calculator_where_atoms_of_different_ranks_collide() {
     let mut model = students::smooth(32, 2);
     // Every O–H bond is inside the repulsion; atoms scattered over ranks share most of them.
-    model.repulsion = Some(Repulsion { radii: students::RADII.map(|radius| 2.0 * radius).into() });
+    model.repulsion =
+        Some(Repulsion { radii: students::RADII.map(|radius| 2.0 * radius).into(), core: 0.75 });
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
     model.save(&path).unwrap();

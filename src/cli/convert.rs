@@ -1,11 +1,8 @@
 //! `mlff-student convert`.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{Failure, load, print};
-use crate::error::{Error, ErrorKind, Result};
+use super::{Failure, check_output, load, print};
 use crate::model::Model;
 
 /// Write a model as .safetensors
@@ -17,33 +14,12 @@ pub(super) struct Arguments {
     output: PathBuf,
 }
 
-pub(super) fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Arguments { input, output } = arguments;
     check_output(input, output)?;
     let model = load(input)?;
     model.save(output)?;
     print(&format!("{}\nwrote {}\n", recognized(input, &model), output.display()))
-}
-
-fn check_output(input: &Path, output: &Path) -> Result<()> {
-    if output.extension().is_none_or(|extension| extension != "safetensors") {
-        return Err(Error::new(
-            ErrorKind::InvalidArgument,
-            format!("{}: expected an output file named *.safetensors", output.display()),
-        ));
-    }
-    // The same file may have several names.
-    let identity = |path| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
-    if identity(input).is_some_and(|input| Some(input) == identity(output)) {
-        return Err(Error::new(
-            ErrorKind::InvalidArgument,
-            format!(
-                "{}: the output would replace the input: choose another output file",
-                output.display()
-            ),
-        ));
-    }
-    Ok(())
 }
 
 fn recognized(input: &Path, model: &Model) -> String {

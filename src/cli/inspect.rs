@@ -42,6 +42,10 @@ struct Report {
     norm: Option<NormReport>,
     /// ρ by chemical symbol (Å): a pair repels below ρ + ρ′.
     repulsion: Option<BTreeMap<&'static str, f64>>,
+    /// Radius of a pair's core, as a share of ρ + ρ′; 0: none.
+    core: f64,
+    /// By chemical symbol, where energies of atoms begin to saturate (eV). `None`: they do not.
+    energy_range: Option<BTreeMap<&'static str, [f64; 2]>>,
     /// Continuous second derivatives.
     smooth: bool,
     /// Widths of the readout's layers, from the hidden size to 1.
@@ -182,6 +186,11 @@ impl Report {
                 let radius = |&z: &u8| Some((symbol(z)?, *repulsion.radii.get(usize::from(z))?));
                 model.species.iter().filter_map(radius).collect()
             }),
+            core: model.core(),
+            energy_range: model.energy_range.as_ref().map(|_| {
+                let bounds = |&z: &u8| Some((symbol(z)?, model.energy_bounds(z)));
+                model.species.iter().filter_map(bounds).collect()
+            }),
             smooth: model.is_smooth(),
             head: std::iter::once(model.hidden).chain(head).collect(),
             parameters: model.parameters(),
@@ -231,6 +240,25 @@ impl Report {
             match &self.repulsion {
                 None => "none".into(),
                 Some(_) => format!("ZBL, below the sum of radii (Å): {}", radii.join(", ")),
+            },
+        );
+        line(
+            "core",
+            match self.core {
+                0.0 => "none".into(),
+                core => {
+                    format!("{core} of that sum: inside it pairs look no closer to the network")
+                }
+            },
+        );
+        let ranges = self.energy_range.iter().flatten();
+        let ranges: Vec<String> =
+            ranges.map(|(symbol, [low, high])| format!("{symbol} {low:.2} to {high:.1}")).collect();
+        line(
+            "energies of atoms",
+            match &self.energy_range {
+                None => "without bounds: mlff-student calibrate finds them".into(),
+                Some(_) => format!("saturate beyond (eV): {}", ranges.join(", ")),
             },
         );
         let smooth = if self.smooth { "continuous" } else { "NOT continuous" };

@@ -1,6 +1,7 @@
 //! The tool's commands.
 
 mod bench;
+mod calibrate;
 mod convert;
 mod eval;
 mod inspect;
@@ -10,6 +11,7 @@ mod train;
 mod validate;
 
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -34,6 +36,7 @@ enum Command {
     Eval(eval::Arguments),
     Inspect(inspect::Arguments),
     Convert(convert::Arguments),
+    Calibrate(calibrate::Arguments),
     Bench(bench::Arguments),
     Train(train::Arguments),
     Validate(validate::Arguments),
@@ -45,6 +48,7 @@ pub fn run() -> ExitCode {
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
+        Command::Calibrate(arguments) => calibrate::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
@@ -83,6 +87,28 @@ fn print(text: &str) -> std::result::Result<(), Failure> {
             Err(Error::new(ErrorKind::Io, format!("cannot write to stdout: {error}")).into())
         }
     }
+}
+
+/// Refuses to write a student under another name than *.safetensors, or over the file that is read.
+fn check_output(input: &Path, output: &Path) -> Result<()> {
+    if output.extension().is_none_or(|extension| extension != "safetensors") {
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!("{}: expected an output file named *.safetensors", output.display()),
+        ));
+    }
+    // The same file may have several names.
+    let identity = |path| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    if identity(input).is_some_and(|input| Some(input) == identity(output)) {
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!(
+                "{}: the output would replace the input: choose another output file",
+                output.display()
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// One line, or several for people, too.

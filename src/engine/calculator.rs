@@ -92,6 +92,16 @@ impl Calculator {
         let (engine, exchanges, row_bytes) = match (&potential, options.backend) {
             (Potential::Student(model), Backend::Own) => {
                 let model = Arc::clone(model);
+                if model.vectors != model.hidden && options.precision == Precision::Mixed {
+                    return Err(Error::new(
+                        ErrorKind::Unsupported,
+                        format!(
+                            "expected a student with as many vectors as channels ({}), found {}: \
+                             the kernels for float32 know no others yet; use precision double",
+                            model.hidden, model.vectors
+                        ),
+                    ));
+                }
                 // Before each message but the first, and before each reverse message.
                 let exchanges = 2 * model.blocks.len() - 1;
                 // Rows of the messages in reverse, (s̄, v̄), are no longer than those forward.

@@ -12,8 +12,9 @@ use super::table::{FilterTable, Interpolation};
 use super::{Engine, Exchange, FilterMode, Results, Rows, Seconds, Topology, Virials, pair};
 use crate::error::Result;
 use crate::memory::ask_for;
+use crate::model::energy_range::bounded;
 use crate::model::filter::{silu, silu_slope};
-use crate::model::{Linear, Mlp, Model, Update};
+use crate::model::{Linear, Mlp, Model, Seen, Update};
 
 /// Vectors of `published` that are shorter count as zero: where symmetry makes v vanish, rounding leaves a
 /// direction that means nothing.
@@ -34,11 +35,13 @@ struct Pair {
     /// r_j − r_i (Å).
     r: [f64; 3],
     d: f64,
+    /// The distance that the filters see (Å), and its slope by d.
+    seen: Seen,
     /// r / (d + softening).
     u: [f64; 3],
 }
 
-/// Feature rows of all atoms: scalars (h values) and vectors (3 × h, axis by axis).
+/// Feature rows of all atoms: scalars (h values) and vectors (3 × g, axis by axis).
 #[derive(Clone)]
 struct Features {
     s: Vec<f64>,
@@ -47,7 +50,7 @@ struct Features {
 
 /// What the reverse pass needs of one block.
 struct Saved {
-    /// Sender rows of all atoms: h values (`published`: s) or 3·h.
+    /// Sender rows of all atoms: h values (`published`: s) or h + 2g.
     x: Vec<f64>,
     /// Vectors of all atoms before the block.
     v: Vec<f64>,
@@ -114,7 +117,8 @@ impl Reference {
                         return Err(pair::same_place(i, self.topology.name(j as u32)));
                     }
                     let u = r.map(|x| x / (d + self.model.softening));
-                    pairs.push(Pair { j, r, d, u });
+                    let species = [i, j].map(|atom| self.topology.species[atom]);
+                    pairs.push(Pair { j, r, d, seen: self.model.seen(species, d), u });
                 }
                 Ok(pairs)
             })
@@ -162,22 +166,24 @@ impl Reference {
 
     /// s and v of owned atoms after the message of block `b`.
     fn message(&self, b: usize, pairs: &[Vec<Pair>], saved: &Saved) -> Features {
-        let h = self.model.hidden;
+        let (h, g) = (self.model.hidden, self.model.vectors);
         let with_sender = self.model.blocks[b].sender.is_some();
-        let (mut filter, mut slope) = (vec![0.0; 3 * h], vec![0.0; 3 * h]);
+        let (mut filter, mut slope) = (vec![0.0; h + 2 * g], vec![0.0; h + 2 * g]);
         let mut s = saved.s.clone();
-        let mut v = saved.v[..self.topology.owned * 3 * h].to_vec();
+        let mut v = saved.v[..self.topology.owned * 3 * g].to_vec();
         for (i, pairs) in pairs.iter().enumerate() {
             for pair in pairs {
-                self.filter(b, pair.d, &mut filter, &mut slope);
-                let sender = Sender::new(&saved.x, pair.j, h, with_sender);
+                self.filter(b, pair.seen.distance, &mut filter, &mut slope);
+                let sender = Sender::new(&saved.x, pair.j, [h, g], with_sender);
                 for c in 0..h {
-                    let [x1, x2, x3] = sender.at(c);
-                    s[i * h + c] += x1 * filter[c];
+                    s[i * h + c] += sender.scalar(c) * filter[c];
+                }
+                for c in 0..g {
+                    let [x2, x3] = sender.vector(c);
                     for (a, u) in pair.u.iter().enumerate() {
-                        v[(3 * i + a) * h + c] +=
-                            saved.v[(3 * pair.j + a) * h + c] * x2 * filter[h + c]
-                                + u * x3 * filter[2 * h + c];
+                        v[(3 * i + a) * g + c] +=
+                            saved.v[(3 * pair.j + a) * g + c] * x2 * filter[h + c]
+                                + u * x3 * filter[h + g + c];
                     }
                 }
             }
@@ -186,7 +192,7 @@ impl Reference {
     }
 
     /// Reverse of [`Self::message`]. `bar` holds s̄ and v̄ of all atoms after the message; returns
-    /// x̄ (3·h for each owned atom) and the message's part of v̄ before it, and adds to `gradient`
+    /// x̄ (h + 2g for each owned atom) and the message's part of v̄ before it, and adds to `gradient`
     /// ∂E/∂r of each pair, both directions together.
     fn message_reverse(
         &self,
@@ -196,42 +202,45 @@ impl Reference {
         bar: &Features,
         gradient: &mut [Vec<[f64; 3]>],
     ) -> (Vec<f64>, Vec<f64>) {
-        let h = self.model.hidden;
+        let (h, g) = (self.model.hidden, self.model.vectors);
         let owned = self.topology.owned;
         let with_sender = self.model.blocks[b].sender.is_some();
-        let (mut filter, mut slope) = (vec![0.0; 3 * h], vec![0.0; 3 * h]);
-        let mut x_bar = vec![0.0; owned * 3 * h];
-        let mut v_bar = vec![0.0; owned * 3 * h];
+        let (mut filter, mut slope) = (vec![0.0; h + 2 * g], vec![0.0; h + 2 * g]);
+        let mut x_bar = vec![0.0; owned * (h + 2 * g)];
+        let mut v_bar = vec![0.0; owned * 3 * g];
         for (i, pairs) in pairs.iter().enumerate() {
-            let here = Sender::new(&saved.x, i, h, with_sender);
+            let here = Sender::new(&saved.x, i, [h, g], with_sender);
+            let x_bar = &mut x_bar[i * (h + 2 * g)..][..h + 2 * g];
             for (pair, gradient) in pairs.iter().zip(&mut gradient[i]) {
                 let j = pair.j;
-                self.filter(b, pair.d, &mut filter, &mut slope);
-                let there = Sender::new(&saved.x, j, h, with_sender);
+                self.filter(b, pair.seen.distance, &mut filter, &mut slope);
+                let there = Sender::new(&saved.x, j, [h, g], with_sender);
                 // ∂E/∂d and ∂E/∂u of the pair; u of j's view is −u.
                 let mut d_bar = 0.0;
                 let mut u_bar = [0.0; 3];
                 for c in 0..h {
-                    let ([xi1, xi2, xi3], [xj1, xj2, xj3]) = (here.at(c), there.at(c));
                     let (si, sj) = (bar.s[i * h + c], bar.s[j * h + c]);
+                    d_bar += slope[c] * (there.scalar(c) * si + here.scalar(c) * sj);
+                    x_bar[c] += filter[c] * sj;
+                }
+                for c in 0..g {
+                    let ([xi2, xi3], [xj2, xj3]) = (here.vector(c), there.vector(c));
                     let (mut vj_vi, mut vi_vj, mut u_vj, mut u_p) = (0.0, 0.0, 0.0, 0.0);
                     for a in 0..3 {
-                        let (at_i, at_j) = ((3 * i + a) * h + c, (3 * j + a) * h + c);
+                        let (at_i, at_j) = ((3 * i + a) * g + c, (3 * j + a) * g + c);
                         vj_vi += saved.v[at_j] * bar.v[at_i];
                         vi_vj += saved.v[at_i] * bar.v[at_j];
                         u_vj += pair.u[a] * bar.v[at_j];
                         let p = xj3 * bar.v[at_i] - xi3 * bar.v[at_j];
                         u_p += pair.u[a] * p;
-                        u_bar[a] += filter[2 * h + c] * p;
+                        u_bar[a] += filter[h + g + c] * p;
                         v_bar[at_i] += filter[h + c] * xi2 * bar.v[at_j];
                     }
-                    d_bar += slope[c] * (xj1 * si + xi1 * sj)
-                        + slope[h + c] * (xj2 * vj_vi + xi2 * vi_vj)
-                        + slope[2 * h + c] * u_p;
-                    x_bar[3 * i * h + c] += filter[c] * sj;
-                    x_bar[(3 * i + 1) * h + c] += filter[h + c] * vi_vj;
-                    x_bar[(3 * i + 2) * h + c] -= filter[2 * h + c] * u_vj;
+                    d_bar += slope[h + c] * (xj2 * vj_vi + xi2 * vi_vj) + slope[h + g + c] * u_p;
+                    x_bar[h + c] += filter[h + c] * vi_vj;
+                    x_bar[h + g + c] -= filter[h + g + c] * u_vj;
                 }
+                d_bar *= pair.seen.slope;
                 let part = pair::gradient(&pair.r, pair.d, self.model.softening, d_bar, &u_bar);
                 gradient.iter_mut().zip(part).for_each(|(g, p)| *g += p);
             }
@@ -244,19 +253,25 @@ impl Reference {
 struct Sender<'a> {
     row: &'a [f64],
     h: usize,
+    g: usize,
 }
 
 impl<'a> Sender<'a> {
-    fn new(x: &'a [f64], atom: usize, h: usize, with_sender: bool) -> Self {
-        let width = if with_sender { 3 * h } else { h };
-        Self { row: &x[atom * width..][..width], h }
+    fn new(x: &'a [f64], atom: usize, [h, g]: [usize; 2], with_sender: bool) -> Self {
+        let width = if with_sender { h + 2 * g } else { h };
+        Self { row: &x[atom * width..][..width], h, g }
     }
 
-    fn at(&self, c: usize) -> [f64; 3] {
-        if self.row.len() == self.h {
-            [self.row[c], 1.0, 1.0]
-        } else {
-            [self.row[c], self.row[self.h + c], self.row[2 * self.h + c]]
+    /// x¹.
+    fn scalar(&self, c: usize) -> f64 {
+        self.row[c]
+    }
+
+    /// x² and x³.
+    fn vector(&self, c: usize) -> [f64; 2] {
+        match self.row.get(self.h + self.g + c) {
+            Some(&x3) => [self.row[self.h + c], x3],
+            None => [1.0, 1.0],
         }
     }
 }
@@ -276,9 +291,9 @@ impl Mlp {
     }
 }
 
-/// The update of one atom, in place: `s` of h values, `v` of 3 × h.
+/// The update of one atom, in place: `s` of h values, `v` of 3 × g.
 fn update(update: &Update, s: &mut [f64], v: &mut [f64]) {
-    let h = s.len();
+    let (h, g) = (s.len(), v.len() / 3);
     match update {
         Update::Published { mlp, mixing } => {
             let gates = mlp.apply(&with_lengths(s, &squares(v, h), f64::sqrt));
@@ -294,12 +309,13 @@ fn update(update: &Update, s: &mut [f64], v: &mut [f64]) {
         }
         Update::Painn { channel_mix, mlp, norm } => {
             let (left, right) = channel_mix_halves(channel_mix, v);
-            let gates = mlp.apply(&with_lengths(s, &squares(&left, h), |x2| norm.at(x2).0));
-            for c in 0..h {
-                let product: f64 = (0..3).map(|a| left[a * h + c] * right[a * h + c]).sum();
-                s[c] += gates[c] + gates[2 * h + c] * product;
+            let gates = mlp.apply(&with_lengths(s, &squares(&left, g), |x2| norm.at(x2).0));
+            s.iter_mut().zip(&gates).for_each(|(s, gate)| *s += gate);
+            for c in 0..g {
+                let product: f64 = (0..3).map(|a| left[a * g + c] * right[a * g + c]).sum();
+                s[c] += gates[h + g + c] * product;
                 for a in 0..3 {
-                    v[a * h + c] += gates[h + c] * right[a * h + c];
+                    v[a * g + c] += gates[h + c] * right[a * g + c];
                 }
             }
         }
@@ -308,8 +324,8 @@ fn update(update: &Update, s: &mut [f64], v: &mut [f64]) {
 
 /// Reverse of [`update`]: `s`, `v` are its inputs; `s_bar`, `v_bar` become their adjoints.
 fn update_reverse(update: &Update, s: &[f64], v: &[f64], s_bar: &mut [f64], v_bar: &mut [f64]) {
-    let h = s.len();
-    let mut gates_bar = vec![0.0; 3 * h];
+    let (h, g) = (s.len(), v.len() / 3);
+    let mut gates_bar = vec![0.0; h + 2 * g];
     gates_bar[..h].copy_from_slice(s_bar);
     match update {
         Update::Published { mlp, mixing } => {
@@ -340,39 +356,39 @@ fn update_reverse(update: &Update, s: &[f64], v: &[f64], s_bar: &mut [f64], v_ba
         }
         Update::Painn { channel_mix, mlp, norm } => {
             let (left, right) = channel_mix_halves(channel_mix, v);
-            let squares = squares(&left, h);
+            let squares = squares(&left, g);
             let input = with_lengths(s, &squares, |x2| norm.at(x2).0);
             let gates = mlp.apply(&input);
-            for c in 0..h {
-                let product: f64 = (0..3).map(|a| left[a * h + c] * right[a * h + c]).sum();
-                gates_bar[2 * h + c] = s_bar[c] * product;
-                gates_bar[h + c] = (0..3).map(|a| v_bar[a * h + c] * right[a * h + c]).sum();
+            for c in 0..g {
+                let product: f64 = (0..3).map(|a| left[a * g + c] * right[a * g + c]).sum();
+                gates_bar[h + g + c] = s_bar[c] * product;
+                gates_bar[h + c] = (0..3).map(|a| v_bar[a * g + c] * right[a * g + c]).sum();
             }
             let input_bar = mlp.reverse(&input, &gates_bar);
             for a in 0..3 {
-                let mixed_bar: Vec<f64> = (0..2 * h)
+                let mixed_bar: Vec<f64> = (0..2 * g)
                     .map(|k| {
-                        let c = k % h;
-                        let product_bar = s_bar[c] * gates[2 * h + c];
-                        if k < h {
-                            product_bar * right[a * h + c]
-                                + input_bar[h + c] * left[a * h + c] * norm.at(squares[c]).1
+                        let c = k % g;
+                        let product_bar = s_bar[c] * gates[h + g + c];
+                        if k < g {
+                            product_bar * right[a * g + c]
+                                + input_bar[h + c] * left[a * g + c] * norm.at(squares[c]).1
                         } else {
-                            product_bar * left[a * h + c] + gates[h + c] * v_bar[a * h + c]
+                            product_bar * left[a * g + c] + gates[h + c] * v_bar[a * g + c]
                         }
                     })
                     .collect();
                 let back = channel_mix.apply_transposed(&mixed_bar);
-                v_bar[a * h..][..h].iter_mut().zip(&back).for_each(|(v, part)| *v += part);
+                v_bar[a * g..][..g].iter_mut().zip(&back).for_each(|(v, part)| *v += part);
             }
             s_bar.iter_mut().zip(&input_bar).for_each(|(s, part)| *s += part);
         }
     }
 }
 
-/// Σ_xyz v² of `h` channels.
-fn squares(v: &[f64], h: usize) -> Vec<f64> {
-    (0..h).map(|c| (0..3).map(|a| v[a * h + c] * v[a * h + c]).sum()).collect()
+/// Σ_xyz v² of `count` vectors.
+fn squares(v: &[f64], count: usize) -> Vec<f64> {
+    (0..count).map(|c| (0..3).map(|a| v[a * count + c] * v[a * count + c]).sum()).collect()
 }
 
 /// [s, n(Σ_xyz v²)].
@@ -380,14 +396,14 @@ fn with_lengths(s: &[f64], squares: &[f64], length: impl Fn(f64) -> f64) -> Vec<
     s.iter().copied().chain(squares.iter().map(|&square| length(square))).collect()
 }
 
-/// V and W of the channel mix, 3 × h each.
+/// V and W of the channel mix, 3 × g each.
 fn channel_mix_halves(channel_mix: &Linear, v: &[f64]) -> (Vec<f64>, Vec<f64>) {
-    let h = channel_mix.inputs;
+    let g = channel_mix.inputs;
     let (mut left, mut right) = (Vec::new(), Vec::new());
-    for axis in v.chunks_exact(h) {
+    for axis in v.chunks_exact(g) {
         let mixed = channel_mix.apply(axis);
-        left.extend_from_slice(&mixed[..h]);
-        right.extend_from_slice(&mixed[h..]);
+        left.extend_from_slice(&mixed[..g]);
+        right.extend_from_slice(&mixed[g..]);
     }
     (left, right)
 }
@@ -436,14 +452,14 @@ impl Engine for Reference {
             self.topology.check_resolved()?;
         }
         let model = Arc::clone(&self.model);
-        let h = model.hidden;
+        let (h, g) = (model.hidden, model.vectors);
         let owned = self.topology.owned;
         let total = owned + self.topology.ghosts;
         // Everything below allocates as it goes, so whether all of it fits is asked once, here.
         ask_for(self.most_memory())?;
         let pairs = self.pairs(positions)?;
 
-        let mut now = Features { s: vec![0.0; total * h], v: vec![0.0; total * 3 * h] };
+        let mut now = Features { s: vec![0.0; total * h], v: vec![0.0; total * 3 * g] };
         for (s, &species) in now.s.chunks_exact_mut(h).zip(&self.topology.species) {
             if species > 0 {
                 s.copy_from_slice(model.embedding_row(species));
@@ -460,9 +476,9 @@ impl Engine for Reference {
                 }
             };
             if b > 0 {
-                let width = if block.sender.is_some() { 3 * h } else { h };
+                let width = if block.sender.is_some() { h + 2 * g } else { h };
                 x.resize(total * width, 0.0);
-                let fields = &mut [(&mut x, width), (&mut now.v, 3 * h)];
+                let fields = &mut [(&mut x, width), (&mut now.v, 3 * g)];
                 self.fill_ghosts(fields, exchange.as_deref_mut())?;
             }
             let mut keep = Saved {
@@ -473,19 +489,21 @@ impl Engine for Reference {
             };
             keep.between = self.message(b, &pairs, &keep);
             now.s[..owned * h].copy_from_slice(&keep.between.s);
-            now.v[..owned * 3 * h].copy_from_slice(&keep.between.v);
-            for (s, v) in now.s.chunks_exact_mut(h).zip(now.v.chunks_exact_mut(3 * h)).take(owned) {
+            now.v[..owned * 3 * g].copy_from_slice(&keep.between.v);
+            for (s, v) in now.s.chunks_exact_mut(h).zip(now.v.chunks_exact_mut(3 * g)).take(owned) {
                 update(&block.update, s, v);
             }
             saved.push(keep);
         }
 
         let mut atomic_energies = vec![0.0; owned];
-        let mut bar = Features { s: vec![0.0; total * h], v: vec![0.0; total * 3 * h] };
+        let mut bar = Features { s: vec![0.0; total * h], v: vec![0.0; total * 3 * g] };
         for i in (0..owned).filter(|&i| self.topology.species[i] > 0) {
-            let (energy, s_bar) = readout(&model.head, &now.s[i * h..][..h]);
-            let reference = model.reference_energies[usize::from(self.topology.species[i])];
-            atomic_energies[i] = energy + reference;
+            let (energy, mut s_bar) = readout(&model.head, &now.s[i * h..][..h]);
+            let number = self.topology.species[i];
+            let (energy, slope) = bounded(energy, model.energy_bounds(number));
+            s_bar.iter_mut().for_each(|bar| *bar *= slope);
+            atomic_energies[i] = energy + model.reference_energies[usize::from(number)];
             bar.s[i * h..][..h].copy_from_slice(&s_bar);
         }
 
@@ -497,17 +515,17 @@ impl Engine for Reference {
                 update_reverse(
                     &block.update,
                     &keep.between.s[i * h..][..h],
-                    &keep.between.v[3 * i * h..][..3 * h],
+                    &keep.between.v[3 * i * g..][..3 * g],
                     &mut bar.s[i * h..][..h],
-                    &mut bar.v[3 * i * h..][..3 * h],
+                    &mut bar.v[3 * i * g..][..3 * g],
                 );
             }
-            let fields = &mut [(&mut bar.s, h), (&mut bar.v, 3 * h)];
+            let fields = &mut [(&mut bar.s, h), (&mut bar.v, 3 * g)];
             self.fill_ghosts(fields, exchange.as_deref_mut())?;
             let (x_bar, v_bar) = self.message_reverse(b, &pairs, keep, &bar, &mut gradient);
             bar.v.iter_mut().zip(&v_bar).for_each(|(bar, part)| *bar += part);
             for i in 0..owned {
-                let x_bar = &x_bar[3 * i * h..][..3 * h];
+                let x_bar = &x_bar[i * (h + 2 * g)..][..h + 2 * g];
                 let part = match &block.sender {
                     None => x_bar[..h].to_vec(),
                     Some(sender) => sender.reverse(&keep.s[i * h..][..h], x_bar),

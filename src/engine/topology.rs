@@ -418,6 +418,7 @@ mod tests {
         Arc::new(Model {
             architecture: Architecture::Published,
             hidden: 1,
+            vectors: 1,
             cutoff: 5.0,
             softening: 1e-8,
             embedding: vec![0.1; 9],
@@ -438,6 +439,7 @@ mod tests {
             }],
             head: vec![linear(1, 1)],
             repulsion: None,
+            energy_range: None,
             metadata: std::collections::BTreeMap::new(),
         })
     }

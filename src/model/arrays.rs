@@ -52,6 +52,14 @@ impl Model {
         }
         if let Some(repulsion) = &self.repulsion {
             arrays.push(("repulsion.radii".to_string(), vec![rows], &repulsion.radii));
+            if repulsion.core != 0.0 {
+                let core = std::slice::from_ref(&repulsion.core);
+                arrays.push(("repulsion.core".to_string(), vec![], core));
+            }
+        }
+        if let Some(range) = &self.energy_range {
+            let bounds = range.bounds.as_flattened();
+            arrays.push(("energy_range".to_string(), vec![rows, 2], bounds));
         }
         arrays
     }

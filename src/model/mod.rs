@@ -1,8 +1,8 @@
 //! A student's architecture and weights, as numbers without a file format and without an engine.
 //!
 //! Both architectures are one computation (`docs/design.md`): every atom carries scalars `s`
-//! (`hidden` of them) and vectors `v` (3 × `hidden`). In each block, a filter φ(d) of 3·`hidden`
-//! values that depends on the distance alone meets a sender row x_j of 3·`hidden` values that
+//! (h of them, `hidden`) and vectors `v` (3 × g, `vectors`, g ≤ h). In each block, a filter φ(d) of
+//! h + 2g values that depends on the distance alone meets a sender row x_j of h + 2g values that
 //! depends on the atom alone:
 //!
 //! ```text
@@ -14,6 +14,7 @@
 //! width load exactly, and engines narrow them as they need.
 
 mod arrays;
+pub mod energy_range;
 pub mod filter;
 pub mod format;
 mod norm;
@@ -25,10 +26,11 @@ mod validate;
 
 use std::collections::BTreeMap;
 
+pub use energy_range::EnergyRange;
 pub use filter::{Basis, Envelope, EnvelopePlace, Filter};
 pub use norm::Norm;
 pub use potential::Potential;
-pub use repulsion::Repulsion;
+pub use repulsion::{Repulsion, Seen};
 pub use scope::Scope;
 pub use script::Script;
 pub use validate::POWERS;
@@ -98,12 +100,12 @@ pub enum Update {
         /// M, 3 × 3 row by row; it acts on x, y, z, which is why this family is not equivariant.
         mixing: [f64; 9],
     },
-    /// (V, W) = C v; n = norm(Σ_xyz V²); (a, b, c) = MLP([s, n]); s += a + c ⊙ Σ_xyz V ⊙ W;
-    /// v += b ⊙ W.
+    /// (V, W) = C v; n = norm(Σ_xyz V²); (a, b, c) = MLP([s, n]); s += a, and c ⊙ Σ_xyz V ⊙ W in
+    /// its first g channels; v += b ⊙ W.
     Painn {
-        /// C without bias, hidden → 2·hidden: V first, then W.
+        /// C without bias, g → 2g: V first, then W.
         channel_mix: Linear,
-        /// 2·hidden → hidden → 3·hidden.
+        /// h + g → h → h + 2g.
         mlp: Mlp,
         /// n.
         norm: Norm,
@@ -113,9 +115,9 @@ pub enum Update {
 /// One message and one update.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Block {
-    /// φ(d): 3·hidden values ordered (φ¹ for s, φ² for v_j, φ³ for u).
+    /// φ(d): h + 2g values ordered (φ¹ for s, φ² for v_j, φ³ for u).
     pub filter: Filter,
-    /// hidden → hidden → 3·hidden, in the same order as the filter. `None`: x_j = (s_j, 1, 1).
+    /// h → h → h + 2g, in the same order as the filter. `None`: x_j = (s_j, 1, 1).
     pub sender: Option<Mlp>,
     /// What follows the message.
     pub update: Update,
@@ -126,8 +128,10 @@ pub struct Block {
 pub struct Model {
     /// Family of networks.
     pub architecture: Architecture,
-    /// Number of channels.
+    /// Number of channels: h.
     pub hidden: usize,
+    /// Number of vectors: g, at most `hidden`. With `published` as many.
+    pub vectors: usize,
     /// Pairs with d ≤ cutoff take part (Å).
     pub cutoff: f64,
     /// Added to d where the direction u is formed (Å): 1e-8 in `published`.
@@ -148,6 +152,8 @@ pub struct Model {
     pub head: Vec<Linear>,
     /// Added to the network's energy: half of each pair's to either atom.
     pub repulsion: Option<Repulsion>,
+    /// Beyond it, energies of atoms saturate. `None`: they do not.
+    pub energy_range: Option<EnergyRange>,
     /// Whatever else the file said: teacher, licence, training data, errors.
     pub metadata: BTreeMap<String, String>,
 }
@@ -217,6 +223,26 @@ impl Model {
     /// Which structures it is for.
     pub fn scope(&self) -> Scope {
         Scope { cutoff: self.cutoff, species: self.species.clone() }
+    }
+
+    /// Where energies of this element's atoms begin to saturate (eV).
+    pub fn energy_bounds(&self, number: u8) -> [f64; 2] {
+        let range = self.energy_range.as_ref();
+        let bounds = range.and_then(|range| range.bounds.get(usize::from(number)));
+        bounds.copied().unwrap_or(energy_range::UNBOUNDED)
+    }
+
+    /// Radius of a pair's core, as a share of its repulsion's.
+    pub fn core(&self) -> f64 {
+        self.repulsion.as_ref().map_or(0.0, |repulsion| repulsion.core)
+    }
+
+    /// The distance of a pair of these elements as the filters see it, from the true one (Å).
+    pub fn seen(&self, species: [u8; 2], d: f64) -> Seen {
+        match &self.repulsion {
+            Some(repulsion) => repulsion.seen(species, d),
+            None => Seen { distance: d, slope: 1.0 },
+        }
     }
 
     /// Initial scalars of an element, `hidden` values.

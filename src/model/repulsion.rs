@@ -3,6 +3,10 @@
 //! E(d) = k Z Z′ / d · Φ(d / a) · u(d / (ρ + ρ′)), with the screening function Φ and length a of
 //! Ziegler, Biersack and Littmark (The Stopping and Range of Ions in Solids, Pergamon 1985), and
 //! the polynomial envelope u, whose second derivative is continuous, to end it.
+//!
+//! No training data reach far into it, so there it must rule alone: a pair has a *core*, inside
+//! which the network sees it no closer ([`Repulsion::seen`]). Whatever the weights are, two atoms
+//! that approach each other inside the core repel as the formula above does.
 
 use super::filter::Envelope;
 
@@ -27,6 +31,17 @@ pub struct Repulsion {
     /// ρ by atomic number, one for each embedding row (Å): a pair repels below ρ + ρ′. Elements
     /// with 0 take no part.
     pub radii: Vec<f64>,
+    /// Radius of a pair's core, as a share of ρ + ρ′, from 0 (no core) to below 1.
+    pub core: f64,
+}
+
+/// The distance of a pair as the network sees it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Seen {
+    /// Å.
+    pub distance: f64,
+    /// Its slope by the true distance: 1 outside of the repulsion, 0 inside the core.
+    pub slope: f64,
 }
 
 impl Repulsion {
@@ -46,6 +61,21 @@ impl Repulsion {
     /// Upper bound of [`Self::reach`] over all elements (Å).
     pub fn longest(&self) -> f64 {
         2.0 * self.radii.iter().fold(0.0_f64, |a, &b| a.max(b))
+    }
+
+    /// What the network sees of a pair at distance `d` (Å): the distance itself from
+    /// [`Self::reach`] on, a constant inside the core, and between them a slope
+    /// t² (3 − 2t), t = 0 … 1, so that second derivatives are continuous.
+    pub fn seen(&self, species: [u8; 2], d: f64) -> Seen {
+        let reach = self.reach(species);
+        let core = self.core * reach;
+        if d >= reach || core <= 0.0 {
+            return Seen { distance: d, slope: 1.0 };
+        }
+        let t = ((d - core) / (reach - core)).max(0.0);
+        // The integral of the slope from t to 1.
+        let lost = 0.5 - t * t * t * (1.0 - 0.5 * t);
+        Seen { distance: reach - (reach - core) * lost, slope: t * t * (3.0 - 2.0 * t) }
     }
 
     /// Energy (eV) of a pair at distance `d` (Å), and its slope (eV/Å); zero from
@@ -77,7 +107,34 @@ mod tests {
     fn of(radii: &[(usize, f64)]) -> Repulsion {
         let mut all = vec![0.0; 18];
         radii.iter().for_each(|&(z, radius)| all[z] = radius);
-        Repulsion { radii: all }
+        Repulsion { radii: all, core: 0.75 }
+    }
+
+    #[test]
+    fn the_network_sees_distances_as_they_are_outside_and_none_below_those_of_the_core() {
+        let repulsion = of(&[(1, 0.2), (8, 0.4)]);
+        assert_eq!(repulsion.seen([1, 8], 0.6), Seen { distance: 0.6, slope: 1.0 });
+        assert_eq!(repulsion.seen([1, 6], 0.1), Seen { distance: 0.1, slope: 1.0 });
+        let inside = repulsion.seen([1, 8], 0.45);
+        assert_eq!((inside, inside.slope), (repulsion.seen([8, 1], 0.01), 0.0));
+        assert!((inside.distance - 0.525).abs() < 1e-15);
+        let none = Repulsion { core: 0.0, ..repulsion };
+        assert_eq!(none.seen([1, 8], 0.1), Seen { distance: 0.1, slope: 1.0 });
+    }
+
+    #[test]
+    fn what_the_network_sees_has_two_continuous_derivatives() {
+        let repulsion = of(&[(1, 0.2), (8, 0.4)]);
+        let at = |d| repulsion.seen([1, 8], d);
+        let step = 1e-5;
+        for k in 0..3000 {
+            let d = 0.4 + 1e-4 * f64::from(k) + 0.3e-4;
+            let difference = (at(d + step).distance - at(d - step).distance) / (2.0 * step);
+            assert!((difference - at(d).slope).abs() < 1e-7, "{d}: {difference}");
+            let bend = |d: f64| (at(d + step).slope - at(d - step).slope) / (2.0 * step);
+            // The third derivative is at most 6 / (0.6 − 0.45)².
+            assert!((bend(d + 1e-4) - bend(d)).abs() < 1.1 * 1e-4 * 6.0 / 0.0225, "{d}");
+        }
     }
 
     /// Energy (eV) and force (eV/Å) of `pair_style zbl` in LAMMPS, by Z, Z′ and distance (Å).

@@ -57,6 +57,15 @@ impl Model {
             let expected = format!("a power from {} to {}", POWERS.start(), POWERS.end());
             return wrong("envelope_power", expected, power);
         }
+        if let Some(range) = &self.energy_range
+            && let Some([low, high]) = range.bounds.iter().find(|[low, high]| low > high)
+        {
+            return wrong(
+                "energy_range",
+                "lower bounds before upper ones",
+                format_args!("{low}, {high}"),
+            );
+        }
         self.check_repulsion()
     }
 
@@ -64,6 +73,9 @@ impl Model {
         let Some(repulsion) = &self.repulsion else { return Ok(()) };
         if let Some(radius) = repulsion.radii.iter().find(|&&radius| radius < 0.0) {
             return wrong("repulsion.radii", "zero or positive distances (Å)", radius);
+        }
+        if !(0.0..1.0).contains(&repulsion.core) {
+            return wrong("repulsion.core", "a share from 0 to below 1", repulsion.core);
         }
         // Pairs beyond the cutoff are not looked at.
         if repulsion.longest() > self.cutoff {
@@ -97,7 +109,21 @@ impl Model {
     }
 
     fn check_layers(&self) -> Result<()> {
-        let hidden = self.hidden;
+        let (hidden, vectors) = (self.hidden, self.vectors);
+        let most = match self.architecture {
+            Architecture::Published => hidden..=hidden,
+            Architecture::Painn => 1..=hidden,
+        };
+        if hidden > 0 && !most.contains(&vectors) {
+            let expected = format!("{} to {} vectors", most.start(), most.end());
+            return wrong("vectors", expected, vectors);
+        }
+        // Rows that ranks exchange are whole in units of eight bytes.
+        if (hidden + vectors) % 2 != 0 {
+            let expected = format!("a number that is even or odd as {hidden} channels are");
+            return wrong("vectors", expected, vectors);
+        }
+        let row = hidden + 2 * vectors;
         if hidden == 0 || self.blocks.is_empty() || self.basis.is_empty() {
             return wrong(
                 "sizes",
@@ -107,7 +133,7 @@ impl Model {
         }
         for (index, block) in self.blocks.iter().enumerate() {
             let name = |part: &str| format!("blocks.{index}.{part}");
-            check_chain(&name("filter"), &block.filter.layers, self.basis.len(), 3 * hidden)?;
+            check_chain(&name("filter"), &block.filter.layers, self.basis.len(), row)?;
             if block.filter.envelope != self.envelope_place() {
                 return wrong(&name("filter"), "the envelope of block 0", "another one");
             }
@@ -115,8 +141,8 @@ impl Model {
                 (Architecture::Published, None, Update::Published { mlp, .. }) => mlp,
                 (Architecture::Painn, Some(sender), Update::Painn { channel_mix, mlp, norm }) => {
                     check_layer(&name("sender.first"), &sender.first, hidden, hidden)?;
-                    check_layer(&name("sender.second"), &sender.second, hidden, 3 * hidden)?;
-                    check_layer(&name("update.channel_mix"), channel_mix, hidden, 2 * hidden)?;
+                    check_layer(&name("sender.second"), &sender.second, hidden, row)?;
+                    check_layer(&name("update.channel_mix"), channel_mix, vectors, 2 * vectors)?;
                     if channel_mix.bias.iter().any(|&bias| bias != 0.0) {
                         return wrong(&name("update.channel_mix"), "no bias", "one");
                     }
@@ -140,8 +166,8 @@ impl Model {
                     );
                 }
             };
-            check_layer(&name("update.first"), &mlp.first, 2 * hidden, hidden)?;
-            check_layer(&name("update.second"), &mlp.second, hidden, 3 * hidden)?;
+            check_layer(&name("update.first"), &mlp.first, hidden + vectors, hidden)?;
+            check_layer(&name("update.second"), &mlp.second, hidden, row)?;
         }
         check_chain("head", &self.head, hidden, 1)
     }

@@ -4,6 +4,7 @@
 //! [`predict`] evaluates the student, [`Report::new`] does the statistics, [`Report::markdown`] and
 //! [`draw`] show them.
 
+mod calibrate;
 mod groups;
 mod pictures;
 mod predict;
@@ -20,6 +21,7 @@ use crate::error::Result;
 use crate::model::{Model, symbol};
 use crate::vector::norm;
 
+pub use calibrate::energy_range;
 pub use groups::Group;
 pub use pictures::draw;
 pub use predict::{Prediction, predict, species, structure};

@@ -29,31 +29,43 @@ pub fn predict(
     model: &Arc<Model>,
     options: Options,
     dataset: &mut Dataset,
-    mut done: impl FnMut(usize),
+    done: impl FnMut(usize),
 ) -> Result<Vec<Prediction>> {
     dataset.drop_unknown_elements(&model.species);
     dataset.require_frames()?;
+    let predictions = evaluate(model, options, &dataset.frames, Prediction::new, done)?;
+    keep_computed(dataset, predictions)
+}
+
+/// What `keep` makes of the results of each frame, or why there are none; small frames are computed in
+/// batches. `done` is told how many frames are done.
+pub(super) fn evaluate<T>(
+    model: &Arc<Model>,
+    options: Options,
+    frames: &[Frame],
+    keep: impl Fn(&Structure<'_>, &Results) -> T,
+    mut done: impl FnMut(usize),
+) -> Result<Vec<Result<T>>> {
     let mut calculator = Calculator::new(Arc::clone(model), options)?;
-    let mut predictions: Vec<Result<Prediction>> = Vec::new();
-    predictions.try_reserve_exact(dataset.frames.len())?;
-    for frames in dataset.frames.chunks(TOGETHER) {
+    let mut kept: Vec<Result<T>> = Vec::new();
+    kept.try_reserve_exact(frames.len())?;
+    for frames in frames.chunks(TOGETHER) {
         let species: Vec<Vec<i32>> = frames.iter().map(species).collect();
         let structures: Vec<Structure<'_>> =
             frames.iter().zip(&species).map(|(frame, species)| structure(frame, species)).collect();
         match calculator.compute_batch(&structures) {
             Ok(all) => {
-                let found = structures.iter().zip(&all);
-                predictions.extend(found.map(|(of, results)| Ok(Prediction::new(of, results))));
+                kept.extend(structures.iter().zip(&all).map(|(of, results)| Ok(keep(of, results))));
             }
             // Who is to blame shows when each is computed alone.
-            Err(_) => predictions.extend(structures.iter().map(|structure| {
+            Err(_) => kept.extend(structures.iter().map(|structure| {
                 let results = calculator.compute_structure(structure)?;
-                Ok(Prediction::new(structure, results))
+                Ok(keep(structure, results))
             })),
         }
-        done(predictions.len());
+        done(kept.len());
     }
-    keep_computed(dataset, predictions)
+    Ok(kept)
 }
 
 /// The atomic numbers of a frame, as engines take them.

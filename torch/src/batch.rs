@@ -1,7 +1,7 @@
 //! Labelled frames, prepared once and put together as tensors for every step.
 
 use mlff_student::dataset::Frame;
-use mlff_student::model::{Envelope, Repulsion};
+use mlff_student::model::{Envelope, Repulsion, Seen};
 use mlff_student::neighbors::neighborhood;
 use mlff_student::{Error, ErrorKind, Result};
 use tch::{Device, Kind, Tensor};
@@ -24,8 +24,10 @@ impl Radial {
         (1..=self.size).map(|k| k as f64 * std::f64::consts::PI / self.cutoff).collect()
     }
 
-    /// Writes basis times envelope, then the envelope, and their slopes: `size` + 1 values each.
-    fn evaluate(&self, d: f64, values: &mut Vec<f32>, slopes: &mut Vec<f32>) {
+    /// Writes basis times envelope, then the envelope, and their slopes by the true distance:
+    /// `size` + 1 values each.
+    fn evaluate(&self, seen: Seen, values: &mut Vec<f32>, slopes: &mut Vec<f32>) {
+        let Seen { distance: d, slope: change } = seen;
         let (envelope, envelope_slope) = self.envelope.at(d, self.cutoff);
         let step = std::f64::consts::PI / self.cutoff;
         let (sin, cos) = (step * d).sin_cos();
@@ -34,12 +36,12 @@ impl Radial {
             let value = s / d;
             let slope = (k as f64 * step * c - value) / d;
             values.push((value * envelope) as f32);
-            slopes.push((slope * envelope + value * envelope_slope) as f32);
+            slopes.push((change * (slope * envelope + value * envelope_slope)) as f32);
             // Angle addition: a sine and cosine for each k would take longer than the network.
             (s, c) = (s * cos + c * sin, c * cos - s * sin);
         }
         values.push(envelope as f32);
-        slopes.push(envelope_slope as f32);
+        slopes.push((change * envelope_slope) as f32);
     }
 }
 
@@ -52,6 +54,8 @@ pub struct Sample {
     pairs: Vec<[u16; 2]>,
     /// r_j − r_i of each pair, images included (Å).
     vectors: Vec<[f32; 3]>,
+    /// Pairs within the repulsion, and what the network sees of their distance.
+    close: Vec<(usize, Seen)>,
     /// eV.
     energy: f64,
     /// eV/Å.
@@ -134,6 +138,7 @@ impl Sample {
             species,
             pairs: Vec::new(),
             vectors: Vec::new(),
+            close: Vec::new(),
             forces: Vec::new(),
             strain: None,
         };
@@ -145,8 +150,12 @@ impl Sample {
             sample.pairs.push([i as u16, from as u16]);
             sample.vectors.push(r.map(|x| x as f32));
             let Some(repulsion) = baseline.repulsion else { continue };
+            let species = [frame.species[i], frame.species[from]];
+            if d < repulsion.reach(species) {
+                sample.close.push((sample.pairs.len() - 1, repulsion.seen(species, d)));
+            }
             // Each pair stands in the list twice.
-            let (value, slope) = repulsion.at([frame.species[i], frame.species[from]], d);
+            let (value, slope) = repulsion.at(species, d);
             sample.energy -= 0.5 * value;
             for a in 0..3 {
                 forces[i][a] -= slope * r[a] / d;
@@ -225,12 +234,17 @@ impl Batch {
         let (mut strain, mut volume) = (Vec::<f32>::new(), Vec::new());
         for (index, sample) in samples.into_iter().enumerate() {
             let offset = species.len() as i64;
-            for (&[i, j], r) in sample.pairs.iter().zip(&sample.vectors) {
+            let mut close = sample.close.iter().peekable();
+            for (k, (&[i, j], r)) in sample.pairs.iter().zip(&sample.vectors).enumerate() {
                 to.push(offset + i64::from(i));
                 from.push(offset + i64::from(j));
                 let r = r.map(f64::from);
                 let d = r.iter().map(|x| x * x).sum::<f64>().sqrt();
-                radial.evaluate(d, &mut basis, &mut slope);
+                let seen = match close.next_if(|(pair, _)| *pair == k) {
+                    Some(&(_, seen)) => seen,
+                    None => Seen { distance: d, slope: 1.0 },
+                };
+                radial.evaluate(seen, &mut basis, &mut slope);
                 unit.extend(r.map(|x| (x / d) as f32));
                 distance.push(d as f32);
             }

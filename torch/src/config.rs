@@ -40,6 +40,8 @@ pub struct Data {
 pub struct Student {
     /// Channels: 32, 64 and 128 have specialised kernels.
     pub hidden: usize,
+    /// Vectors, at most as many as channels; 0 means as many.
+    pub vectors: usize,
     /// Message-passing blocks.
     pub blocks: usize,
     /// Å.
@@ -52,6 +54,8 @@ pub struct Student {
     pub epsilon: f64,
     /// The repulsion ends at this multiple of the sum of the covalent radii; 0 leaves it out.
     pub repulsion: f64,
+    /// Inside this share of the repulsion the network sees pairs no closer; 0 leaves that out.
+    pub core: f64,
     /// Chemical symbols.
     pub species: Vec<String>,
 }
@@ -125,12 +129,15 @@ impl Default for Student {
     fn default() -> Self {
         Self {
             hidden: 64,
+            vectors: 0,
             blocks: 2,
             cutoff: 5.0,
             basis: 20,
             envelope_power: 6,
             epsilon: 0.1,
             repulsion: 0.65,
+            // At 0.5 of the sum of the covalent radii the repulsion rules alone.
+            core: 0.77,
             species: ["H", "C", "N", "O", "F", "S", "Cl"].map(String::from).to_vec(),
         }
     }
@@ -286,10 +293,23 @@ impl Config {
                 student.envelope_power
             ));
         }
-        if student.hidden % 2 != 0 {
+        for (name, number) in
+            [("student.hidden", student.hidden), ("student.vectors", student.vectors)]
+        {
+            if number % 2 != 0 {
+                return invalid(format!("{name}: expected an even number, found {number}"));
+            }
+        }
+        if student.vectors > student.hidden {
             return invalid(format!(
-                "student.hidden: expected an even number, found {}",
-                student.hidden
+                "student.vectors: expected at most {}, as many as student.hidden, found {}",
+                student.hidden, student.vectors
+            ));
+        }
+        if !(0.0..1.0).contains(&student.core) {
+            return invalid(format!(
+                "student.core: expected a number from 0 to below 1, found {}",
+                student.core
             ));
         }
         // The student's file stands beside the checkpoint.
@@ -363,6 +383,9 @@ mod tests {
         for (line, expected) in [
             ("[student]\nhidden = 0", "student.hidden: expected at least 1"),
             ("[student]\nhidden = 33", "student.hidden: expected an even number"),
+            ("[student]\nvectors = 31", "student.vectors: expected an even number"),
+            ("[student]\nvectors = 66", "student.vectors: expected at most 64"),
+            ("[student]\ncore = 1.0", "student.core: expected a number from 0"),
             ("[student]\ncutoff = -1.0", "student.cutoff: expected a positive number"),
             ("[training]\naverage = 1.0", "training.average: expected a number from 0"),
             ("[student]\nenvelope_power = 2", "student.envelope_power: expected 3"),

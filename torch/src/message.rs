@@ -23,36 +23,49 @@ unsafe extern "C" {
         to: *const C_tensor,
         from: *const C_tensor,
         first: *const C_tensor,
+        h: i64,
         ds: *mut *mut C_tensor,
         dv: *mut *mut C_tensor,
     ) -> *mut c_char;
 }
 
-/// Δs (N × h) and Δv (N × 3 × h) from sender rows `x` (N × 3h), vectors `v` (N × 3 × h; `None` in the
-/// first block, where they are zero) and filter rows `phi` (P × 3h).
-pub fn message(x: &Tensor, v: Option<&Tensor>, phi: &Tensor, pairs: &Pairs) -> (Tensor, Tensor) {
+/// Δs (N × h) and Δv (N × 3 × g) from sender rows `x` (N × (h + 2g)), vectors `v` (N × 3 × g; `None`
+/// in the first block, where they are zero) and filter rows `phi` (P × (h + 2g)).
+pub fn message(
+    x: &Tensor,
+    v: Option<&Tensor>,
+    phi: &Tensor,
+    pairs: &Pairs,
+    h: i64,
+) -> (Tensor, Tensor) {
     if x.device() == Device::Cpu && x.kind() == Kind::Float {
-        fused(x, v, phi, pairs)
+        fused(x, v, phi, pairs, h)
     } else {
-        plain(x, v, phi, pairs)
+        plain(x, v, phi, pairs, h)
     }
 }
 
 /// The same in tensor operations alone.
-pub fn plain(x: &Tensor, v: Option<&Tensor>, phi: &Tensor, pairs: &Pairs) -> (Tensor, Tensor) {
-    let (atoms, h) = (x.size()[0], x.size()[1] / 3);
+pub fn plain(
+    x: &Tensor,
+    v: Option<&Tensor>,
+    phi: &Tensor,
+    pairs: &Pairs,
+    h: i64,
+) -> (Tensor, Tensor) {
+    let (atoms, g) = (x.size()[0], (x.size()[1] - h) / 2);
     let rows = x.index_select(0, &pairs.from) * phi;
-    let parts = rows.split(h, 1);
+    let parts = rows.split_with_sizes([h, g, g], 1);
     let ds = Tensor::zeros([atoms, h], (x.kind(), x.device())).index_add(0, &pairs.to, &parts[0]);
     let mut dv = pairs.unit.unsqueeze(2) * parts[2].unsqueeze(1);
     if let Some(v) = v {
         dv += v.index_select(0, &pairs.from) * parts[1].unsqueeze(1);
     }
-    let zeros = Tensor::zeros([atoms, 3, h], (x.kind(), x.device()));
+    let zeros = Tensor::zeros([atoms, 3, g], (x.kind(), x.device()));
     (ds, zeros.index_add(0, &pairs.to, &dv))
 }
 
-fn fused(x: &Tensor, v: Option<&Tensor>, phi: &Tensor, pairs: &Pairs) -> (Tensor, Tensor) {
+fn fused(x: &Tensor, v: Option<&Tensor>, phi: &Tensor, pairs: &Pairs, h: i64) -> (Tensor, Tensor) {
     let (x, phi, unit) = (x.contiguous(), phi.contiguous(), pairs.unit.contiguous());
     let v = v.map_or_else(|| Tensor::empty([0], (x.kind(), x.device())), Tensor::contiguous);
     let (mut ds, mut dv) = (std::ptr::null_mut(), std::ptr::null_mut());
@@ -67,6 +80,7 @@ fn fused(x: &Tensor, v: Option<&Tensor>, phi: &Tensor, pairs: &Pairs) -> (Tensor
             pairs.to.as_ptr(),
             pairs.from.as_ptr(),
             pairs.first.as_ptr(),
+            h,
             &mut ds,
             &mut dv,
         )

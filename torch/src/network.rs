@@ -31,25 +31,28 @@ fn mlp(layers: &[Layer; 2], x: &Tensor) -> Tensor {
 fn atomic_energies(weights: &Parameters, pairs: &Pairs, species: &Tensor, epsilon: f64) -> Tensor {
     let mut s = weights.embedding.index_select(0, species);
     let h = s.size()[1];
+    let g = weights.blocks.first().map_or(0, |block| block.channel_mix.size()[1]);
     let mut v: Option<Tensor> = None;
     for (index, block) in weights.blocks.iter().enumerate() {
         let x = mlp(&block.sender, &s);
         let filter = pairs.basis.matmul(&block.filter.tr());
-        let (ds, dv) = message(&x, v.as_ref(), &filter, pairs);
+        let (ds, dv) = message(&x, v.as_ref(), &filter, pairs, h);
         s = &s + ds;
         let vectors = match v {
             None => dv,
             Some(v) => v + dv,
         };
         let mixed = vectors.matmul(&block.channel_mix.tr());
-        let (left, right) = (mixed.narrow(2, 0, h), mixed.narrow(2, h, h));
+        let (left, right) = (mixed.narrow(2, 0, g), mixed.narrow(2, g, g));
         let sum = |product: Tensor| product.sum_dim_intlist(1, false, None);
         let norm = (sum(&left * &left) + epsilon * epsilon).sqrt() - epsilon;
         let gates = mlp(&block.update, &Tensor::cat(&[&s, &norm], 1));
-        s = s + gates.narrow(1, 0, h) + gates.narrow(1, 2 * h, h) * sum(&left * &right);
+        // Where there are fewer vectors than scalars, the last scalars have no product.
+        let product = gates.narrow(1, h + g, g) * sum(&left * &right);
+        s = s + gates.narrow(1, 0, h) + product.constant_pad_nd([0, h - g]);
         // No output depends on the vectors behind the last block.
         v = (index + 1 < weights.blocks.len())
-            .then(|| vectors + gates.narrow(1, h, h).unsqueeze(1) * right);
+            .then(|| vectors + gates.narrow(1, h, g).unsqueeze(1) * right);
     }
     mlp(&weights.head, &s)
 }

@@ -7,8 +7,10 @@ use tch::{Device, Kind, Tensor, no_grad};
 pub struct Shape {
     /// Number of chemical elements.
     pub species: usize,
-    /// Channels.
+    /// Channels: h.
     pub hidden: usize,
+    /// Vectors: g.
+    pub vectors: usize,
     /// Message-passing blocks.
     pub blocks: usize,
     /// Radial basis functions.
@@ -27,13 +29,13 @@ pub struct Layer {
 /// One block; see `mlff_student::model::Block`.
 #[derive(Debug)]
 pub struct Block {
-    /// 3h × (basis + 1): the last column is the bias, which the envelope multiplies too.
+    /// (h + 2g) × (basis + 1): the last column is the bias, which the envelope multiplies too.
     pub filter: Tensor,
-    /// h → h → 3h.
+    /// h → h → h + 2g.
     pub sender: [Layer; 2],
-    /// 2h × h.
+    /// 2g × g.
     pub channel_mix: Tensor,
-    /// 2h → h → 3h.
+    /// h + g → h → h + 2g.
     pub update: [Layer; 2],
 }
 
@@ -116,14 +118,14 @@ impl Cutter<'_> {
 impl Shape {
     /// How many numbers are trained.
     pub fn parameters(&self) -> usize {
-        let h = self.hidden;
+        let (h, g) = (self.hidden, self.vectors);
         let linear = |inputs: usize, outputs: usize| (inputs + 1) * outputs;
-        let block = linear(self.basis, 3 * h)
+        let block = linear(self.basis, h + 2 * g)
             + linear(h, h)
-            + linear(h, 3 * h)
-            + 2 * h * h
-            + linear(2 * h, h)
-            + linear(h, 3 * h);
+            + linear(h, h + 2 * g)
+            + 2 * g * g
+            + linear(h + g, h)
+            + linear(h, h + 2 * g);
         self.species * h + self.blocks * block + linear(h, h / 2) + linear(h / 2, 1)
     }
 }
@@ -166,7 +168,7 @@ impl Parameters {
 
     /// Views of `flat`, and how each of them starts.
     fn cut(shape: &Shape, flat: &Tensor) -> (Self, Vec<Start>) {
-        let h = shape.hidden as i64;
+        let (h, g) = (shape.hidden as i64, shape.vectors as i64);
         let mut cutter = Cutter {
             flat,
             at: 0,
@@ -178,10 +180,10 @@ impl Parameters {
         let embedding = cutter.cut(&[shape.species as i64, h], Start::Normal);
         let blocks = (0..shape.blocks)
             .map(|_| Block {
-                filter: cutter.cut(&[3 * h, shape.basis as i64 + 1], Start::Glorot),
-                sender: [cutter.layer(h, h), cutter.layer(h, 3 * h)],
-                channel_mix: cutter.cut(&[2 * h, h], Start::Glorot),
-                update: [cutter.layer(2 * h, h), cutter.layer(h, 3 * h)],
+                filter: cutter.cut(&[h + 2 * g, shape.basis as i64 + 1], Start::Glorot),
+                sender: [cutter.layer(h, h), cutter.layer(h, h + 2 * g)],
+                channel_mix: cutter.cut(&[2 * g, g], Start::Glorot),
+                update: [cutter.layer(h + g, h), cutter.layer(h, h + 2 * g)],
             })
             .collect();
         let head = [cutter.layer(h, h / 2), cutter.layer(h / 2, 1)];

@@ -4,6 +4,7 @@
 
 use std::f64::consts::PI;
 
+use mlff_student::model::energy_range::{ABOVE, BELOW};
 use mlff_student::model::repulsion::{COULOMB, ENVELOPE, EXPONENT, LENGTH, SCREENING};
 use mlff_student::model::{
     Basis, Envelope, EnvelopePlace, Linear, Mlp, Model, Norm, Repulsion, Update,
@@ -12,6 +13,7 @@ use tch::{Device, Kind, Tensor};
 
 /// A student's weights as tensors.
 pub struct Network {
+    vectors: i64,
     cutoff: f64,
     softening: f64,
     basis: Basis,
@@ -23,6 +25,10 @@ pub struct Network {
     references: Tensor,
     /// ρ by atomic number (Å), float64.
     radii: Option<Tensor>,
+    /// Radius of a pair's core, as a share of its repulsion's.
+    core: f64,
+    /// Where energies of atoms begin to saturate, by atomic number (eV), float64, Z × 2.
+    bounds: Option<Tensor>,
     kind: Kind,
     device: Device,
 }
@@ -113,6 +119,7 @@ impl Network {
             vector(&all.collect::<Vec<_>>())
         };
         Self {
+            vectors: model.vectors as i64,
             cutoff: model.cutoff,
             softening: model.softening,
             basis: model.basis.clone(),
@@ -122,6 +129,11 @@ impl Network {
             head: model.head.iter().map(|layer| place.layer(layer)).collect(),
             references: vector(&model.reference_energies),
             radii: model.repulsion.as_ref().map(radii),
+            core: model.core(),
+            bounds: model
+                .energy_range
+                .as_ref()
+                .map(|range| exact.tensor(range.bounds.as_flattened(), &[-1, 2])),
             kind,
             device,
         }
@@ -138,20 +150,30 @@ impl Network {
     ) -> Tensor {
         let distance = vectors.square().sum_dim_intlist(1, true, None).sqrt();
         let unit = (vectors / (&distance + self.softening)).to_kind(self.kind).unsqueeze(2);
-        let envelope = envelope(self.envelope, &(&distance / self.cutoff));
-        let basis = self.basis(&distance);
+        let ends = [to, from].map(|end| species.index_select(0, end));
+        let reach = self.radii.as_ref().map(|radii| reach(radii, &ends).unsqueeze(1));
+        let seen = match &reach {
+            Some(reach) if self.core > 0.0 => seen(reach, self.core, &distance),
+            _ => distance.shallow_clone(),
+        };
+        let envelope = envelope(self.envelope, &(&seen / self.cutoff));
+        let basis = self.basis(&seen);
         let damped = (&basis * &envelope).to_kind(self.kind);
         let (basis, envelope) = (basis.to_kind(self.kind), envelope.to_kind(self.kind));
 
         let mut s = self.embedding.index_select(0, species);
         let (atoms, h) = s.size2().expect("an embedding has rows of channels");
-        let mut v = Tensor::zeros([atoms, 3, h], (self.kind, self.device));
+        let g = self.vectors;
+        let mut v = Tensor::zeros([atoms, 3, g], (self.kind, self.device));
         for block in &self.blocks {
             let filter = match block.envelope {
                 EnvelopePlace::Basis => chain(&block.filter, &damped),
                 EnvelopePlace::Filter => chain(&block.filter, &basis) * &envelope,
             };
-            let part = |x: &Tensor, index| x.narrow(1, index * h, h);
+            let part = |x: &Tensor, index| match index {
+                0 => x.narrow(1, 0, h),
+                _ => x.narrow(1, h + (index - 1) * g, g),
+            };
             let ones = Tensor::ones_like(&s);
             let sent = match &block.sender {
                 Some(mlp) => chain(mlp, &s),
@@ -162,13 +184,17 @@ impl Network {
                 + &unit * part(&message, 2).unsqueeze(1);
             s = s.index_add(0, to, &part(&message, 0));
             v = v.index_add(0, to, &along);
-            (s, v) = block.update.apply(&s, &v, h);
+            (s, v) = block.update.apply(&s, &v, [h, g]);
         }
-        let energies = chain(&self.head, &s).squeeze_dim(1).to_kind(Kind::Double)
-            + self.references.index_select(0, species);
-        match &self.radii {
-            Some(radii) => {
-                energies.index_add(0, to, &(repulsion(radii, species, to, from, &distance) * 0.5))
+        let energies = chain(&self.head, &s).squeeze_dim(1).to_kind(Kind::Double);
+        let energies = match &self.bounds {
+            Some(bounds) => bounded(&energies, &bounds.index_select(0, species)),
+            None => energies,
+        } + self.references.index_select(0, species);
+        match &reach {
+            Some(reach) => {
+                let found = repulsion(&reach.squeeze_dim(1), &ends, &distance.squeeze_dim(1));
+                energies.index_add(0, to, &(found * 0.5))
             }
             None => energies,
         }
@@ -187,7 +213,7 @@ impl Network {
 }
 
 impl Change {
-    fn apply(&self, s: &Tensor, v: &Tensor, h: i64) -> (Tensor, Tensor) {
+    fn apply(&self, s: &Tensor, v: &Tensor, [h, g]: [i64; 2]) -> (Tensor, Tensor) {
         let sum = |x: &Tensor| x.sum_dim_intlist(1, false, None);
         match self {
             Self::Published { mlp, mixing } => {
@@ -200,7 +226,7 @@ impl Change {
             }
             Self::Painn { channel_mix, mlp, norm } => {
                 let mixed = channel_mix.apply(v);
-                let (left, right) = (mixed.narrow(2, 0, h), mixed.narrow(2, h, h));
+                let (left, right) = (mixed.narrow(2, 0, g), mixed.narrow(2, g, g));
                 let norm = match norm {
                     Norm::Root { epsilon } => (sum(&left.square()) + *epsilon).sqrt(),
                     Norm::Shifted { epsilon } => {
@@ -208,8 +234,9 @@ impl Change {
                     }
                 };
                 let gates = chain(mlp, &Tensor::cat(&[s, &norm], 1));
-                let gate = |index| gates.narrow(1, index * h, h);
-                (s + gate(0) + gate(2) * sum(&(left * &right)), v + gate(1).unsqueeze(1) * right)
+                let product = gates.narrow(1, h + g, g) * sum(&(left * &right));
+                let s = s + gates.narrow(1, 0, h) + product.constant_pad_nd([0, h - g]);
+                (s, v + gates.narrow(1, h, g).unsqueeze(1) * right)
             }
         }
     }
@@ -229,29 +256,46 @@ fn envelope(envelope: Envelope, x: &Tensor) -> Tensor {
     value.where_self(&x.lt(1.0), &Tensor::zeros_like(x))
 }
 
+/// See `mlff_student::model::energy_range`.
+fn bounded(x: &Tensor, bounds: &Tensor) -> Tensor {
+    let [low, high] = [0, 1].map(|index| bounds.select(1, index));
+    // Each arm is finite where the other one holds, so that its slope is, too.
+    let below = (&low - x).clamp_min(0.0) / BELOW;
+    let above = (x - &high).clamp_min(0.0) / ABOVE;
+    x.clamp_tensor(Some(&low), Some(&high)) - below.tanh() * BELOW + above.asinh() * ABOVE
+}
+
+/// How far pairs with atoms of these numbers repel (Å, P); zero where one of them takes no part.
+fn reach(radii: &Tensor, ends: &[Tensor; 2]) -> Tensor {
+    let rho = ends.each_ref().map(|end| radii.index_select(0, end));
+    let both = rho[0].gt(0.0).logical_and(&rho[1].gt(0.0));
+    (&rho[0] + &rho[1]) * both.to_kind(Kind::Double)
+}
+
+/// The distances (Å, P × 1) that the filters see, see `mlff_student::model::Repulsion::seen`.
+fn seen(reach: &Tensor, share: f64, distance: &Tensor) -> Tensor {
+    // Where there is no repulsion any width will do.
+    let width = (reach * (1.0 - share)).clamp_min(1e-3);
+    let t = ((distance - reach * share) / &width).clamp(0.0, 1.0);
+    let lost = 0.5 - t.pow_tensor_scalar(3.0) * (1.0 - &t * 0.5);
+    let inside: Tensor = reach - width * lost;
+    inside.where_self(&distance.lt_tensor(reach), distance)
+}
+
 /// Repulsion of each pair (eV, P), see `mlff_student::model::repulsion`.
-fn repulsion(
-    radii: &Tensor,
-    species: &Tensor,
-    to: &Tensor,
-    from: &Tensor,
-    distance: &Tensor,
-) -> Tensor {
-    let ends = [to, from].map(|end| species.index_select(0, end));
+fn repulsion(reach: &Tensor, ends: &[Tensor; 2], d: &Tensor) -> Tensor {
     let charges = ends.each_ref().map(|end| end.to_kind(Kind::Double));
-    let rho = ends.map(|end| radii.index_select(0, &end));
-    let d = distance.squeeze_dim(1);
     let length =
         LENGTH / (charges[0].pow_tensor_scalar(EXPONENT) + charges[1].pow_tensor_scalar(EXPONENT));
     let screening = SCREENING
         .iter()
-        .map(|(c, b)| (&d / &length * -b).exp() * *c)
+        .map(|(c, b)| (d / &length * -b).exp() * *c)
         .reduce(|sum, term| sum + term)
         .expect("four terms");
-    let both = rho[0].gt(0.0).logical_and(&rho[1].gt(0.0));
+    let both = reach.gt(0.0);
     // Where one of them takes no part any reach will do.
-    let reach = (&rho[0] + &rho[1]).where_self(&both, &Tensor::ones_like(&d));
+    let reach = reach.where_self(&both, &Tensor::ones_like(d));
     let energy =
-        COULOMB * &charges[0] * &charges[1] / &d * screening * envelope(ENVELOPE, &(&d / reach));
-    energy.where_self(&both, &Tensor::zeros_like(&d))
+        COULOMB * &charges[0] * &charges[1] / d * screening * envelope(ENVELOPE, &(d / reach));
+    energy.where_self(&both, &Tensor::zeros_like(d))
 }

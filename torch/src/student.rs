@@ -62,7 +62,7 @@ impl Student {
             })?;
             radii[usize::from(z)] = config.repulsion * radius;
         }
-        let repulsion = Repulsion { radii };
+        let repulsion = Repulsion { radii, core: config.core };
         if repulsion.longest() > config.cutoff {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
@@ -78,6 +78,7 @@ impl Student {
             shape: Shape {
                 species: species.len(),
                 hidden: config.hidden,
+                vectors: if config.vectors == 0 { config.hidden } else { config.vectors },
                 blocks: config.blocks,
                 basis: config.basis,
             },
@@ -101,7 +102,7 @@ impl Student {
 
     /// The model with these weights; its metadata is empty.
     pub fn model(&self, weights: &Parameters) -> Result<Model> {
-        let h = self.shape.hidden;
+        let (h, g) = (self.shape.hidden, self.shape.vectors);
         let rows = self.species.last().map_or(0, |&z| usize::from(z) + 1);
         let (mut embedding, mut reference_energies) = (vec![0.0; rows * h], vec![0.0; rows]);
         let rows = numbers(&weights.embedding)?;
@@ -116,7 +117,7 @@ impl Student {
             let columns = self.shape.basis as i64;
             let filter = Linear {
                 inputs: self.shape.basis,
-                outputs: 3 * h,
+                outputs: h + 2 * g,
                 weight: numbers(&block.filter.narrow(1, 0, columns))?,
                 bias: numbers(&block.filter.narrow(1, columns, 1))?,
             };
@@ -125,10 +126,10 @@ impl Student {
                 sender: Some(mlp(&block.sender)?),
                 update: Update::Painn {
                     channel_mix: Linear {
-                        inputs: h,
-                        outputs: 2 * h,
+                        inputs: g,
+                        outputs: 2 * g,
                         weight: numbers(&block.channel_mix)?,
-                        bias: vec![0.0; 2 * h],
+                        bias: vec![0.0; 2 * g],
                     },
                     mlp: mlp(&block.update)?,
                     norm: Norm::Shifted { epsilon: self.epsilon },
@@ -138,6 +139,7 @@ impl Student {
         let model = Model {
             architecture: Architecture::Painn,
             hidden: h,
+            vectors: g,
             cutoff: self.cutoff,
             softening: 0.0,
             embedding,
@@ -146,6 +148,7 @@ impl Student {
             basis: Basis::Bessel { frequencies: self.radial().frequencies() },
             envelope: self.radial().envelope,
             repulsion: self.repulsion.clone(),
+            energy_range: None,
             blocks: blocks.collect::<Result<_>>()?,
             head: weights.head.iter().map(linear).collect::<Result<_>>()?,
             metadata: Default::default(),
@@ -195,7 +198,11 @@ impl Student {
                 outline.embedding.clear();
                 outline.species.clear();
                 outline.reference_energies.clear();
+                // It follows from weights and data.
+                outline.energy_range = None;
                 if let Some(repulsion) = &mut outline.repulsion {
+                    // A run may go on with another core: the network learns to live with it.
+                    repulsion.core = self.repulsion.as_ref().map_or(0.0, |own| own.core);
                     repulsion.radii =
                         self.species.iter().map(|&z| repulsion.radii[usize::from(z)]).collect();
                 }
@@ -213,38 +220,38 @@ impl Student {
     }
 
     /// What a model of this shape has, as [`settings`] says it.
-    fn settings(&self) -> [String; 7] {
-        let longest = self.repulsion.as_ref().map_or(0.0, Repulsion::longest);
+    fn settings(&self) -> [String; 8] {
         in_words(
-            [self.shape.hidden, self.shape.blocks, self.shape.basis],
+            [self.shape.hidden, self.shape.vectors, self.shape.blocks, self.shape.basis],
             self.cutoff,
             self.radial().envelope,
             Some(Norm::Shifted { epsilon: self.epsilon }),
-            longest,
+            self.repulsion.as_ref(),
         )
     }
 }
 
 /// What must be the same to go on from a model.
-fn settings(model: &Model) -> [String; 7] {
+fn settings(model: &Model) -> [String; 8] {
     in_words(
-        [model.hidden, model.blocks.len(), model.basis.len()],
+        [model.hidden, model.vectors, model.blocks.len(), model.basis.len()],
         model.cutoff,
         model.envelope,
         model.norm(),
-        model.repulsion.as_ref().map_or(0.0, Repulsion::longest),
+        model.repulsion.as_ref(),
     )
 }
 
 fn in_words(
-    [hidden, blocks, basis]: [usize; 3],
+    [hidden, vectors, blocks, basis]: [usize; 4],
     cutoff: f64,
     envelope: Envelope,
     norm: Option<Norm>,
-    longest: f64,
-) -> [String; 7] {
+    repulsion: Option<&Repulsion>,
+) -> [String; 8] {
     [
         format!("{hidden} channels"),
+        format!("{vectors} vectors"),
         format!("{blocks} blocks"),
         format!("{basis} basis functions"),
         format!("a cutoff of {cutoff} Å"),
@@ -256,7 +263,12 @@ fn in_words(
             Some(Norm::Shifted { epsilon }) => format!("epsilon {epsilon}"),
             _ => "another norm".into(),
         },
-        format!("repulsion up to {longest:.3} Å"),
+        match repulsion {
+            Some(found) => {
+                format!("repulsion up to {:.3} Å", found.longest())
+            }
+            None => "no repulsion".into(),
+        },
     ]
 }
 

@@ -9,8 +9,9 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use mlff_student::dataset::Frame;
-use mlff_student::engine;
-use mlff_student::model::Model;
+use mlff_student::engine::{self, Options, Precision};
+use mlff_student::model::{EnergyRange, Model};
+use mlff_student::validation::energy_range;
 use mlff_student::{Error, ErrorKind, Result};
 use tch::{Device, Kind, Tensor};
 
@@ -82,6 +83,7 @@ pub fn run(config: &Config, start: &Start) -> Result<PathBuf> {
     }
     if run.train(start.most_steps)? {
         run.look_at_held_out(&data.test)?;
+        run.range_of(&data.train)?;
     }
     run.write_student()
 }
@@ -253,7 +255,12 @@ struct Run<'a> {
     fingerprint: u64,
     beginning: Beginning,
     metadata: std::collections::BTreeMap<String, String>,
+    /// Where energies of atoms begin to saturate; known when the run ends.
+    energy_range: Option<EnergyRange>,
 }
+
+/// Frames that tell where energies of atoms begin to saturate: a million atoms.
+const RANGE_FRAMES: usize = 50_000;
 
 impl<'a> Run<'a> {
     fn new(
@@ -297,6 +304,7 @@ impl<'a> Run<'a> {
             fingerprint,
             beginning,
             metadata,
+            energy_range: None,
         })
     }
 
@@ -497,10 +505,27 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Learns where energies of atoms begin to saturate.
+    fn range_of(&mut self, frames: &[Frame]) -> Result<()> {
+        let step = frames.len().div_ceil(RANGE_FRAMES);
+        let frames: Vec<Frame> = frames.iter().step_by(step).cloned().collect();
+        let model = self.student.model(&self.averaged())?;
+        // Kernels for float32 know no students with fewer vectors than channels yet.
+        let precision = match model.vectors == model.hidden {
+            true => Precision::Mixed,
+            false => Precision::Double,
+        };
+        let threads = self.config.training.threads;
+        let options = Options { threads, precision, ..Options::default() };
+        self.energy_range = Some(energy_range(&model, options, &frames, |_| {})?);
+        Ok(())
+    }
+
     fn write_student(&self) -> Result<PathBuf> {
         let output = &self.config.output;
         let mut model = self.student.model(&self.averaged())?;
         model.metadata = self.metadata.clone();
+        model.energy_range.clone_from(&self.energy_range);
         let mut note = |key: &str, value: String| model.metadata.insert(key.into(), value);
         note("licence", output.licence.clone());
         note("training_samples", self.place.samples.to_string());

@@ -11,7 +11,7 @@ use mlff_student::dataset::Frame;
 use mlff_student::engine::{
     Backend, Calculator, FilterMode, Options, Precision, Results, Structure, TopologyInput, Virials,
 };
-use mlff_student::model::{Model, Potential};
+use mlff_student::model::{EnergyRange, Model, Potential};
 use mlff_student::validation::{species, structure};
 use mlff_student::{Error, ErrorKind};
 
@@ -58,10 +58,13 @@ fn exact() -> Options {
 /// All students at hand: random ones, those that ship, and the published ones where they are.
 fn students() -> Vec<(String, Potential)> {
     let mut found = Vec::new();
-    for (hidden, blocks) in [(32, 2), (24, 1)] {
-        let (student, weights) = common::student(hidden, blocks);
-        let model = Arc::new(student.model(&weights).unwrap());
-        found.push((format!("random {hidden}"), Potential::Student(model)));
+    for (hidden, vectors, blocks) in [(32, 32, 2), (32, 16, 2), (24, 24, 1)] {
+        let (student, weights) = common::narrow(hidden, vectors, blocks);
+        let mut model = student.model(&weights).unwrap();
+        // Some energies of atoms are beyond it.
+        let bounds = vec![[-0.1, 0.1]; model.reference_energies.len()];
+        model.energy_range = Some(EnergyRange { bounds });
+        found.push((format!("random {hidden}, {vectors}"), Potential::Student(Arc::new(model))));
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for folder in ["models", "../shared/reference/models"] {

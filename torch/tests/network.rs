@@ -29,8 +29,10 @@ fn gradient(student: &Student, weights: &Parameters, batch: &Batch) -> Tensor {
 
 #[test]
 fn a_file_gives_the_engine_the_numbers_that_training_saw() {
-    for (hidden, blocks) in [(32, 2), (64, 2), (128, 3), (24, 1)] {
-        let (student, weights) = common::student(hidden, blocks);
+    for (hidden, vectors, blocks) in
+        [(32, 32, 2), (64, 64, 2), (128, 128, 3), (24, 24, 1), (64, 32, 2), (24, 6, 3)]
+    {
+        let (student, weights) = common::narrow(hidden, vectors, blocks);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("student.safetensors");
         student.model(&weights).unwrap().save(&path).unwrap();
@@ -62,7 +64,9 @@ fn students_that_ship_give_training_and_the_engine_the_same_numbers() {
             continue;
         }
         let model = Model::load(&path).unwrap();
-        let (mut student, _) = common::student(model.hidden, model.blocks.len());
+        let (mut student, _) = common::narrow(model.hidden, model.vectors, model.blocks.len());
+        student.repulsion.clone_from(&model.repulsion);
+        let model = Model { energy_range: None, ..model };
         let flat = student.take(&model).unwrap();
         let weights = Parameters::new(&student.shape, &flat.to_kind(Kind::Double));
         let mut frames = common::frames(3, 12, 4);
@@ -80,8 +84,17 @@ fn students_that_ship_give_training_and_the_engine_the_same_numbers() {
 #[test]
 fn the_fused_message_has_the_derivatives_of_the_plain_one() {
     // In float32 on the CPU the message is fused, in float64 it is plain.
-    for (hidden, blocks) in [(32, 2), (64, 3), (128, 2), (40, 2)] {
-        let (student, weights) = common::student(hidden, blocks);
+    for (hidden, vectors, blocks) in [
+        (32, 32, 2),
+        (64, 64, 3),
+        (128, 128, 2),
+        (40, 40, 2),
+        (32, 16, 2),
+        (64, 32, 2),
+        (128, 64, 2),
+        (40, 10, 3),
+    ] {
+        let (student, weights) = common::narrow(hidden, vectors, blocks);
         // All labels are zero, and the errors large.
         let batch = batch(&student, &common::frames(5, 10, 11));
         let fused = gradient(&student, &weights, &batch);
@@ -134,6 +147,7 @@ fn a_student_goes_on_from_its_file_and_refuses_another_shape() {
     for (message, expected) in [
         (refused(common::student(32, 3).0), "3 blocks, found 2 blocks".into()),
         (refused(common::student(16, 2).0), "16 channels, found 32 channels".into()),
+        (refused(common::narrow(32, 16, 2).0), "16 vectors, found 32 vectors".into()),
         (
             refused(Student { epsilon: 0.2, ..student.clone() }),
             format!("epsilon 0.2, found epsilon {epsilon}"),

@@ -77,6 +77,8 @@ pub struct Turn<'a, V> {
     pub state: &'a [f32],
     /// Kept for the reverse pass.
     pub saved: &'a mut [f32],
+    /// Bounds of each row's energy (eV).
+    pub bounds: &'a [[f64; 2]],
     /// Energy of each row, without the species' reference.
     pub energies: &'a mut [f64],
     /// Adjoint of `state`.
@@ -88,11 +90,11 @@ pub struct Turn<'a, V> {
 impl<V: Vector> Task<V> for Turn<'_, V> {
     #[inline(always)]
     fn run(self) {
-        let Self { network, block_rows, state, saved, energies, bar, work } = self;
+        let Self { network, block_rows, state, saved, bounds, energies, bar, work } = self;
         let block = network.blocks.len() - 1;
         for slice in Slice::all(network, block_rows) {
             network.update(block, slice, state, saved, work);
-            network.readout(slice, work, &mut energies[slice.first..]);
+            network.readout(slice, work, &bounds[slice.first..], &mut energies[slice.first..]);
             network.update_reverse(block, slice, state, saved, work, bar);
         }
     }

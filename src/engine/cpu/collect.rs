@@ -164,7 +164,7 @@ fn repel(
     sums: &mut Sums,
 ) {
     let Place { positions, first, .. } = place;
-    for &ClosePair { row, pair } in &pairs.close {
+    for &ClosePair { row, pair, .. } in &pairs.close {
         let (i, k) = (row as usize, pair as usize);
         let (here, there) = (first + i, pairs.neighbors[k] as usize);
         let (r, d) = pair::distance(&positions[here], &positions[there]);

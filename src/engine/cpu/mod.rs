@@ -50,6 +50,7 @@ use super::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{emptied, filled};
 use crate::model::Model;
+use crate::model::energy_range::UNBOUNDED;
 
 /// An engine for `model` on the instruction set that `options` ask for, with the threads of `pool`.
 pub fn engine(
@@ -88,6 +89,8 @@ struct Block {
     pairs: BlockPairs,
     work: Work,
     sums: Sums,
+    /// Of the energy of each row's atom (eV).
+    bounds: Vec<[f64; 2]>,
     /// What its pairs give the rows that it borrows: records of them.
     borrowed: Buffer,
     /// Exact filters of its pairs, in the layout of a table with an interval for each pair.
@@ -201,6 +204,7 @@ impl<V: Vector> Cpu<V> {
                 pairs: BlockPairs::default(),
                 work: Work::new(&self.student.network)?,
                 sums: Sums::default(),
+                bounds: Vec::new(),
                 borrowed: Buffer::default(),
                 exact: Buffer::default(),
             });
@@ -209,6 +213,14 @@ impl<V: Vector> Cpu<V> {
         for (block, found) in self.blocks.iter_mut().zip(&plan.blocks) {
             block.sums.resize(plan.block_rows + found.borrowed.len())?;
             block.borrowed.resize(found.borrowed.len() * largest * channels)?;
+        }
+        let atoms = plan.atoms[..plan.active].chunks(plan.block_rows);
+        for (block, atoms) in self.blocks.iter_mut().zip(atoms) {
+            emptied(&mut block.bounds, plan.block_rows)?;
+            let number = |&atom: &u32| self.topology.species[atom as usize];
+            let model = &self.student.model;
+            block.bounds.extend(atoms.iter().map(|atom| model.energy_bounds(number(atom))));
+            block.bounds.resize(plan.block_rows, UNBOUNDED);
         }
         // Rows that no atom uses must stay finite.
         self.features.iter_mut().for_each(|features| features.fill(0.0));
@@ -281,6 +293,7 @@ impl<V: Vector> Cpu<V> {
         each(pool.as_deref(), blocks.iter_mut().enumerate(), |(index, block)| {
             let Block { pairs, sums, .. } = block;
             sums.clear(plan.block_rows, virials)?;
+            pairs.unsee();
             V::run(Collect { place: place(index * plan.block_rows), pairs, virials, sums });
             Ok(())
         })?;
@@ -371,8 +384,13 @@ impl<V: Vector> Engine for Cpu<V> {
 
     fn memory(&self) -> [usize; 2] {
         let block = |block: &Block| {
-            let Block { pairs, work, sums, borrowed, exact } = block;
-            pairs.memory() + work.memory() + sums.memory() + borrowed.memory() + exact.memory()
+            let Block { pairs, work, sums, bounds, borrowed, exact } = block;
+            16 * bounds.capacity()
+                + pairs.memory()
+                + work.memory()
+                + sums.memory()
+                + borrowed.memory()
+                + exact.memory()
         };
         let sum = |buffers: &[Buffer]| buffers.iter().map(Buffer::memory).sum::<usize>();
         let own = sum(&self.features)

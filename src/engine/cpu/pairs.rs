@@ -5,6 +5,7 @@ use super::plan::{BlockPlan, Plan};
 use crate::engine::{Topology, pair};
 use crate::error::Result;
 use crate::memory::emptied;
+use crate::model::{Repulsion, Seen};
 
 /// A pair, as the kernels read it.
 #[derive(Clone, Copy, Default)]
@@ -29,6 +30,8 @@ pub struct ClosePair {
     pub row: u32,
     /// Index in [`BlockPairs::list`].
     pub pair: u32,
+    /// What the filters see of its distance.
+    pub seen: Seen,
 }
 
 /// The pairs of one block of atoms.
@@ -51,15 +54,15 @@ pub struct BlockPairs {
 
 /// How distances become places in the table.
 #[derive(Clone, Copy)]
-pub struct Reach {
+pub struct Reach<'a> {
     /// Pairs with d ≤ cutoff take part (Å).
     pub cutoff: f64,
     /// Added to d where u is formed (Å).
     pub softening: f64,
     /// Intervals of the table on [0, cutoff].
     pub intervals: usize,
-    /// No pair at this distance or farther repels (Å).
-    pub repulsion: f64,
+    /// The repulsion, inside which the filters see other distances.
+    pub repulsion: Option<&'a Repulsion>,
 }
 
 impl BlockPairs {
@@ -71,7 +74,7 @@ impl BlockPairs {
         block: &BlockPlan,
         first: usize,
         positions: &[[f64; 3]],
-        reach: Reach,
+        reach: Reach<'_>,
     ) -> Result<()> {
         emptied(&mut self.bounds, block.starts.len())?;
         emptied(&mut self.list, block.entries.len())?;
@@ -79,6 +82,7 @@ impl BlockPairs {
         self.close.clear();
         let per_length = reach.intervals as f64 / reach.cutoff;
         let last_interval = reach.intervals as i32 - 1;
+        let longest = reach.repulsion.map_or(0.0, Repulsion::longest);
         // Beyond what rounding of a square can hide.
         let beyond = reach.cutoff * reach.cutoff * (1.0 + 1e-12);
         for (k, range) in block.starts.windows(2).enumerate() {
@@ -99,12 +103,16 @@ impl BlockPairs {
                             [first + k, neighbor as usize].map(|p| topology.name(plan.atoms[p]));
                         return Err(pair::same_place(i, j));
                     }
-                    if d < reach.repulsion {
+                    let mut x = d * per_length;
+                    if let Some(repulsion) = reach.repulsion.filter(|_| d < longest) {
+                        let atoms = [first + k, neighbor as usize].map(|p| plan.atoms[p]);
+                        let species = atoms.map(|atom| topology.species[atom as usize]);
+                        let seen = repulsion.seen(species, d);
+                        x = seen.distance * per_length;
                         self.close.try_reserve(1)?;
                         let pair = self.list.len() as u32;
-                        self.close.push(ClosePair { row: k as u32, pair });
+                        self.close.push(ClosePair { row: k as u32, pair, seen });
                     }
-                    let x = d * per_length;
                     // Small and signed: processors convert these to and fro in one instruction.
                     let interval = (x as i32).min(last_interval);
                     let soft = 1.0 / (d + reach.softening);
@@ -124,6 +132,13 @@ impl BlockPairs {
         self.gradients.resize(4 * self.list.len())?;
         self.gradients.fill(0.0);
         Ok(())
+    }
+
+    /// Turns slopes by the distances that the filters see into slopes by the true ones.
+    pub fn unsee(&mut self) {
+        for close in &self.close {
+            self.gradients[4 * close.pair as usize] *= close.seen.slope as f32;
+        }
     }
 
     /// Bytes allocated.

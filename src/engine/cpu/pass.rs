@@ -12,7 +12,6 @@ use super::simd::Vector;
 use super::{Block, Cpu, each, halo, padded, tables};
 use crate::engine::{Exchange, FilterMode, layers};
 use crate::error::Result;
-use crate::model::Repulsion;
 
 impl<V: Vector> Cpu<V> {
     /// Finds the pairs of this step.
@@ -21,7 +20,7 @@ impl<V: Vector> Cpu<V> {
             cutoff: self.student.model.cutoff,
             softening: self.student.model.softening,
             intervals: self.student.intervals,
-            repulsion: self.student.model.repulsion.as_ref().map_or(0.0, Repulsion::longest),
+            repulsion: self.student.model.repulsion.as_ref(),
         };
         let (topology, positions) = (&self.topology, &self.positions);
         let blocks = self.blocks.iter_mut().zip(&plan.blocks).enumerate();
@@ -243,8 +242,8 @@ impl<V: Vector> Cpu<V> {
             .zip(self.kept[b].chunks_exact_mut(kept))
             .zip(self.bar.chunks_exact_mut(rows * layers::STATE));
         let done = each(self.pool.as_deref(), parts, |(((block, state), saved), bar)| {
-            let Block { sums: Sums { energies, .. }, work, .. } = block;
-            V::run(Turn { network, block_rows, state, saved, energies, bar, work });
+            let Block { sums: Sums { energies, .. }, bounds, work, .. } = block;
+            V::run(Turn { network, block_rows, state, saved, bounds, energies, bar, work });
             Ok(())
         });
         self.seconds.atoms += started.elapsed().as_secs_f64();

@@ -5,11 +5,18 @@ use super::network::Network;
 use super::simd::Vector;
 use super::slices::{Slice, Work, at, put};
 use super::update::silu;
+use crate::model::energy_range::bounded;
 
 impl<V: Vector> Network<V> {
-    /// The readout of `work.s`, which becomes s̄; one energy for each row.
+    /// The readout of `work.s`, which becomes s̄; one energy for each row, within its `bounds`.
     #[inline(always)]
-    pub fn readout(&self, slice: Slice, work: &mut Work, energies: &mut [f64]) {
+    pub fn readout(
+        &self,
+        slice: Slice,
+        work: &mut Work,
+        bounds: &[[f64; 2]],
+        energies: &mut [f64],
+    ) {
         let Work { s, head, .. } = work;
         for (k, layer) in self.head.iter().enumerate() {
             let (before, now) = head.split_at_mut(k);
@@ -31,13 +38,21 @@ impl<V: Vector> Network<V> {
             Some([values, slopes]) => (values, Some(&*slopes)),
         };
         for (row, energy) in energies.iter_mut().enumerate().take(slice.rows) {
-            *energy = *bias;
+            let mut sum = *bias;
             for (c, weights) in weights.chunks_exact(V::LANES).enumerate() {
                 let start = slice.scratch::<V>(row, c);
                 for (lane, weight) in weights.iter().enumerate() {
                     let value = &mut values[start + lane];
-                    *energy += weight * f64::from(*value);
+                    sum += weight * f64::from(*value);
                     *value = *weight as f32 * slopes.map_or(1.0, |slopes| slopes[start + lane]);
+                }
+            }
+            let slope;
+            (*energy, slope) = bounded(sum, bounds[row]);
+            if slope != 1.0 {
+                for c in 0..weights.len() / V::LANES {
+                    let bars = &mut values[slice.scratch::<V>(row, c)..][..V::LANES];
+                    bars.iter_mut().for_each(|bar| *bar *= slope as f32);
                 }
             }
         }

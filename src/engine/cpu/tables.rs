@@ -51,10 +51,14 @@ pub fn exact<V: Vector>(
     table.resize(padded(model) * count * COEFFICIENTS)?;
     table.fill(0.0);
     let (mut value, mut slope) = (vec![0.0; 3 * h], vec![0.0; 3 * h]);
+    let mut close = pairs.close.iter().peekable();
     for (i, &[start, .., end]) in pairs.bounds.iter().enumerate() {
         for k in start as usize..end as usize {
             let neighbor = pairs.neighbors[k] as usize;
-            let d = pair::distance(&positions[first + i], &positions[neighbor]).1;
+            let d = match close.next_if(|close| close.pair as usize == k) {
+                Some(close) => close.seen.distance,
+                None => pair::distance(&positions[first + i], &positions[neighbor]).1,
+            };
             let filter = &model.blocks[b].filter;
             filter.evaluate(model, d, &mut value, &mut slope);
             for (output, (&value, &slope)) in value.iter().zip(&slope).enumerate() {

@@ -41,8 +41,8 @@ arguments! {
     /// `pairs.cuh`
     FindPairs {
         positions: Address, atoms: Address, starts: Address, entries: Address, places: Address,
-        pairs: Address, counts: Address, bad: Address,
-        cutoff: f64, softening: f64, per_length: f64,
+        pairs: Address, counts: Address, bad: Address, radii: Address,
+        cutoff: f64, softening: f64, per_length: f64, core: f64,
         intervals: u32, active: u32, coordinates: u64,
     }
 
@@ -81,7 +81,8 @@ arguments! {
         positions: Address, structures: Address, bins: Address, kinds: Address,
         grids: Address, slots: Address, starts: Address,
         pairs: Address, counts: Address, bad: Address, total: Address, capacity: u64,
-        cutoff: f64, softening: f64, per_length: f64, farthest: f64,
+        radii: Address,
+        cutoff: f64, softening: f64, per_length: f64, core: f64, farthest: f64,
         intervals: u32, active: u32,
     }
 
@@ -112,7 +113,8 @@ arguments! {
         mixing: [f32; 9], under_root: f32, epsilon: f32,
         shifted: i32, channels: i32, room: i32, active: u32, rows: u32,
         state: Address, kept: Address, next_kept: Address, next_state: Address,
-        features: Address, received: Address, bar: Address, energies: Address,
+        features: Address, received: Address, bar: Address,
+        kinds: Address, bounds: Address, energies: Address,
     }
 
     /// `sums.cuh`
@@ -121,7 +123,7 @@ arguments! {
         pairs: Address, starts: Address, counts: Address, kinds: Address,
         gradients: Address, capacity: u64,
         parts: u32, active: u32, total: u32, reserved: u32,
-        per_length: f64, softening: f64,
+        per_length: f64, softening: f64, core: f64,
         references: Address, charges: Address, charge_powers: Address, radii: Address,
         network: Address, energies: Address, forces: Address, virials: Address,
     }

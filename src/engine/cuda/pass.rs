@@ -279,6 +279,8 @@ impl Pass {
             features: next(&self.features),
             received: self.received.address(),
             bar: self.bar.address(),
+            kinds: list.kinds,
+            bounds: student.kinds.bounds.address(),
             energies: self.network.address(),
             ..student.network.blocks[b]
         };
@@ -317,6 +319,7 @@ impl Pass {
             reserved: 0,
             per_length: student.per_length(),
             softening: student.model.softening,
+            core: student.model.core(),
             references: kinds.references.address(),
             charges: kinds.charges.address(),
             charge_powers: kinds.charge_powers.address(),

@@ -46,6 +46,8 @@ pub struct Kinds {
     pub charge_powers: Array<f64>,
     /// The same.
     pub radii: Array<f64>,
+    /// See `kernels/atoms.cuh`.
+    pub bounds: Array<[f64; 2]>,
 }
 
 impl Kinds {
@@ -74,6 +76,7 @@ impl Kinds {
                 &model.species.iter().map(|&number| value(number)).collect::<Vec<_>>(),
             )
         };
+        let bounds = model.species.iter().map(|&number| model.energy_bounds(number));
         let radius = |number| model.repulsion.as_ref().map_or(0.0, |found| found.radius(number));
         Ok(Self {
             of,
@@ -84,6 +87,7 @@ impl Kinds {
             charges: each(&|number| f64::from(number))?,
             charge_powers: each(&|number| f64::from(number).powf(repulsion::EXPONENT))?,
             radii: each(&radius)?,
+            bounds: Array::of(device, &bounds.collect::<Vec<_>>())?,
         })
     }
 
@@ -92,6 +96,7 @@ impl Kinds {
         self.embedding.memory()
             + self.features.memory()
             + numbers.iter().map(|array| array.memory()).sum::<usize>()
+            + self.bounds.memory()
     }
 }
 

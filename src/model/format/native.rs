@@ -10,22 +10,24 @@ use super::tensors::{Tensor, Tensors};
 use super::weights::Weights;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
-    Architecture, Basis, Block, Envelope, EnvelopePlace, Filter, Model, Norm, Repulsion,
-    SOURCE_FORMAT, Update, atomic_number, symbol,
+    Architecture, Basis, Block, EnergyRange, Envelope, EnvelopePlace, Filter, Model, Norm,
+    Repulsion, SOURCE_FORMAT, Update, atomic_number, symbol,
 };
 
-/// Raised when a file of this version cannot be read by the version before.
-const VERSION: u32 = 1;
+/// Raised when a file of this version cannot be read by the version before. Version 2: cores, ranges of energies, fewer vectors
+/// than scalars.
+const VERSION: u32 = 2;
 
 const FORMAT: &str = "mlff-student";
 const UNITS: &str = "angstrom, electronvolt";
 
 /// Metadata that describe the network; a model's own metadata must not use these names.
-const RESERVED: [&str; 14] = [
+const RESERVED: [&str; 15] = [
     "format",
     "format_version",
     "architecture",
     "hidden",
+    "vectors",
     "blocks",
     "basis",
     "cutoff",
@@ -83,7 +85,7 @@ pub fn write(model: &Model) -> Result<Tensors> {
     let (basis, place) = (basis_name(&model.basis), model.envelope_place());
     let described = [
         ("format", FORMAT.to_string()),
-        ("format_version", VERSION.to_string()),
+        ("format_version", version_of(model).to_string()),
         ("architecture", model.architecture.name().to_string()),
         ("hidden", model.hidden.to_string()),
         ("blocks", model.blocks.len().to_string()),
@@ -100,6 +102,9 @@ pub fn write(model: &Model) -> Result<Tensors> {
     if let Envelope::Polynomial { power } = model.envelope {
         settings.insert("envelope_power".to_string(), power.to_string());
     }
+    if model.vectors != model.hidden {
+        settings.insert("vectors".to_string(), model.vectors.to_string());
+    }
     if let Some(norm) = model.norm() {
         settings.insert("norm".to_string(), norm.name().to_string());
     }
@@ -108,6 +113,12 @@ pub fn write(model: &Model) -> Result<Tensors> {
         tensors.insert(name, Tensor { shape, values: values.to_vec() });
     }
     Ok(Tensors { tensors, settings })
+}
+
+/// The lowest version that can say what the model is.
+fn version_of(model: &Model) -> u32 {
+    let new = model.core() > 0.0 || model.energy_range.is_some() || model.vectors != model.hidden;
+    if new { VERSION } else { 1 }
 }
 
 /// Makes the model of a file's content.
@@ -132,6 +143,10 @@ pub fn read(found: Tensors) -> Result<Model> {
     let family = settings.family(architecture)?;
     let is_bessel = settings.choose("basis", &[("gaussian", false), ("bessel", true)])?;
     let hidden: usize = settings.parse("hidden")?;
+    let vectors = match found.settings.contains_key("vectors") {
+        true => settings.parse("vectors")?,
+        false => hidden,
+    };
     let count: usize = settings.parse("blocks")?;
     let species = settings.species()?;
     let (cutoff, softening) = (settings.parse("cutoff")?, settings.parse("softening")?);
@@ -151,17 +166,32 @@ pub fn read(found: Tensors) -> Result<Model> {
     };
     let mut blocks = Vec::new();
     for index in 0..count {
-        blocks.push(read_block(&mut weights, index, place, family, basis.len(), hidden)?);
+        let sizes = Sizes { basis: basis.len(), hidden, vectors };
+        blocks.push(read_block(&mut weights, index, place, family, sizes)?);
     }
     let head = weights.layers("head", 1, hidden, 1)?;
     let repulsion = match weights.has("repulsion.radii") {
-        true => Some(Repulsion { radii: weights.vector("repulsion.radii", Some(rows))? }),
+        true => Some(Repulsion {
+            radii: weights.vector("repulsion.radii", Some(rows))?,
+            core: match weights.has("repulsion.core") {
+                true => weights.scalar("repulsion.core")?,
+                false => 0.0,
+            },
+        }),
+        false => None,
+    };
+    let energy_range = match weights.has("energy_range") {
+        true => {
+            let bounds = weights.take("energy_range", &[Some(rows), Some(2)])?.values;
+            Some(EnergyRange { bounds: bounds.as_chunks().0.to_vec() })
+        }
         false => None,
     };
     weights.finish()?;
     Ok(Model {
         architecture,
         hidden,
+        vectors,
         cutoff,
         softening,
         embedding,
@@ -172,6 +202,7 @@ pub fn read(found: Tensors) -> Result<Model> {
         blocks,
         head,
         repulsion,
+        energy_range,
         metadata,
     })
 }
@@ -186,22 +217,31 @@ enum Family {
     Painn(NormOf),
 }
 
+/// Of a block.
+#[derive(Clone, Copy)]
+struct Sizes {
+    basis: usize,
+    hidden: usize,
+    vectors: usize,
+}
+
 fn read_block(
     weights: &mut Weights,
     index: usize,
     envelope: EnvelopePlace,
     family: Family,
-    basis: usize,
-    hidden: usize,
+    Sizes { basis, hidden, vectors }: Sizes,
 ) -> Result<Block> {
+    // Any number that the file says: shapes are compared with it.
+    let [both, row] =
+        [1, 2].map(|times: usize| hidden.saturating_add(vectors.saturating_mul(times)));
     let name = |part: &str| format!("blocks.{index}.{part}");
     let mlp = |weights: &mut Weights, part: &str, inputs: usize| {
         let [first, second] = ["first", "second"].map(|layer| name(&format!("{part}.{layer}")));
-        weights.mlp([&first, &second], inputs, hidden, 3 * hidden)
+        weights.mlp([&first, &second], inputs, hidden, row)
     };
-    let filter =
-        Filter { layers: weights.layers(&name("filter"), 1, basis, 3 * hidden)?, envelope };
-    let update = mlp(weights, "update", 2 * hidden)?;
+    let filter = Filter { layers: weights.layers(&name("filter"), 1, basis, row)?, envelope };
+    let update = mlp(weights, "update", both)?;
     Ok(match family {
         Family::Published => {
             let mixing = weights.take(&name("update.mixing"), &[Some(3), Some(3)])?.values;
@@ -214,8 +254,8 @@ fn read_block(
             update: Update::Painn {
                 channel_mix: weights.linear_without_bias(
                     &name("update.channel_mix"),
-                    hidden,
-                    2 * hidden,
+                    vectors,
+                    vectors.saturating_mul(2),
                 )?,
                 mlp: update,
                 norm: norm(weights.scalar(&name("update.epsilon"))?),

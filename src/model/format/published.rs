@@ -66,6 +66,7 @@ pub fn read(found: Tensors) -> Result<Model> {
     Ok(Model {
         architecture: Architecture::Published,
         hidden,
+        vectors: hidden,
         cutoff,
         softening: SOFTENING,
         embedding,
@@ -79,6 +80,7 @@ pub fn read(found: Tensors) -> Result<Model> {
         blocks,
         head,
         repulsion: None,
+        energy_range: None,
         metadata: BTreeMap::new(),
     })
 }

@@ -68,6 +68,7 @@ pub fn read(found: Tensors) -> Result<Model> {
     Ok(Model {
         architecture: Architecture::Painn,
         hidden,
+        vectors: hidden,
         cutoff,
         // SchNetPack divides r by d itself.
         softening: 0.0,
@@ -79,6 +80,7 @@ pub fn read(found: Tensors) -> Result<Model> {
         blocks,
         head,
         repulsion: None,
+        energy_range: None,
         metadata: BTreeMap::new(),
     })
 }

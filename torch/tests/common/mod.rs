@@ -13,7 +13,12 @@ use tch::Device;
 
 /// A student with random weights, reference energies that are not zero, and repulsion.
 pub fn student(hidden: usize, blocks: usize) -> (Student, Parameters) {
-    let config = config::Student { hidden, blocks, ..config::Student::default() };
+    narrow(hidden, hidden, blocks)
+}
+
+/// The same with fewer vectors than channels.
+pub fn narrow(hidden: usize, vectors: usize, blocks: usize) -> (Student, Parameters) {
+    let config = config::Student { hidden, vectors, blocks, ..config::Student::default() };
     let mut student = Student::new(&config).unwrap();
     student.reference_energies = (0..7).map(|k| -3.0 - f64::from(k)).collect();
     let weights = Parameters::random(&student.shape, 7, Device::Cpu);

@@ -63,6 +63,9 @@ struct Atoms {
   const float *received;
   /// Retreat, in: adjoint of the state after the next message. Out: that of `state`. All rows.
   float *bar;
+  /// Kind of each row, and of each kind where energies of atoms begin to saturate (eV).
+  const uint32_t *kinds;
+  const double *bounds;
   /// Energy of each row, without the species' reference (eV).
   double *energies;
 };
@@ -74,6 +77,23 @@ constexpr float ROUNDING = 2e-6f;
 struct Activation {
   float value, slope;
 };
+
+struct Bounded {
+  double value, slope;
+};
+
+/// The energy of an atom whose network gives x (eV): the formulas of model::energy_range.
+__device__ inline Bounded bounded(double x, double low, double high) {
+  if (x < low) {
+    const double t = tanh((low - x) / 0.5);
+    return {low - 0.5 * t, 1 - t * t};
+  }
+  if (x > high) {
+    const double y = (x - high) / 20;
+    return {high + 20 * asinh(y), 1 / hypot(y, 1.0)};
+  }
+  return {x, 1};
+}
 
 __device__ inline Activation silu(float z) {
   const float sigmoid = 1 / (1 + expf(-z));
@@ -458,7 +478,13 @@ template <class T> __device__ void readout(const T &tile) {
       energy += p.head.weights[c] * value;
       value = (float)p.head.weights[c] * (top ? tile.in_x(slopes(top) + c, row) : 1);
     }
-    p.energies[tile.first + row] = energy;
+    const double *bounds = p.bounds + 2 * p.kinds[tile.first + row];
+    const Bounded found = bounded(energy, bounds[0], bounds[1]);
+    p.energies[tile.first + row] = found.value;
+    if (found.slope != 1)
+#pragma unroll 1
+      for (int c = 0; c < p.head.inputs; ++c)
+        tile.in_x(begin[top] + c, row) *= (float)found.slope;
   }
   __syncthreads();
 #pragma unroll 1

@@ -93,5 +93,21 @@ constexpr double LARGEST = 1.7976931348623157e308;
 /// Atoms nearer to each other than this (Å) are at one place, as in src/engine/pair.rs.
 constexpr double COINCIDENT = 1e-9;
 
+/// A pair's distance as the filters see it (Å), and its slope by the true one.
+struct Seen {
+  double distance, slope;
+};
+
+/// Of two kinds with these radii of repulsion (Å), d apart: the formulas of model::repulsion.
+__device__ inline Seen seen(double radius, double other, double core_share, double d) {
+  const double reach = radius > 0 && other > 0 ? radius + other : 0;
+  const double core = core_share * reach;
+  if (d >= reach || core <= 0)
+    return {d, 1};
+  const double t = fmax((d - core) / (reach - core), 0.0);
+  const double lost = 0.5 - t * t * t * (1 - 0.5 * t);
+  return {reach - (reach - core) * lost, t * t * (3 - 2 * t)};
+}
+
 /// Sets a flag, which any number of threads may do.
 __device__ inline void note(uint32_t *flag) { atomicExch(flag, 1u); }

@@ -221,8 +221,11 @@ struct ListPairs {
   /// room is enough.
   const uint64_t *total;
   uint64_t capacity;
-  /// Å, Å, intervals of the filter tables in one Å, and how far from the origin atoms may be (Å).
-  double cutoff, softening, per_length, farthest;
+  /// Of each kind: radius of its repulsion (Å).
+  const double *radii;
+  /// Å, Å, intervals of the filter tables in one Å, share of the repulsion that is a pair's core, and how far from
+  /// the origin atoms may be (Å).
+  double cutoff, softening, per_length, core, farthest;
   uint32_t intervals, active;
 };
 
@@ -255,9 +258,11 @@ __device__ inline void consider(const ListPairs &p, const Grid &grid, Row &row, 
   const uint32_t place = row.start + row.found + __popc(mask & ((1u << row.lane) - 1));
   // Pairs were counted by the same sums: no more are found, and none would be written over the next row's.
   if (WRITE && within && place < row.end) {
-    Pair pair = pair_at(r[0], r[1], r[2], d, p.softening, p.per_length, p.intervals);
+    const uint32_t kind = p.kinds[other];
+    const double distance = seen(p.radii[p.kinds[row.row]], p.radii[kind], p.core, d).distance;
+    Pair pair = pair_at(r[0], r[1], r[2], d, distance, p.softening, p.per_length, p.intervals);
     pair.row = other;
-    pair.kind = p.kinds[other];
+    pair.kind = kind;
     pair.position = packed(shift);
     p.pairs[place] = pair;
   }

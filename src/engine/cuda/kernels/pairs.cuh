@@ -17,18 +17,20 @@ struct FindPairs {
   uint32_t *counts;
   /// 1 if a coordinate is not a finite number.
   uint32_t *bad;
-  /// Å, Å, intervals of the filter tables in one Å.
-  double cutoff, softening, per_length;
+  /// Of each kind: radius of its repulsion (Å).
+  const double *radii;
+  /// Å, Å, intervals of the filter tables in one Å, share of the repulsion that is a pair's core.
+  double cutoff, softening, per_length, core;
   uint32_t intervals, active;
   /// Of all positions.
   uint64_t coordinates;
 };
 
-/// A pair at (x, y, z) from here, d away. Atoms at one place have no direction: what comes of them is not a
+/// A pair at (x, y, z) from here, d away, which the filters see at another distance. Atoms at one place have no direction: what comes of them is not a
 /// number, and the host then finds out why.
-__device__ inline Pair pair_at(double x, double y, double z, double d, double softening, double per_length,
-                               uint32_t intervals) {
-  const double place = d * per_length;
+__device__ inline Pair pair_at(double x, double y, double z, double d, double distance, double softening,
+                               double per_length, uint32_t intervals) {
+  const double place = distance * per_length;
   const uint32_t whole = (uint32_t)place;
   const double soft = d < COINCIDENT ? nan("") : 1 / (d + softening);
   Pair pair;
@@ -51,6 +53,7 @@ KERNEL(find_pairs, FindPairs, 128) {
   if (row >= p.active)
     return;
   const double *here = p.positions + 3 * (size_t)p.atoms[row];
+  const double radius = p.radii[p.places[2 * (size_t)p.atoms[row] + 1]];
   const uint32_t start = p.starts[row], end = p.starts[row + 1];
   uint32_t found = 0;
   for (uint32_t first = start; first < end; first += 32) {
@@ -69,9 +72,11 @@ KERNEL(find_pairs, FindPairs, 128) {
     }
     const uint32_t mask = __ballot_sync(WARP, within);
     if (within) {
-      Pair pair = pair_at(x, y, z, d, p.softening, p.per_length, p.intervals);
+      const uint32_t kind = p.places[2 * (size_t)position + 1];
+      const double distance = seen(radius, p.radii[kind], p.core, d).distance;
+      Pair pair = pair_at(x, y, z, d, distance, p.softening, p.per_length, p.intervals);
       pair.row = p.places[2 * (size_t)position];
-      pair.kind = p.places[2 * (size_t)position + 1];
+      pair.kind = kind;
       pair.position = position;
       p.pairs[start + found + __popc(mask & ((1u << lane) - 1))] = pair;
     }

@@ -21,8 +21,9 @@ struct Sums {
   uint32_t parts, active;
   /// Whether virials are summed over the atoms of each block of threads, for which there is shared memory.
   uint32_t total, reserved;
-  /// Intervals of the filter tables in one Å, and what is added to d where u is formed (Å).
-  double per_length, softening;
+  /// Intervals of the filter tables in one Å, what is added to d where u is formed (Å), and share of the repulsion
+  /// that is a pair's core.
+  double per_length, softening, core;
   /// Of each kind: what is added to its energy (eV), Z, Z to the power 0.23, and the radius of its repulsion (Å),
   /// as in model::repulsion; 0: it does not repel.
   const double *references, *charges, *charge_powers, *radii;
@@ -89,7 +90,8 @@ template <bool LISTED> __device__ inline void sums_of_atom(const Sums &p, uint32
     // ∂E/∂r of the pair, both directions together: as pair::gradient.
     const double soft = d + p.softening;
     const double along = r[0] * bar[1] + r[1] * bar[2] + r[2] * bar[3];
-    double radial = (bar[0] * p.per_length - along / (soft * soft)) / d;
+    const double slope = seen(p.radii[kind], p.radii[pair.kind], p.core, d).slope;
+    double radial = (bar[0] * slope * p.per_length - along / (soft * soft)) / d;
     const double reach = p.radii[kind] + p.radii[pair.kind];
     if (d < reach && p.radii[kind] > 0 && p.radii[pair.kind] > 0) {
       const Repulsion found = repulsion(p.charges[kind] * p.charges[pair.kind],
