@@ -25,6 +25,20 @@ def explore(args):
     finish(failed, args.folder)
 
 
+def hunt(args):
+    from . import hunt
+    from .generate import carry_out, digest
+
+    folder = Path(args.folder)
+    count = max(1, round(args.frames / hunt.Trial.expected))
+    works = [hunt.Trial(args.round, i, folder) for i in range(count)]
+    identity = {"seed": args.seed, "teacher": args.teacher, "round": args.round}
+    identity |= {"students": [digest(path) for path in args.students]}
+    failed = carry_out(folder, works, identity, args.jobs, hunt.load_students, args.students)
+    hunt.report(folder, args.students)
+    finish(failed, folder)
+
+
 def finish(failed, folder):
     """Says what comes next, or how many jobs did not work."""
     if failed:
@@ -54,8 +68,13 @@ def label(args):
 def info(args):
     from . import dataset, files
 
+    hashes = {}
     for path in args.files:
-        print_json({"file": path} | dataset.summary(files.read(path)))
+        summary = dataset.summary(files.read(path))
+        hashes[Path(path).name] = summary["content_hash"]
+        print_json({"file": path} | summary)
+    if args.expect:
+        files.expect(hashes, args.expect)
 
 
 def molecules(args):
@@ -71,7 +90,7 @@ def print_json(value):
 
 
 def main():
-    from .generate import SHARES
+    from .generate import PERIODIC, SHARES
 
     parser = argparse.ArgumentParser(prog="python -m teacher", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -82,14 +101,14 @@ def main():
         return made
 
     def labels(p):
-        p.add_argument("--teacher", default="gfn2", help="gfn2 or module:factory for an ASE calculator")
+        p.add_argument("--teacher", default="gfn2", help="gfn2, ani1ccx or module:factory for an ASE calculator")
         p.add_argument("--jobs", type=int, default=1, help="worker processes (default %(default)s)")
 
     p = command(generate, "makes structures and labels them; a run that was stopped goes on")
     p.add_argument("folder", help="where shards are kept")
     p.add_argument("--frames", type=int, default=100_000, help="about as many (default %(default)s)")
-    p.add_argument("--periodic-share", type=float, default=0.05, help="of all frames (default %(default)s)")
-    p.add_argument("--only", choices=SHARES, help="one kind of structures, where data lack it")
+    p.add_argument("--periodic-share", type=float, default=0.05, help="boxes and crystals, of all frames (default %(default)s)")
+    p.add_argument("--only", choices=SHARES | PERIODIC, help="one kind of structures, where data lack it")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--mover", help="a student that moves atoms of training frames, several times as fast as the teacher")
     labels(p)
@@ -103,17 +122,26 @@ def main():
     p.add_argument("--seed", type=int, default=0)
     labels(p)
 
+    p = command(hunt, "the hunt for holes: where students go astray, the teacher labels the way")
+    p.add_argument("folder", help="where shards are kept, one for each round")
+    p.add_argument("--students", nargs="+", required=True, help="those that move atoms, in turns")
+    p.add_argument("--round", default="1", help="name of the round: other names start other trials")
+    p.add_argument("--frames", type=int, default=20_000, help="about as many (default %(default)s)")
+    p.add_argument("--seed", type=int, default=0)
+    labels(p)
+
     p = command(merge, "one dataset of folders of shards and files, without duplicates")
     p.add_argument("inputs", nargs="+", help="folders of generate, .h5 or .xyz files")
     p.add_argument("-o", "--output", action="append", required=True, help=".h5 or .xyz; may be given twice")
 
-    p = command(label, "labels structures of a file with the teacher; a run that was stopped goes on")
-    p.add_argument("structures", help="whatever ASE reads, or a dataset")
+    p = command(label, "labels structures of files with the teacher; a run that was stopped goes on")
+    p.add_argument("structures", nargs="+", help="what ASE reads, or datasets, whose labels are forgotten")
     p.add_argument("-o", "--output", required=True, help=".h5 or .xyz")
     labels(p)
 
     p = command(info, "what is in datasets")
     p.add_argument("files", nargs="+")
+    p.add_argument("--expect", metavar="LIST", help="a file of lines `HASH NAME`: content hashes that must be found")
 
     command(molecules, "the list of molecules: SMILES, split, atoms, Murcko scaffold, scaffold")
 

@@ -87,6 +87,9 @@ class Dataset:
             if frame.kind in SHARED_KINDS:
                 return None
             home = {split_of(part) for part in frame.molecule.split(".")} - {None}
+            # Crystals are held out by molecule, of those that are in training otherwise, too.
+            if frame.kind == "crystal":
+                home -= {"train"}
             return "molecule in the wrong split" if home - {frame.used_as} else None
 
         self._keep(reason)

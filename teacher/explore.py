@@ -113,13 +113,13 @@ def walk_on(job, atoms, temperature):
                 return
 
 
-def choose(looks, rng):
-    """Some at random, and those the students differ most about."""
+def choose(looks, rng, by_chance=RANDOM, unsure=UNSURE):
+    """Of looks (structure, difference of forces in eV/Å) some at random, and those the students differ most about."""
     looks = list(looks)
     order = rng.permutation(len(looks))
-    random, rest = order[:RANDOM], order[RANDOM:]
-    unsure = sorted((i for i in rest if looks[i][1] > WORTH), key=lambda i: -looks[i][1])[:UNSURE]
-    return [looks[i][0] for i in (*random, *unsure)]
+    random, rest = order[:by_chance], order[by_chance:]
+    differing = sorted((i for i in rest if looks[i][1] > WORTH), key=lambda i: -looks[i][1])[:unsure]
+    return [looks[i][0] for i in (*random, *differing)]
 
 
 def structure(numbers, positions):

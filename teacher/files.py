@@ -31,3 +31,12 @@ def write(dataset, path):
     partial = path.with_name(path.name + ".part")
     format_of(path).write(dataset, partial)
     os.replace(partial, path)
+
+
+def expect(hashes, path):
+    """Refuses content hashes, by the names of their files, that are not those in a list of lines `HASH NAME`."""
+    lines = (line.split() for line in Path(path).read_text().splitlines())
+    listed = {name: digest for digest, name in lines}
+    wrong = [name for name, digest in hashes.items() if listed.get(name) != digest]
+    if wrong:
+        raise DatasetError(f"not of the content hash that {path} has for them: {', '.join(wrong)}")

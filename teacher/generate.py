@@ -22,7 +22,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from . import dataset, files, frames, teachers
+from . import crystals, dataset, files, frames, teachers
 from .molecules import SMALL, molecules, order_key
 
 # Share of the frames, frames of one job.
@@ -36,7 +36,11 @@ SHARES = {
     "cluster": (0.20, 8),
     "water": (0.05, 8),
 }
-PERIODIC_FRAMES = 3
+# The same of what has a cell.
+PERIODIC = {
+    "periodic": (0.6, 3),
+    "crystal": (0.4, 6),
+}
 # Jobs of other kinds between two periodic ones, which take as long as all of those together.
 PERIODIC_SPACING = 40
 # Of the kinds that are not tied to one molecule each.
@@ -57,7 +61,7 @@ class Work:
 
     @property
     def expected(self):
-        return PERIODIC_FRAMES if self.kind == "periodic" else SHARES[self.kind][1]
+        return (SHARES | PERIODIC)[self.kind][1]
 
     def subject(self):
         """What the job is about (a molecule, a pair of elements, nothing), and its split."""
@@ -66,19 +70,28 @@ class Work:
             return molecule, molecule.split
         if self.kind == "small":
             return small_molecules()[self.index % len(small_molecules())], "train"
-        x = order_key("split", self.name) / 2**64
-        split = "test" if x < TEST else "valid" if x < TEST + VALID else "train"
+        split = split_of_job(self.name)
         # Every second one is about a kind of bond, which the job draws.
         if self.kind == "torsion" and self.index % 2 == 0:
             turnable = turnable_molecules(split)
             return turnable[order_key("torsion", self.name) % len(turnable)], split
         if self.kind in ("contact", "collision"):
             return frames.PAIRS[self.index % len(frames.PAIRS)], split
+        if self.kind == "crystal":
+            return crystals.subject(self.index, split)
         return None, split
 
     def frames(self, job, subject):
         """Labelled frames, and reasons where there is none."""
+        if self.kind == "crystal":
+            return crystals.crystal(job, subject)
         return getattr(frames, self.kind)(job, subject)
+
+
+def split_of_job(name):
+    """The split of a job that is not tied to one molecule."""
+    x = order_key("split", name) / 2**64
+    return "test" if x < TEST else "valid" if x < TEST + VALID else "train"
 
 
 @functools.cache
@@ -114,17 +127,22 @@ def _place(work):
 def plan(count, periodic_share, only=None):
     """The jobs for about `count` frames, in an order of which every part is a fair sample for training; periodic ones
     at a low rate, most of them last. With `only`, jobs of that kind alone."""
-    shares = SHARES if only is None else {only: SHARES[only]}
-    rest = (1 - periodic_share) / sum(share for share, _ in shares.values())
-    works = [Work(k, i) for k, (share, size) in shares.items() for i in range(ceil(count * share * rest / size))]
-    works.sort(key=_place)
-    boxes = [Work("periodic", i) for i in range(ceil(count * periodic_share / PERIODIC_FRAMES))]
+    shares = SHARES if only is None else {only: (SHARES | PERIODIC)[only]}
+    works = _works(shares, count * (1 - periodic_share))
+    boxes = _works(PERIODIC, count * periodic_share)
     result = []
     for i, work in enumerate(works):
         result.append(work)
         if i % PERIODIC_SPACING == PERIODIC_SPACING - 1 and boxes:
             result.append(boxes.pop(0))
     return result + boxes
+
+
+def _works(shares, count):
+    """Jobs for about `count` frames of these kinds, in the order of the plan."""
+    whole = sum(share for share, _ in shares.values())
+    works = [Work(k, i) for k, (share, size) in shares.items() for i in range(ceil(count * (share / whole) / size))]
+    return sorted(works, key=_place)
 
 
 # --- workers

@@ -2,14 +2,16 @@
 
 import shutil
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 import numpy as np
 
-from . import dataset, extxyz, files, generate, teachers
+from . import dataset, extxyz, files, generate
 
-# Structures of one job.
+# Structures of one job: at least so many, and so many more that there are no more jobs than these.
 PART = 8
+JOBS = 1000
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,14 @@ class Part:
 
     def frames(self, job, _):
         """Labelled frames, and reasons where there is none."""
-        for index, atoms in self.structures:
-            info = {name: extxyz.text(atoms.info.get(name, "")) for name in dataset.TEXTS}
-            info["name"] = info["name"] or f"label-{index:06d}"
-            temperature = float(atoms.info.get("temperature", np.nan))
-            try:
-                yield job.teacher.label(atoms, **info, temperature=temperature)
-            except teachers.Dropped as reason:
-                yield str(reason)
+        return job.teacher.label_all((atoms, metadata_of(atoms, i)) for i, atoms in self.structures)
+
+
+def metadata_of(atoms, index):
+    """What a frame keeps of a structure's `info`."""
+    found = {name: extxyz.text(atoms.info.get(name, "")) for name in dataset.TEXTS}
+    found["name"] = found["name"] or f"label-{index:06d}"
+    return found | {"temperature": float(atoms.info.get("temperature", np.nan))}
 
 
 def read_structures(path):
@@ -58,14 +60,15 @@ def read_structures(path):
             yield atoms
 
 
-def label(path, output, spec, jobs):
-    """Labels the structures in a file and writes them; order, names and metadata are kept. What is done is kept beside the
+def label(paths, output, spec, jobs):
+    """Labels the structures in files and writes them; order, names and metadata are kept. What is done is kept beside the
     output until all is."""
     files.format_of(output)  # a name that cannot be written is refused before hours of work
-    structures = list(enumerate(read_structures(path)))
-    works = [Part(i // PART, structures[i : i + PART]) for i in range(0, len(structures), PART)]
+    structures = list(enumerate(atoms for path in paths for atoms in read_structures(path)))
+    size = max(PART, ceil(len(structures) / JOBS))
+    works = [Part(i // size, structures[i : i + size]) for i in range(0, len(structures), size)]
     folder = Path(f"{output}.parts")
-    identity = {"seed": 0, "teacher": spec, "structures": generate.digest(path)}
+    identity = {"seed": 0, "teacher": spec, "structures": [generate.digest(path) for path in paths]}
     failed = generate.carry_out(folder, works, identity, jobs)
     if failed:
         raise RuntimeError(f"{failed} jobs failed: their errors are above; the same command tries them again")

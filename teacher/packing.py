@@ -33,6 +33,22 @@ class Rigid:
         return moved
 
 
+def effective_radii(numbers, charges):
+    """Of atoms (Å): two of them attract each other most at the sum."""
+    radii = np.array([RADII[z] for z in numbers])
+    polar = (numbers == 1) & (charges > 0.25)
+    return np.where(polar, POLAR_HYDROGEN, radii + WIDER)
+
+
+def lennard_jones(d, reach):
+    """Energies (eV) of pairs of atoms at distances d (Å), lowest at `reach` (Å)."""
+    # Below the core the wall is straight, so that overlaps can be resolved downhill.
+    inner = np.maximum(d, CORE * reach)
+    six = (reach / inner) ** 6
+    wall = 20.0 * np.maximum(CORE * reach - d, 0.0)
+    return WELL * (six**2 - 2 * six) + wall
+
+
 class Packing:
     """Molecules in a cubic box of this edge (Å), or where it is None within a sphere about the origin."""
 
@@ -41,9 +57,7 @@ class Packing:
         self.radius = (ROOM * sum(len(r.atoms) for r in rigids) * 3 / (4 * np.pi)) ** (1 / 3)
         self.charges = np.concatenate([r.charges for r in rigids])
         self.numbers = np.concatenate([r.atoms.numbers for r in rigids])
-        radii = np.array([RADII[z] for z in self.numbers])
-        polar = (self.numbers == 1) & (self.charges > 0.25)
-        self.radii = np.where(polar, POLAR_HYDROGEN, radii + WIDER)
+        self.radii = effective_radii(self.numbers, self.charges)
         self.of = np.repeat(np.arange(len(rigids)), [len(r.atoms) for r in rigids])
         self.members = [np.flatnonzero(self.of == m) for m in range(len(rigids))]
         self.x = np.concatenate([r.turned(rng).positions for r in rigids])
@@ -56,14 +70,10 @@ class Packing:
             d -= self.edge * np.round(d / self.edge)
         d = np.linalg.norm(d, axis=2)
         reach = self.radii[self.members[m], None] + self.radii[None, other]
-        # Below the core the wall is straight, so that overlaps can be resolved downhill.
-        inner = np.maximum(d, CORE * reach)
-        six = (reach / inner) ** 6
-        wall = 20.0 * np.maximum(CORE * reach - d, 0.0)
         coulomb = COULOMB * self.charges[self.members[m], None] * self.charges[None, other] / np.maximum(d, 1.2)
         if self.edge:
             coulomb = np.where(d < self.edge / 2, coulomb, 0.0)
-        return float((WELL * (six**2 - 2 * six) + wall + coulomb).sum())
+        return float((lennard_jones(d, reach) + coulomb).sum())
 
     def sweep(self, temperature, step):
         """One trial move of each molecule: shift by up to `step` (Å), turn by up to about as many radians."""

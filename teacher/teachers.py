@@ -10,7 +10,7 @@ from .dataset import Frame
 from .molecules import ELEMENTS
 
 # eV/Å; beyond it are structures that no simulation should reach, but for those made to show the way up to them.
-MAX_FORCE = {"collision": 1000.0}
+MAX_FORCE = {"collision": 1000.0, "hunt": 200.0}
 USUAL_MAX_FORCE = 20.0
 # Of positions (Å) and forces (eV/Å): files take half the space, and students err by a hundred times as much.
 DECIMALS = 4
@@ -35,31 +35,51 @@ class Teacher:
 
     def label(self, atoms, kind="", **metadata):
         """A labelled frame of this ASE structure (eV, Å), or `Dropped`."""
-        # Rounding first makes labels exact for what the files hold.
-        atoms = atoms.copy()
-        # Constraints would set forces to zero.
-        atoms.set_constraint()
-        atoms.positions = atoms.positions.round(DECIMALS)
-        atoms.cell = atoms.cell.array.round(8)
-        check_structure(atoms)
+        atoms = prepared(atoms)
         atoms.calc = self.calculator()
         try:
             energy, forces = atoms.get_potential_energy(), atoms.get_forces()
             stress = stress_of(atoms) if atoms.pbc.all() else None
         except FAILURES as error:
             raise Dropped("unconverged") from error
-        check_label(atoms, energy, forces, stress, MAX_FORCE.get(kind, USUAL_MAX_FORCE))
-        return Frame(
-            numbers=atoms.numbers.astype(np.uint8),
-            positions=atoms.positions,
-            cell=np.array(atoms.cell.array),
-            pbc=np.array(atoms.pbc),
-            energy=round(float(energy), 8),
-            forces=np.asarray(forces, float).round(DECIMALS),
-            stress=np.full((3, 3), np.nan) if stress is None else np.asarray(stress, float).round(10),
-            kind=kind,
-            **metadata,
-        )
+        return labelled(atoms, energy, forces, stress, kind, **metadata)
+
+    def label_all(self, structures):
+        """For each of the structures, which are (ASE structure, metadata): its labelled frame, or the
+        reason why there is none."""
+        for atoms, metadata in structures:
+            try:
+                yield self.label(atoms, **metadata)
+            except Dropped as reason:
+                yield str(reason)
+
+
+def prepared(atoms):
+    """A copy to label, or `Dropped`."""
+    # Rounding first makes labels exact for what the files hold.
+    atoms = atoms.copy()
+    # Constraints would set forces to zero.
+    atoms.set_constraint()
+    atoms.positions = atoms.positions.round(DECIMALS)
+    atoms.cell = atoms.cell.array.round(8)
+    check_structure(atoms)
+    return atoms
+
+
+def labelled(atoms, energy, forces, stress, kind="", energy_decimals=8, **metadata):
+    """The frame of a prepared structure with these labels, or `Dropped`."""
+    check_label(atoms, energy, forces, stress, MAX_FORCE.get(kind, USUAL_MAX_FORCE))
+    return Frame(
+        numbers=atoms.numbers.astype(np.uint8),
+        positions=atoms.positions,
+        cell=np.array(atoms.cell.array),
+        pbc=np.array(atoms.pbc),
+        energy=round(float(energy), energy_decimals),
+        forces=np.asarray(forces, float).round(DECIMALS),
+        stress=np.full((3, 3), np.nan) if stress is None else np.asarray(stress, float).round(10),
+        kind=kind,
+        **metadata,
+    )
 
 
 def stress_of(atoms):
@@ -100,9 +120,18 @@ def gfn2():
 
 def student(model):
     """A student in the teacher's place, where atoms are only to be moved."""
+    from ase.calculators.calculator import all_changes
     from mlff_student import Calculator, Error
 
     class Mover(Calculator):
+        def check_state(self, atoms, tol=0.0):
+            """What changed since the last structure: all or nothing. ASE's way takes longer than a small student."""
+            known = self.atoms
+            same = known is not None and all(
+                np.array_equal(getattr(known, name), getattr(atoms, name)) for name in ("numbers", "positions", "pbc", "cell")
+            )
+            return [] if same else all_changes
+
         def calculate(self, *arguments, **options):
             try:
                 super().calculate(*arguments, **options)
@@ -116,12 +145,16 @@ def student(model):
 
 
 def load(spec):
-    """`gfn2`, or `module:factory` for a function without arguments that returns an ASE calculator."""
+    """`gfn2`, `ani1ccx`, or `module:factory` for a function without arguments that returns an ASE calculator."""
     if spec == "gfn2":
         return gfn2()
+    if spec == "ani1ccx":
+        from .ani import Ani1ccx
+
+        return Ani1ccx()
     module, _, factory = spec.partition(":")
     if not factory:
-        raise ValueError(f"--teacher: expected gfn2 or module:factory, found {spec!r}")
+        raise ValueError(f"--teacher: expected gfn2, ani1ccx or module:factory, found {spec!r}")
     try:
         make = getattr(importlib.import_module(module), factory)
     except (ImportError, AttributeError) as error:

@@ -11,7 +11,7 @@ import traceback
 
 from . import lammps, setting
 
-PROPERTIES = ["invariance", "collisions", "dimers", "frequencies", "torsions", "speed", "nve", "stability"]
+PROPERTIES = ["invariance", "collisions", "dimers", "crystals", "frequencies", "torsions", "speed", "nve", "stability", "holes"]
 
 
 def extend(parser):
@@ -20,7 +20,7 @@ def extend(parser):
 
 def main():
     chosen, found = setting.read(__doc__.split("\n")[0], extend=extend)
-    if {"nve", "stability"} & set(found.only):
+    if {"nve", "stability", "holes"} & set(found.only):
         lammps.check(chosen)
     failed = []
     for name in found.only:

@@ -51,11 +51,15 @@ atom_style atomic
 boundary {boundary}
 plugin load {setting.plugin.absolute()}
 read_data {data}
-pair_style mlff_student
-pair_coeff * * {model.path.absolute()} {' '.join(elements(atoms))}
+{pair(model, elements(atoms))}
 neighbor 1.0 nsq
 thermo_modify norm no
 """
+
+
+def pair(model, symbols):
+    """The student, for these elements in the order of the atom types."""
+    return f"pair_style mlff_student\npair_coeff * * {model.path.absolute()} {' '.join(symbols)}"
 
 
 def elements(atoms):

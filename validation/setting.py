@@ -51,6 +51,8 @@ class Setting:
     step: float
     #: Turn the bond alone, do not relax the rest.
     rigid: bool
+    #: Molecules that Monte Carlo tries to insert.
+    insertions: int
     #: LAMMPS processes at a time.
     workers: int
 
@@ -77,6 +79,7 @@ def read(description, arguments=None, extend=None):
     parser.add_argument("--temperatures", type=positive(float), nargs="+", default=[600.0, 1000.0], help="of the stability runs in K (default: 600 1000)")
     parser.add_argument("--step", type=positive(float), default=0.5, help="time step of the stability runs in fs (default: 0.5)")
     parser.add_argument("--rigid", action="store_true", help="torsions: turn the bond alone instead of relaxing the rest with the teacher")
+    parser.add_argument("--insertions", type=positive(int), help="of water by Monte Carlo in LAMMPS (default: 10000, quick: 200)")
     parser.add_argument("--workers", type=positive(int), default=1, help="LAMMPS processes at a time (default: 1)")
     if extend is not None:
         extend(parser)
@@ -97,6 +100,7 @@ def read(description, arguments=None, extend=None):
         temperatures=found.temperatures,
         step=found.step,
         rigid=found.rigid,
+        insertions=found.insertions or (200 if found.quick else 10_000),
         workers=found.workers,
     )
     setting.out.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,8 @@ from rdkit import Chem, RDLogger
 from rdkit.Chem import AllChem
 from scipy.spatial import cKDTree
 
+from teacher.floor import HYDRIDES
+
 RDLogger.DisableLog("rdApp.*")
 
 # Molecules to use where no dataset says which ones were held out. They may be in the training data.
@@ -70,9 +72,6 @@ def random_rotation(random, reflect=False):
     q, r = np.linalg.qr(random.normal(size=(3, 3)))
     q = q * np.sign(np.diag(r))
     return q if (np.linalg.det(q) > 0) != reflect else -q
-
-
-HYDRIDES = {"H": "H2", "C": "CH4", "N": "NH3", "O": "H2O", "F": "HF", "S": "SH2", "Cl": "HCl"}
 
 
 def hydrides(first, second, distance):

@@ -303,12 +303,12 @@ def test_a_molecule_in_the_wrong_split_gets_no_label(teacher):
 def test_the_plan_keeps_the_shares():
     works = generate.plan(100_000, 0.05)
     expected = {kind: sum(w.expected for w in works if w.kind == kind) for kind in {w.kind for w in works}}
-    wanted = {"trajectory": 38, "small": 5, "torsion": 15, "transfer": 2, "contact": 9, "collision": 1, "cluster": 20, "water": 5, "periodic": 5}
+    wanted = {"trajectory": 38, "small": 5, "torsion": 15, "transfer": 2, "contact": 9, "collision": 1, "cluster": 20, "water": 5, "periodic": 3, "crystal": 2}
     assert {k: round(n / 1000) for k, n in expected.items()} == wanted
     assert len({w.name for w in works}) == len(works)
     # Any part is a fair sample of what training needs.
     early = [w.kind for w in works[:1000]]
     assert 0.4 < (early.count("trajectory") + early.count("small")) / 1000 < 0.6
-    assert 10 <= early.count("periodic") <= 40
+    assert 10 <= early.count("periodic") + early.count("crystal") <= 40
     tested = {w.subject()[0].smiles for w in works if w.kind == "trajectory" and w.subject()[1] == "test"}
     assert len(tested) >= 320

@@ -191,5 +191,5 @@ def test_errors_in_jobs_are_reported_and_tried_again(tmp_path):
 
 def test_unknown_teachers_end_the_command_before_anything_is_made(tmp_path):
     status, _, err = run("generate", tmp_path / "run", "--teacher", "gfn9")
-    assert status != 0 and "expected gfn2 or module:factory" in err and "Traceback" not in err
+    assert status != 0 and "expected gfn2, ani1ccx or module:factory" in err and "Traceback" not in err
     assert not (tmp_path / "run").exists()

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Lattice energies and densities of crystals of molecules, relaxed, beside the teacher's."""
+
+import warnings
+
+import numpy as np
+from ase import Atoms, units
+from ase.filters import FrechetCellFilter
+from ase.optimize import BFGS
+from mlff_student import Calculator, Error
+from rdkit import Chem
+
+from teacher import crystals, geometry
+from teacher.known_crystals import CRYSTALS
+from teacher.molecules import order_key
+
+from . import ROOT, report, setting, teacher
+
+# Held out from training by `teacher.known_crystals`, and others for comparison. Their cells are
+# those of training: no lattice vector below 8 Å, at most 96 atoms.
+HELD_OUT = [
+    "carbon dioxide", "ammonia", "chloroform", "acetic acid", "imidazole", "formamide", "pyrazine",
+    "thiophene", "benzene", "hydrogen cyanide", "carbonyl sulfide", "nitromethane",
+]  # fmt: skip
+OTHERS = ["nitrogen", "acetylene", "urea", "ice XI", "carbon disulfide", "methanol"]
+QUICK = ["carbon dioxide", "hydrogen cyanide", "nitrogen"]
+# How far from the teacher those that are held out may be.
+ENERGY, DENSITY = 0.15, 0.03
+# Where relaxations end: forces (eV/Å) of the teacher and of students, which cost nothing.
+TEACHER_FORCE, FORCE = 0.03, 0.005
+TEACHER_STEPS, STEPS = 60, 300
+# Saves the teacher steps: brings packings near a minimum, and tells how stiff what is.
+GUIDE = ROOT / "models" / "organics-large.safetensors"
+# Makes cells about as stiff as contacts are, for the optimiser.
+CELL_FACTOR = 2.0
+# Step of second derivatives (Å), and the least that they are taken for (eV/Å²).
+STEP, SOFTEST = 0.01, 1.0
+GRAMS = units._amu * 1e27  # u/Å³ → g/cm³
+
+
+def run(setting):
+    found = {}
+    for known in chosen(setting):
+        name = known.name
+        reference = teacher.remembered(setting, f"crystal {name}", lambda: of_teacher(known))
+        judged = {m.name: compare(reference, of_student(reference, m)) for m in setting.models}
+        found[name] = reference | {"held_out": known.split != "train", "models": judged}
+    return report.finish(
+        setting,
+        "crystals",
+        "Crystals of molecules",
+        f"Cells and atoms relaxed by {teacher.NAME}, from known structures or, where only the cell "
+        "is known, from a packing that was searched for; then by the student from there. Lattice "
+        "energies for each molecule: the crystal less a relaxed molecule alone. 'There': in the "
+        f"teacher's structure. Required of crystals that are held out (*): energies within "
+        f"{100 * ENERGY:g} %, densities within {100 * DENSITY:g} % of the teacher's.",
+        [table(found), summary(found)],
+        {"teacher": teacher.NAME, "crystals": found},
+        figure(found),
+    )
+
+
+def chosen(setting):
+    """The known crystals to measure: those of elements that all models know."""
+    names = setting.choose(HELD_OUT + OTHERS, QUICK)
+    species = set.intersection(*(set(m.student().info.species) for m in setting.models))
+    by_name = {crystal.name: crystal for crystal in CRYSTALS}
+    return [by_name[n] for n in names if elements(by_name[n].smiles) <= species]
+
+
+def elements(smiles):
+    """Atomic numbers in a molecule."""
+    return {atom.GetAtomicNum() for atom in Chem.AddHs(Chem.MolFromSmiles(smiles)).GetAtoms()}
+
+
+def of_teacher(known):
+    """The relaxed crystal and molecule, lattice energy (eV for each molecule), density (g/cm³)."""
+    rng = np.random.default_rng(order_key("crystal", known.name))
+    mol = geometry.embed(known.smiles, rng)
+    molecule = teacher.relaxed(geometry.to_atoms(mol), fmax=FORCE)
+    mol.GetConformer().SetPositions(molecule.positions)
+    lattice = crystals.lattice_of(known, mol, rng, tries=8)
+    lattice = lattice.enlarged(crystals.SHORTEST, crystals.MOST)
+    atoms = lattice.atoms()
+    guide = Calculator(GUIDE)
+    if not known.basis:
+        atoms = relaxed(atoms, guide, guide, FORCE, STEPS)
+    calculator = teacher.calculator(accuracy=1.0)
+    atoms = relaxed(atoms, calculator, guide, TEACHER_FORCE, TEACHER_STEPS)
+    count = len(lattice.x)
+    return {
+        "molecules": count,
+        "molecule": teacher.to_lists(molecule),
+        "crystal": teacher.to_lists(atoms) | {"cell": atoms.cell.array.tolist()},
+        "energy": atoms.get_potential_energy() / count - molecule.get_potential_energy(),
+        "density": density(atoms),
+    }
+
+
+def of_student(reference, model):
+    """The same of a student, from the teacher's structures on; `there`: the energy in them. NaN
+    where it ends in numbers that are not finite."""
+    try:
+        return on_from(reference, model.calculator())
+    except Error as error:
+        if error.status != "MLFF_ERROR_NUMERIC":
+            raise
+        return dict.fromkeys(("there", "energy", "density"), np.nan)
+
+
+def on_from(reference, calculator):
+    alone = teacher.from_lists(reference["molecule"])
+    alone.calc = calculator
+    BFGS(alone, logfile=None).run(fmax=FORCE, steps=STEPS)
+    crystal = reference["crystal"]
+    atoms = Atoms(crystal["numbers"], crystal["positions"], cell=crystal["cell"], pbc=True)
+    atoms.calc = calculator
+
+    def lattice_energy(atoms):
+        return atoms.get_potential_energy() / reference["molecules"] - apart
+
+    # One calculator knows one structure at a time.
+    apart = alone.get_potential_energy()
+    there = lattice_energy(atoms)
+    atoms = relaxed(atoms, calculator, calculator, FORCE, STEPS)
+    return {"there": there, "energy": lattice_energy(atoms), "density": density(atoms)}
+
+
+def relaxed(atoms, calculator, guide, fmax, steps):
+    """A copy with cell and atoms (ASE) near the calculator's minimum at zero pressure. A guide (an
+    ASE calculator) gives second derivatives to begin with: molecules are a thousand times as stiff
+    as what is between them."""
+    with warnings.catch_warnings():
+        # Of the logarithm of a matrix, about errors of 1e-13.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        optimiser = BFGS(free(atoms, calculator), logfile=None)
+        optimiser.H0 = hessian(free(atoms, guide))
+        optimiser.run(fmax=fmax, steps=steps)
+    return optimiser.atoms.atoms
+
+
+def free(atoms, calculator):
+    """A copy whose cell is free, too."""
+    atoms = atoms.copy()
+    atoms.calc = calculator
+    return FrechetCellFilter(atoms, exp_cell_factor=CELL_FACTOR)
+
+
+def hessian(cell):
+    """Second derivatives (eV/Å²) of what `free` gives, made positive."""
+    x = cell.get_positions()
+    found = np.empty((x.size, x.size))
+    for row, step in zip(found, STEP * np.eye(x.size)):
+        forces = []
+        for moved in (x + step.reshape(x.shape), x - step.reshape(x.shape)):
+            cell.set_positions(moved)
+            forces.append(cell.get_forces().ravel())
+        row[:] = (forces[1] - forces[0]) / (2 * STEP)
+    values, vectors = np.linalg.eigh((found + found.T) / 2)
+    return (vectors * np.maximum(abs(values), SOFTEST)) @ vectors.T
+
+
+def density(atoms):
+    """g/cm³."""
+    return float(atoms.get_masses().sum() / atoms.get_volume() * GRAMS)
+
+
+def compare(reference, result):
+    """The student's result with its relative errors, and whether they are within the limits."""
+    errors = {k: result[k] / reference[k] - 1 for k in ("energy", "density")}
+    fine = abs(errors["energy"]) <= ENERGY and abs(errors["density"]) <= DENSITY
+    return result | {f"{k}_error": e for k, e in errors.items()} | {"fine": bool(fine)}
+
+
+def table(found):
+    header = ["crystal", "model", "teacher (eV)", "there", "relaxed", "%"]
+    header += ["g/cm³", "relaxed", "%", ""]
+    rows = []
+    for name, crystal in found.items():
+        for model, result in crystal["models"].items():
+            rows.append([
+                name + (" *" if crystal["held_out"] else ""), model, crystal["energy"],
+                result["there"], result["energy"], 100 * result["energy_error"],
+                crystal["density"], result["density"], 100 * result["density_error"],
+                report.verdict(result["fine"]) if crystal["held_out"] else "",
+            ])  # fmt: skip
+    return report.table(header, rows)
+
+
+def summary(found):
+    """Mean absolute errors of each model, and whether all that are held out are within limits."""
+    rows = []
+    for model in next(iter(found.values()))["models"]:
+        held_out = [c["models"][model] for c in found.values() if c["held_out"]]
+        errors = ("energy_error", "density_error")
+        means = [100 * float(np.mean([abs(r[k]) for r in held_out])) for k in errors]
+        fine = [r["fine"] for r in held_out]
+        within = f"{sum(fine)} of {len(fine)}"
+        rows.append([model, *means, within, report.verdict(all(fine))])
+    header = ["held out", "mean error of energies (%)", "of densities (%)", "within limits", ""]
+    return report.table(header, rows)
+
+
+def figure(found):
+    """Students' values against the teacher's; bands show how far the held-out ones may be."""
+    figure, panels = report.plt.subplots(1, 2, figsize=(9, 4.2))
+    titles = {"energy": "lattice energy (eV for each molecule)", "density": "density (g/cm³)"}
+    for axis, (key, title) in zip(panels, titles.items()):
+        target = np.array([crystal[key] for crystal in found.values()])
+        low, high = target.min(), target.max()
+        ends = np.array([low - 0.1 * (high - low), high + 0.1 * (high - low)])
+        axis.plot(ends, ends, color=report.TEACHER_COLOR, lw=0.8)
+        limit = ENERGY if key == "energy" else DENSITY
+        axis.fill_between(ends, ends * (1 - limit), ends * (1 + limit), color="0.9", lw=0)
+        for index, model in enumerate(next(iter(found.values()))["models"]):
+            for held_out, marker in ((True, "o"), (False, "x")):
+                chosen = [c for c in found.values() if c["held_out"] == held_out]
+                axis.plot(
+                    [c[key] for c in chosen], [c["models"][model][key] for c in chosen], marker,
+                    ms=4, color=report.color(index), label=model if held_out else None,
+                )  # fmt: skip
+        axis.set(title=title, xlabel="GFN2-xTB", ylabel="student")
+    panels[0].legend(fontsize=8)
+    return figure
+
+
+if __name__ == "__main__":
+    import sys
+
+    setting.main(sys.modules[__name__])
