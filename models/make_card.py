@@ -84,6 +84,8 @@ def main():
         "- Bulk liquids, interfaces and pressures beyond the errors above: few periodic frames were trained on.",
         "- Ions, radicals, metals, other elements: its energy knows no charge and no spin.",
         "- Breaking bonds, and energies relative to free atoms.",
+        "- Energies of atoms closer than 0.65 of the sum of their covalent radii: a core keeps them apart, as a wall "
+        "that rises all the way in; how high it is there is not the teacher's word.",
         f"- Interactions beyond {model['cutoff_angstrom']:g} Å: electrostatics and dispersion end there.",
         "- Anything that GFN2-xTB itself gets wrong.",
     ]

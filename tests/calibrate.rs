@@ -81,7 +81,9 @@ fn calibrate(student: &Path, data: &[&Path], output: &Path) -> Output {
 fn the_range_holds_the_training_frames_and_leaves_their_energies_as_they_are() {
     let dir = tempfile::tempdir().unwrap();
     let (path, out) = (dir.path().join("student.safetensors"), dir.path().join("out.safetensors"));
-    let before = student();
+    let mut before = student();
+    before.metadata.insert("test_force_mae_eV_per_A".into(), "0.1".into());
+    before.metadata.insert("teacher".into(), "none".into());
     before.save(&path).unwrap();
     let train = molecules(60, 6.0, 1);
     let held_out = molecules(20, 2.5, 2);
@@ -115,6 +117,9 @@ fn the_range_holds_the_training_frames_and_leaves_their_energies_as_they_are() {
         let [old, new] = [&before, &after].map(|model| compute(model, molecule));
         approx::assert_abs_diff_eq!(old.energy, new.energy, epsilon = 1e-9);
     }
+    // Errors that were measured before are not those of what is written.
+    assert!(!after.metadata.contains_key("test_force_mae_eV_per_A"));
+    assert_eq!(after.metadata["teacher"], "none");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("60 frames") && text.contains("wrote"), "{text}");
 }
@@ -137,6 +142,37 @@ fn no_atom_is_bound_better_than_the_best_of_training_by_more_than_the_margin() {
         }
     }
     assert!(lowest < -100.0 && highest > 100.0, "{lowest} to {highest} says nothing");
+}
+
+#[test]
+fn a_core_is_given_where_it_is_asked_for_and_a_repulsion_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, out) = (dir.path().join("student.safetensors"), dir.path().join("out.safetensors"));
+    let file = write_xyz(&dir, "train.xyz", "train", &molecules(5, 6.0, 4));
+    let mut model = student();
+    model.repulsion.as_mut().unwrap().core = 0.0;
+    let calibrate = |model: &Model, core: &str| {
+        model.save(&path).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mlff-student"));
+        command.arg("calibrate").arg(&path).arg(&file).args(["--core", core, "-o"]).arg(&out);
+        let output = command.output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert!(calibrate(&model, "0.5").0);
+    let found = Model::load(&out).unwrap();
+    assert_eq!(found.core(), 0.5);
+    // The range is that of the student with its core.
+    let again = mlff_student::validation::energy_range(
+        &found,
+        Options::default(),
+        &mlff_student::dataset::Dataset::load(&[&file]).unwrap().frames,
+        |_| {},
+    );
+    assert_eq!(again.unwrap(), found.energy_range.unwrap());
+    let (done, message) = calibrate(&model, "1.5");
+    assert!(!done && message.contains("repulsion.core: expected a share"), "{message}");
+    let (done, message) = calibrate(&Model { repulsion: None, ..model.clone() }, "0.5");
+    assert!(!done && message.contains("expected a student with a repulsion"), "{message}");
 }
 
 #[test]

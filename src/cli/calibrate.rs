@@ -23,15 +23,31 @@ pub(super) struct Arguments {
     /// File to write, *.safetensors; an existing one is replaced
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// Gives every pair a core, as this share of its repulsion: inside it the repulsion rules alone
+    /// [default: as in the input]
+    #[arg(long, value_name = "SHARE")]
+    core: Option<f64>,
     /// Threads [default: all processors]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let Arguments { input, data, output, threads } = arguments;
+    let Arguments { input, data, output, core, threads } = arguments;
     check_output(input, output)?;
-    let model = load(input)?;
+    let mut model = (*load(input)?).clone();
+    if let Some(core) = *core {
+        let Some(repulsion) = &mut model.repulsion else {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "--core: expected a student with a repulsion, found one without: leave the option out, or train \
+                 a student with [student] repulsion",
+            )
+            .into());
+        };
+        repulsion.core = core;
+        model.validate()?;
+    }
     let mut dataset = Dataset::load(data)?;
     dataset.drop_unknown_elements(&model.species);
     dataset.frames.retain(|frame| !matches!(frame.split, Some(Split::Valid | Split::Test)));
@@ -58,7 +74,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         progress.show(done, Some(done as f64 / total as f64));
     });
     progress.finish();
-    let calibrated = Model { energy_range: Some(range?), ..(*model).clone() };
+    let mut calibrated = Model { energy_range: Some(range?), ..model };
+    // They were measured before.
+    calibrated.metadata.retain(|key, _| !key.starts_with("test_") && !key.starts_with("valid_"));
     calibrated.save(output)?;
     let mut text =
         format!("energies of atoms in {total} frames, without reference energies (eV):\n");
