@@ -40,8 +40,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let Some(repulsion) = &mut model.repulsion else {
             return Err(Error::new(
                 ErrorKind::Unsupported,
-                "--core: expected a student with a repulsion, found one without: leave the option out, or train \
-                 a student with [student] repulsion",
+                "--core: expected a student with a repulsion, found one without: leave the option \
+                 out, or train a student with [student] repulsion",
             )
             .into());
         };
@@ -58,8 +58,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Err(Error::new(
             ErrorKind::InvalidArgument,
             format!(
-                "expected frames with every element of the student, found none with {}: add some of those that it \
-                 was trained on",
+                "expected frames with every element of the student, found none with {}: add some of \
+                 those that it was trained on",
                 symbol(unseen).unwrap_or("?")
             ),
         )

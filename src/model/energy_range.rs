@@ -1,8 +1,9 @@
 //! The energies of atoms that a student saw in training, and what becomes of others.
 //!
-//! Products of features grow without limit where no frame taught a network anything, and energies of −10³⁰ eV are
-//! the result. But an atom cannot be bound much better than the best bound atoms of the training data. So the
-//! network's energy x of an atom is taken as it is within the range of its element, and saturates beyond:
+//! Products of features grow without limit where no frame taught a network anything, and energies of
+//! −10³⁰ eV are the result. But an atom cannot be bound much better than the best bound atoms of the
+//! training data. So the network's energy x of an atom is taken as it is within the range of its
+//! element, and saturates beyond:
 //!
 //! ```text
 //! x < low:   low − b tanh((low − x) / b)        b = 0.5 eV: never below low − b
@@ -20,8 +21,8 @@ pub const ABOVE: f64 = 20.0;
 /// For each element, between which energies the network's energies of atoms lay in training.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EnergyRange {
-    /// (low, high) by atomic number, one for each embedding row, without reference energies and repulsion (eV).
-    /// Elements that were not seen have (0, 0).
+    /// (low, high) by atomic number, one for each embedding row, without reference energies and
+    /// repulsion (eV). Elements that were not seen have (0, 0).
     pub bounds: Vec<[f64; 2]>,
 }
 

@@ -10,12 +10,13 @@ use crate::model::{EnergyRange, Model, Repulsion};
 use crate::neighbors::neighborhood;
 use crate::vector::norm;
 
-/// Share of an element's atoms that lies below its range, and above it: a few atoms that a student gets
-/// wrong must not decide where all others end.
+/// Share of an element's atoms that lies below its range, and above it: a few atoms that a student
+/// gets wrong must not decide where all others end.
 const OUTSIDE: f64 = 1e-4;
 
-/// The range of the energies that the network of `model` gives the atoms of `frames`. Frames that it cannot be
-/// evaluated on are skipped, and elements that no frame has get (0, 0). `done` is told how many frames are done.
+/// The range of the energies that the network of `model` gives the atoms of `frames`. Frames that it
+/// cannot be evaluated on are skipped, and elements that no frame has get (0, 0). `done` is told how
+/// many frames are done.
 pub fn energy_range(
     model: &Model,
     options: Options,

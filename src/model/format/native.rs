@@ -14,8 +14,8 @@ use crate::model::{
     Repulsion, SOURCE_FORMAT, Update, atomic_number, symbol,
 };
 
-/// Raised when a file of this version cannot be read by the version before. Version 2: cores, ranges of energies, fewer vectors
-/// than scalars.
+/// Raised when a file of this version cannot be read by the version before. Version 2: cores, ranges
+/// of energies, fewer vectors than scalars.
 const VERSION: u32 = 2;
 
 const FORMAT: &str = "mlff-student";
