@@ -140,6 +140,35 @@ fn fast_kernels_agree_with_plain_float64_for_smooth_students() {
 }
 
 #[test]
+fn fast_kernels_agree_with_plain_float64_with_fewer_vectors_than_channels() {
+    for (hidden, vectors, blocks) in
+        [(64, 16, 2), (64, 32, 3), (48, 2, 2), (20, 12, 3), (34, 18, 1)]
+    {
+        let model = Arc::new(students::narrow(hidden, vectors, blocks));
+        check(&model, FilterMode::Table, 1);
+        check(&model, FilterMode::Exact, 1);
+    }
+    check(&Arc::new(students::narrow(40, 16, 2)), FilterMode::Table, 40);
+}
+
+#[test]
+fn a_widened_student_computes_the_same() {
+    let double = Options { precision: Precision::Double, ..Options::default() };
+    for (hidden, vectors, blocks) in [(24, 8, 2), (10, 2, 3)] {
+        let model = students::narrow(hidden, vectors, blocks);
+        let wide = model.widened();
+        wide.validate().unwrap();
+        assert_eq!(wide.vectors, hidden);
+        let [narrow, wide] =
+            [model, wide].map(|model| compute(&Arc::new(model), double, 1).unwrap());
+        approx::assert_relative_eq!(narrow.energy, wide.energy, max_relative = 1e-13);
+        for (a, b) in narrow.forces.iter().flatten().zip(wide.forces.iter().flatten()) {
+            approx::assert_abs_diff_eq!(*a, *b, epsilon = 1e-11);
+        }
+    }
+}
+
+#[test]
 fn many_blocks_of_atoms_give_the_same_numbers_and_bits() {
     // Several blocks, with pairs inside and between them.
     const { assert!(48 * 40 > 2 * BLOCK) };

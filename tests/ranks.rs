@@ -359,6 +359,16 @@ fn ranks_agree_with_one_calculator_where_atoms_of_different_ranks_collide() {
     // Every O–H bond is inside the repulsion; atoms scattered over ranks share most of them.
     model.repulsion =
         Some(Repulsion { radii: students::RADII.map(|radius| 2.0 * radius).into(), core: 0.75 });
+    check_everywhere(&model);
+}
+
+#[test]
+#[cfg_attr(not(reference_data), ignore = "needs ../shared/reference")]
+fn ranks_agree_with_one_calculator_with_fewer_vectors_than_channels() {
+    check_everywhere(&students::narrow(40, 16, 3));
+}
+
+fn check_everywhere(model: &Model) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
     model.save(&path).unwrap();

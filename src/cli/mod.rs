@@ -7,6 +7,7 @@ mod eval;
 mod inspect;
 mod measure;
 mod progress;
+mod prune;
 mod train;
 mod validate;
 
@@ -37,6 +38,7 @@ enum Command {
     Inspect(inspect::Arguments),
     Convert(convert::Arguments),
     Calibrate(calibrate::Arguments),
+    Prune(prune::Arguments),
     Bench(bench::Arguments),
     Train(train::Arguments),
     Validate(validate::Arguments),
@@ -49,6 +51,7 @@ pub fn run() -> ExitCode {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Calibrate(arguments) => calibrate::run(&arguments),
+        Command::Prune(arguments) => prune::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),

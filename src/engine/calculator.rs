@@ -92,21 +92,15 @@ impl Calculator {
         let (engine, exchanges, row_bytes) = match (&potential, options.backend) {
             (Potential::Student(model), Backend::Own) => {
                 let model = Arc::clone(model);
-                if model.vectors != model.hidden && options.precision == Precision::Mixed {
-                    return Err(Error::new(
-                        ErrorKind::Unsupported,
-                        format!(
-                            "expected a student with as many vectors as channels ({}), found {}: \
-                             the kernels for float32 know no others yet; use precision double",
-                            model.hidden, model.vectors
-                        ),
-                    ));
-                }
                 // Before each message but the first, and before each reverse message.
                 let exchanges = 2 * model.blocks.len() - 1;
                 // Rows of the messages in reverse, (s̄, v̄), are no longer than those forward.
-                let values =
-                    layers::padded(model.hidden) * layers::feature_width(model.has_sender());
+                let vectors = match options.device {
+                    Device::Cuda(_) => model.hidden,
+                    Device::Cpu => model.vectors,
+                };
+                let values = layers::padded(model.hidden)
+                    + (layers::feature_width(model.has_sender()) - 1) * layers::padded(vectors);
                 let row_bytes = match options.precision {
                     Precision::Mixed => values * size_of::<f32>(),
                     Precision::Double => values * size_of::<f64>(),

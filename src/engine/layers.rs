@@ -1,6 +1,6 @@
-//! A model's dense layers as the fast engines take them: runs of channels padded to whole vectors, and
-//! only those outputs that reach the energy. Also how wide their records are: what they hold of each atom
-//! and channel.
+//! A model's dense layers as the fast engines take them: runs of channels padded to whole vectors,
+//! and only those outputs that reach the energy. Also how wide their records are: what they hold of
+//! each atom and channel.
 
 use crate::model::{Architecture, Block, Linear, Mlp, Model, Update};
 
@@ -36,38 +36,48 @@ pub fn kept_width(model: &Model) -> usize {
     }
 }
 
-/// Where the values of a padded array of channels come from: `segments` runs of `used` values,
-/// each padded with zeros to `padded`.
-#[derive(Clone, Copy)]
+/// How long the runs are that a sender gives (x¹, x², x³), and the second layer of an update: one
+/// value for each channel, and twice one for each vector.
+pub fn runs(model: &Model) -> [usize; 3] {
+    [model.hidden, model.vectors, model.vectors]
+}
+
+/// A layer's inputs or outputs: runs of values, each padded with zeros to whole vectors.
 pub struct Padding {
-    /// How many runs.
-    pub segments: usize,
-    /// Values in a run.
-    pub used: usize,
-    /// Values in a run, with padding: a multiple of 16.
-    pub padded: usize,
+    runs: Vec<usize>,
 }
 
 impl Padding {
-    /// `segments` runs of `used` values.
-    pub fn new(segments: usize, used: usize) -> Self {
-        Self { segments, used, padded: padded(used) }
+    /// Runs of so many values.
+    pub fn new(runs: impl Into<Vec<usize>>) -> Self {
+        Self { runs: runs.into() }
+    }
+
+    /// The runs' lengths, with padding.
+    pub fn lengths(&self) -> impl Iterator<Item = usize> {
+        self.runs.iter().map(|&run| padded(run))
     }
 
     /// All values, with padding.
-    pub fn len(self) -> usize {
-        self.segments * self.padded
+    pub fn len(&self) -> usize {
+        self.lengths().sum()
     }
 
-    /// Which value of the array without padding is at `index`, if one is.
-    pub fn source(self, index: usize) -> Option<usize> {
-        let (segment, channel) = (index / self.padded, index % self.padded);
-        (channel < self.used).then_some(segment * self.used + channel)
+    /// For each place of the padded array, which value of the array without padding is there, if
+    /// one is.
+    pub fn sources(&self) -> Vec<Option<usize>> {
+        let mut first = 0;
+        let mut sources = Vec::with_capacity(self.len());
+        for &run in &self.runs {
+            sources.extend((0..padded(run)).map(|k| (k < run).then_some(first + k)));
+            first += run;
+        }
+        sources
     }
 }
 
-/// Which segments of an update's second layer are used, and in which order. The last block's v reaches
-/// no output, so what only changes v comes last and is left out there.
+/// Which segments of an update's second layer are used, and in which order. The last block's v
+/// reaches no output, so what only changes v comes last and is left out there.
 pub fn update_segments(update: &Update, last: bool) -> &'static [usize] {
     match (update, last) {
         (Update::Published { .. }, true) => &[0],
@@ -78,22 +88,26 @@ pub fn update_segments(update: &Update, last: bool) -> &'static [usize] {
     }
 }
 
-/// The second layer of `mlp` with those of its output segments, of `hidden` values each, that are asked
+/// The second layer of `mlp`, whose outputs are these [`runs`], with those of them that are asked
 /// for.
-pub fn second_layer(mlp: &Mlp, hidden: usize, segments: &[usize]) -> Linear {
-    let outputs: Vec<usize> =
-        segments.iter().flat_map(|segment| segment * hidden..(segment + 1) * hidden).collect();
-    let row = |o: &usize| &mlp.second.weight[o * hidden..(o + 1) * hidden];
+pub fn second_layer(mlp: &Mlp, runs: [usize; 3], segments: &[usize]) -> Linear {
+    let start = |segment: usize| runs[..segment].iter().sum::<usize>();
+    let outputs: Vec<usize> = segments
+        .iter()
+        .flat_map(|&segment| start(segment)..start(segment) + runs[segment])
+        .collect();
+    let inputs = mlp.second.inputs;
+    let row = |o: &usize| &mlp.second.weight[o * inputs..(o + 1) * inputs];
     Linear {
-        inputs: mlp.second.inputs,
+        inputs,
         outputs: outputs.len(),
         weight: outputs.iter().flat_map(row).copied().collect(),
         bias: outputs.iter().map(|&o| mlp.second.bias[o]).collect(),
     }
 }
 
-/// What a block sends for an atom with the scalars `s`: 3·hidden values, or s itself where senders have
-/// no rows of their own.
+/// What a block sends for an atom with the scalars `s`: its [`runs`], or s itself where senders
+/// have no rows of their own.
 pub fn sent(block: &Block, s: &[f64]) -> Vec<f64> {
     block.sender.as_ref().map_or_else(|| s.to_vec(), |sender| sender.apply(s))
 }

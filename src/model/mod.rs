@@ -23,6 +23,7 @@ pub mod repulsion;
 mod scope;
 pub mod script;
 mod validate;
+mod vectors;
 
 use std::collections::BTreeMap;
 

@@ -8,6 +8,7 @@ mod calibrate;
 mod groups;
 mod pictures;
 mod predict;
+mod prune;
 mod references;
 mod statistics;
 mod text;
@@ -25,6 +26,7 @@ pub use calibrate::energy_range;
 pub use groups::Group;
 pub use pictures::draw;
 pub use predict::{Prediction, predict, species, structure};
+pub use prune::pruned;
 pub use statistics::{EnergyErrors, Errors, ForceErrors, StressErrors};
 
 /// Angles are taken between forces of which the teacher's is longer than this (eV/Å): short ones

@@ -1,5 +1,6 @@
 //! What a training run is told, in TOML.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use mlff_student::model::POWERS;
@@ -32,6 +33,9 @@ pub struct Data {
     pub files: Vec<PathBuf>,
     /// Trains on this many frames at most, chosen at random; 0 means all (for learning curves).
     pub most_frames: usize,
+    /// Least share of some kinds of frames in what is trained on: those of a kind that has too few
+    /// are repeated, for example `shares = { crystal = 0.02 }`.
+    pub shares: BTreeMap<String, f64>,
 }
 
 /// `[student]`
@@ -187,6 +191,9 @@ impl Default for Output {
     }
 }
 
+/// More of one kind would leave little of all others.
+const MOST_SHARE: f64 = 0.5;
+
 fn invalid<T>(message: String) -> Result<T> {
     Err(Error::new(ErrorKind::InvalidArgument, message))
 }
@@ -246,6 +253,13 @@ impl Config {
         ] {
             if size == 0 {
                 return invalid(format!("{name}: expected at least 1, found 0"));
+            }
+        }
+        for (kind, &share) in &data.shares {
+            if !(share > 0.0 && share <= MOST_SHARE) {
+                return invalid(format!(
+                    "data.shares.{kind}: expected a number above 0 and up to {MOST_SHARE}, found {share}"
+                ));
             }
         }
         for (name, value) in [
@@ -339,6 +353,8 @@ fn check_keys(found: &toml::Table, known: &toml::Table, section: &str) -> Result
             ));
         };
         match (value, default) {
+            // Keys of the user's own.
+            (toml::Value::Table(_), toml::Value::Table(known)) if known.is_empty() => {}
             (toml::Value::Table(found), toml::Value::Table(known)) => {
                 check_keys(found, known, &format!("{section}{key}."))?;
             }
@@ -395,6 +411,7 @@ mod tests {
             ("[output]\nname = \"checkpoint\"", "output.name: expected the name of a file"),
             ("[output]\nname = \"runs/one\"", "output.name: expected the name of a file"),
             ("loss = 3", "loss: expected a section"),
+            ("[data.shares]\ncrystal = 0.7", "data.shares.crystal: expected a number above 0"),
         ] {
             let text = format!("{line}\n[data]\nfiles = [\"a.h5\"]\n");
             let text = if line.starts_with("loss") { format!("{line}\n") } else { text };

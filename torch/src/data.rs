@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use mlff_student::Result;
 use mlff_student::dataset::{Dataset, Frame, Split};
+use mlff_student::error::{Error, ErrorKind, Result};
 use rayon::prelude::*;
 
 use crate::batch::{Baseline, Sample, pairs};
@@ -87,7 +87,31 @@ impl Data {
             data.test.len()
         );
         data.metadata.insert("training_frames".into(), data.train.len().to_string());
+        data.repeat(&config.shares)?;
         Ok(data)
+    }
+
+    /// Repeats the frames of each kind that has less than its share of those to train on.
+    fn repeat(&mut self, shares: &BTreeMap<String, f64>) -> Result<()> {
+        let all = self.train.len() as f64;
+        for (kind, share) in shares {
+            let those: Vec<Frame> =
+                self.train.iter().filter(|frame| frame.kind == *kind).cloned().collect();
+            if those.is_empty() {
+                return Err(Error::new(
+                    ErrorKind::InvalidArgument,
+                    format!(
+                        "data.shares.{kind}: expected frames of this kind to train on, found none"
+                    ),
+                ));
+            }
+            let times = (share * all / those.len() as f64).ceil() as usize;
+            for _ in 1..times {
+                self.train.extend_from_slice(&those);
+            }
+            eprintln!("{} frames of kind {kind}, each {} times", those.len(), times.max(1));
+        }
+        Ok(())
     }
 
     fn describe(&mut self, dataset: &Dataset) {
@@ -149,4 +173,50 @@ pub fn samples(frames: &[Frame], student: &Student) -> Result<Vec<Sample>> {
         repulsion: student.repulsion.as_ref(),
     };
     frames.par_iter().map(|frame| Sample::new(frame, &radial, &baseline)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: &str, x: f64) -> Frame {
+        Frame {
+            name: String::new(),
+            kind: kind.into(),
+            temperature: None,
+            molecule: String::new(),
+            scaffold: String::new(),
+            split: Some(Split::Train),
+            species: vec![1],
+            positions: vec![[x, 0.0, 0.0]],
+            cell: None,
+            periodic: [false; 3],
+            energy: 0.0,
+            forces: vec![[0.0; 3]],
+            stress: None,
+        }
+    }
+
+    #[test]
+    fn frames_of_a_rare_kind_are_repeated_up_to_their_share() {
+        let common = (0..96).map(|k| frame("trajectory", f64::from(k)));
+        let rare = (0..4).map(|k| frame("crystal", f64::from(k)));
+        let train = common.chain(rare).collect();
+        let mut data = Data {
+            train,
+            valid: Vec::new(),
+            test: Vec::new(),
+            fingerprint: 0,
+            metadata: BTreeMap::new(),
+        };
+        data.repeat(&BTreeMap::from([("trajectory".into(), 0.1)])).unwrap();
+        assert_eq!(data.train.len(), 100);
+        data.repeat(&BTreeMap::from([("crystal".into(), 0.1)])).unwrap();
+        let crystals: Vec<f64> =
+            data.train.iter().filter(|f| f.kind == "crystal").map(|f| f.positions[0][0]).collect();
+        assert_eq!(data.train.len(), 108);
+        assert_eq!(crystals.iter().filter(|&&x| x == 3.0).count(), 3);
+        let error = data.repeat(&BTreeMap::from([("metal".into(), 0.1)])).unwrap_err();
+        assert!(error.to_string().contains("data.shares.metal"), "{error}");
+    }
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use mlff_student::dataset::Frame;
-use mlff_student::engine::{self, Options, Precision};
+use mlff_student::engine::{self, Options};
 use mlff_student::model::{EnergyRange, Model};
 use mlff_student::validation::energy_range;
 use mlff_student::{Error, ErrorKind, Result};
@@ -510,13 +510,7 @@ impl<'a> Run<'a> {
         let step = frames.len().div_ceil(RANGE_FRAMES);
         let frames: Vec<Frame> = frames.iter().step_by(step).cloned().collect();
         let model = self.student.model(&self.averaged())?;
-        // Kernels for float32 know no students with fewer vectors than channels yet.
-        let precision = match model.vectors == model.hidden {
-            true => Precision::Mixed,
-            false => Precision::Double,
-        };
-        let threads = self.config.training.threads;
-        let options = Options { threads, precision, ..Options::default() };
+        let options = Options { threads: self.config.training.threads, ..Options::default() };
         self.energy_range = Some(energy_range(&model, options, &frames, |_| {})?);
         Ok(())
     }

@@ -15,7 +15,10 @@ pub(super) fn per_atom(model: &Model, pairs: f64) -> f64 {
     let sender = model.blocks.iter().any(|block| block.sender.is_some());
     let pairs: f64 = (0..model.blocks.len())
         // Two directed pairs share one look-up.
-        .map(|block| 0.5 * pairs * model.hidden as f64 * pair(sender, block == 0))
+        .map(|block| {
+            let scalars = (model.hidden - model.vectors) as f64 * scalar_pair(block == 0);
+            0.5 * pairs * (model.vectors as f64 * pair(sender, block == 0) + scalars)
+        })
         .sum();
     pairs + dense_layers(model)
 }
@@ -42,6 +45,15 @@ fn pair(sender: bool, initial: bool) -> f64 {
     forward_filters + 2.0 * forward_message + reverse_filters + distance + turned + received + sums
 }
 
+/// The same on one channel without a vector (`engine::cpu::scalars`): φ¹ alone.
+fn scalar_pair(initial: bool) -> f64 {
+    let later = f64::from(u8::from(!initial));
+    let (forward_filter, reverse_filter) = (10.0, 18.0);
+    let message = 2.0;
+    let (distance, received, sum) = (3.0 + 2.0, 2.0 * later * 2.0, 1.0);
+    forward_filter + 2.0 * message + reverse_filter + distance + received + sum
+}
+
 /// Operations in the dense layers of one atom, forward and reverse (`engine::cpu::network`).
 fn dense_layers(model: &Model) -> f64 {
     let both_ways = |weights: usize| 4.0 * weights as f64;
@@ -57,7 +69,7 @@ fn dense_layers(model: &Model) -> f64 {
             Update::Painn { channel_mix, mlp: net, .. } => (mlp(net) + 3.0 * layer(channel_mix), 1),
         };
         let unused = if index == last { unused } else { 0 };
-        sender + update - both_ways(unused * model.hidden * model.hidden)
+        sender + update - both_ways(unused * model.hidden * model.vectors)
     });
     blocks.sum::<f64>() + model.head.iter().map(layer).sum::<f64>()
 }

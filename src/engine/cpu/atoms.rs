@@ -35,9 +35,8 @@ impl<V: Vector> Task<V> for Advance<'_, V> {
         let [saved, next_saved] = self.saved;
         let sender = network.blocks[block + 1].sender.as_ref();
         let width = feature_width(sender.is_some());
-        let vectors = width - 3;
         for slice in Slice::all(network, self.block_rows) {
-            let count = slice.channel_blocks;
+            let (channels, vectors) = (slice.channel_blocks, slice.vector_blocks);
             network.update(block, slice, state, saved, work);
             each!(slice, |row, c| {
                 let s: V = at(&work.s, slice.scratch::<V>(row, c));
@@ -45,23 +44,25 @@ impl<V: Vector> Task<V> for Advance<'_, V> {
                 if sender.is_none() {
                     put(next_features, slice.record::<V>(width, 0, row, c), s);
                 }
+            });
+            each!(vectors slice, |row, c| {
                 for a in 0..3 {
-                    let v: V = at(&work.v, slice.scratch::<V>(row, a * count + c));
+                    let v: V = at(&work.v, slice.scratch::<V>(row, a * vectors + c));
                     put(next_state, slice.record::<V>(STATE, 1 + a, row, c), v);
-                    put(next_features, slice.record::<V>(width, vectors + a, row, c), v);
+                    put(next_features, slice.record::<V>(width, width - 3 + a, row, c), v);
                 }
             });
             let Some(sender) = sender else { continue };
-            let input = [slice.segment::<V>(&work.s, 0)];
+            let input = [slice.segment::<V>(&work.s, 0, channels)];
             dense!(sender.first, &input, slice.rows, |row, c, z| {
                 let (value, slope) = silu(z);
                 put(&mut work.hidden, slice.scratch::<V>(row, c), value);
                 put(next_saved, slice.record::<V>(PAINN_KEPT, SENDER_SLOPE, row, c), slope);
             });
-            let hidden = [slice.segment::<V>(&work.hidden, 0)];
+            let hidden = [slice.segment::<V>(&work.hidden, 0, channels)];
             dense!(sender.second, &hidden, slice.rows, |row, vector, y| {
-                let k = usize::from(vector >= count) + usize::from(vector >= 2 * count);
-                put(next_features, slice.record::<V>(width, k, row, vector - k * count), y);
+                let (k, c) = slice.run_of(vector);
+                put(next_features, slice.record::<V>(width, k, row, c), y);
             });
         }
     }
@@ -132,36 +133,45 @@ impl<V: Vector> Task<V> for Retreat<'_, V> {
         let features_width = feature_width(sender.is_some());
         let width = received_width(sender.is_some());
         for slice in Slice::all(network, self.block_rows) {
-            let count = slice.channel_blocks;
+            let (channels, vectors) = (slice.channel_blocks, slice.vector_blocks);
+            let runs = slice.runs();
             each!(slice, |row, c| {
                 let x1_bar: V = at(received, slice.record::<V>(width, 0, row, c));
+                let index = slice.scratch::<V>(row, c);
+                if sender.is_some() {
+                    put(&mut work.gates, index, x1_bar);
+                } else {
+                    let s_bar: V = at(bar, slice.record::<V>(STATE, 0, row, c));
+                    put(&mut work.s, index, s_bar.add(x1_bar));
+                }
+            });
+            each!(vectors slice, |row, c| {
                 let turned: [V; 3] = at3(received, slice.record::<V>(width, 1, row, c));
                 let v_bar: [V; 3] = at3(bar, slice.record::<V>(STATE, 1, row, c));
                 let x2 = if sender.is_some() {
                     let v: [V; 3] = at3(features, slice.record::<V>(features_width, 3, row, c));
                     let x3_bar: V = at(received, slice.record::<V>(width, 4, row, c));
-                    for (k, x_bar) in [x1_bar, dot(v, turned), x3_bar].into_iter().enumerate() {
-                        put(&mut work.gates, slice.scratch::<V>(row, k * count + c), x_bar);
-                    }
+                    put(&mut work.gates, slice.scratch::<V>(row, runs[1] + c), dot(v, turned));
+                    put(&mut work.gates, slice.scratch::<V>(row, runs[2] + c), x3_bar);
                     at(features, slice.record::<V>(features_width, 1, row, c))
                 } else {
-                    let s_bar: V = at(bar, slice.record::<V>(STATE, 0, row, c));
-                    put(&mut work.s, slice.scratch::<V>(row, c), s_bar.add(x1_bar));
                     V::splat(1.0)
                 };
                 for a in 0..3 {
                     let sum = x2.mul_add(turned[a], v_bar[a]);
-                    put(&mut work.v, slice.scratch::<V>(row, a * count + c), sum);
+                    put(&mut work.v, slice.scratch::<V>(row, a * vectors + c), sum);
                 }
             });
             if let Some(sender) = sender {
-                let input: [Rows<'_>; 3] = three!(|k| slice.segment::<V>(&work.gates, k));
+                let counts = [channels, vectors, vectors];
+                let input: [Rows<'_>; 3] =
+                    three!(|k| slice.segment::<V>(&work.gates, runs[k], counts[k]));
                 dense!(sender.second_reverse, &input, slice.rows, |row, c, y| {
                     let slope = slice.record::<V>(PAINN_KEPT, SENDER_SLOPE, row, c);
                     let z_bar = y.mul(at(sender_saved, slope));
                     put(&mut work.hidden, slice.scratch::<V>(row, c), z_bar);
                 });
-                let hidden = [slice.segment::<V>(&work.hidden, 0)];
+                let hidden = [slice.segment::<V>(&work.hidden, 0, channels)];
                 dense!(sender.first_reverse, &hidden, slice.rows, |row, c, y| {
                     let s_bar: V = at(bar, slice.record::<V>(STATE, 0, row, c));
                     put(&mut work.s, slice.scratch::<V>(row, c), s_bar.add(y));

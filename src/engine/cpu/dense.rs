@@ -56,9 +56,8 @@ impl<'a> Rows<'a> {
 /// vectors, for each input channel, both vectors.
 #[derive(Clone)]
 pub struct Packed<V> {
-    /// Input segments of `channels` (padded) values each.
-    segments: usize,
-    channels: usize,
+    /// Channels of each input segment, padded.
+    segments: Vec<usize>,
     /// Output vectors.
     outputs: usize,
     weights: Buffer,
@@ -68,39 +67,39 @@ pub struct Packed<V> {
 
 impl<V: Vector> Packed<V> {
     /// Packs `layer`, W x + b.
-    pub fn new(layer: &Linear, inputs: Padding, outputs: Padding) -> Result<Self> {
+    pub fn new(layer: &Linear, inputs: &Padding, outputs: &Padding) -> Result<Self> {
         Self::pack(inputs, outputs, |o, i| layer.weight[o * layer.inputs + i], |o| layer.bias[o])
     }
 
     /// Packs the reverse of `layer`, Wᵀ y: `inputs` describes y, `outputs` x.
-    pub fn transposed(layer: &Linear, inputs: Padding, outputs: Padding) -> Result<Self> {
+    pub fn transposed(layer: &Linear, inputs: &Padding, outputs: &Padding) -> Result<Self> {
         Self::pack(inputs, outputs, |o, i| layer.weight[i * layer.inputs + o], |_| 0.0)
     }
 
     fn pack(
-        inputs: Padding,
-        outputs: Padding,
+        inputs: &Padding,
+        outputs: &Padding,
         weight: impl Fn(usize, usize) -> f64,
         bias: impl Fn(usize) -> f64,
     ) -> Result<Self> {
-        let vectors = outputs.segments * outputs.padded / V::LANES;
-        let depth = inputs.segments * inputs.padded;
+        let vectors = outputs.len() / V::LANES;
+        let depth = inputs.len();
         let width = 2 * V::LANES;
         let tiles = vectors.div_ceil(2);
         let mut packed = Self {
-            segments: inputs.segments,
-            channels: inputs.padded,
+            segments: inputs.lengths().collect(),
             outputs: vectors,
             weights: Buffer::zeros(tiles * depth * width)?,
             bias: Buffer::zeros(tiles * width)?,
             lanes: PhantomData,
         };
-        for output in 0..vectors * V::LANES {
-            let Some(o) = outputs.source(output) else { continue };
+        let (inputs, outputs) = (inputs.sources(), outputs.sources());
+        for (output, o) in outputs.into_iter().enumerate() {
+            let Some(o) = o else { continue };
             let (tile, lane) = (output / width, output % width);
             packed.bias[output] = bias(o) as f32;
-            for input in 0..depth {
-                if let Some(i) = inputs.source(input) {
+            for (input, i) in inputs.iter().enumerate() {
+                if let Some(i) = *i {
                     packed.weights[(tile * depth + input) * width + lane] = weight(o, i) as f32;
                 }
             }
@@ -151,20 +150,20 @@ impl<V: Vector> Packed<V> {
         first: usize,
         out: &mut [[V; 2]; ROWS],
     ) {
-        assert!(inputs.len() == self.segments);
+        assert!(inputs.len() == self.segments.len());
         let width = 2 * V::LANES;
-        let depth = self.segments * self.channels;
+        let depth = self.segments.iter().sum::<usize>();
         let bias = self.bias[tile * width..][..width].as_ptr();
         // SAFETY: `width` values, both vectors.
         let bias = unsafe { [V::load(bias), V::load(bias.add(V::LANES))] };
         let mut weights = self.weights[tile * depth * width..][..depth * width].as_ptr();
         // Partial sums: long chains of float32 additions would lose a digit.
         let mut totals = [bias; R];
-        for input in inputs {
-            assert!(first + R <= input.rows && self.channels <= input.channels);
-            for blocks in (0..self.channels / V::LANES).step_by(CHAIN / V::LANES) {
+        for (input, &channels) in inputs.iter().zip(&self.segments) {
+            assert!(first + R <= input.rows && channels <= input.channels);
+            for blocks in (0..channels / V::LANES).step_by(CHAIN / V::LANES) {
                 let mut sums = [[V::splat(0.0); 2]; R];
-                let end = (blocks + CHAIN / V::LANES).min(self.channels / V::LANES);
+                let end = (blocks + CHAIN / V::LANES).min(channels / V::LANES);
                 for block in blocks..end {
                     // SAFETY: `Rows::new` checked that every row and block of the input is there;
                     // `weights` advances by `width` for each of `depth` channels.

@@ -10,6 +10,7 @@
 use std::ops::Range;
 
 use super::pairs::{BlockPairs, Pair};
+use super::scalars;
 use super::simd::{Task, Vector, dot, three};
 use crate::engine::layers::{STATE, feature_width};
 use crate::engine::table::TERMS;
@@ -19,13 +20,13 @@ pub const COEFFICIENTS: usize = 3 * TERMS;
 
 /// Longest chain of additions in float32, in pairs, in what an atom's own pairs give it: longer ones would lose
 /// a digit. What pairs of other atoms send back is added to its row one by one: half of all, a chain of some 30.
-const CHAIN: usize = 8;
+pub const CHAIN: usize = 8;
 
 /// What both kernels know of a block of atoms.
 #[derive(Clone, Copy)]
 pub struct Span<'a> {
-    /// Filter table of one message: for each channel block, each interval, three filters ×
-    /// [`TERMS`] coefficients × lanes.
+    /// Filter tables of these channel blocks ([`super::tables::Layout`]): for each interval, three filters, or one
+    /// where channels have no vectors, × [`TERMS`] coefficients × lanes.
     pub table: &'a [f32],
     /// Values of a channel block in `table`.
     pub table_stride: usize,
@@ -35,8 +36,12 @@ pub struct Span<'a> {
     pub block_rows: usize,
     /// Record of the block's first row.
     pub first: usize,
-    /// The channel block to compute.
+    /// The channel block to compute, the first one of `together`.
     pub channel: usize,
+    /// How many; more than one only where channels have no vectors.
+    pub together: usize,
+    /// Whether the channels have vectors.
+    pub vectors: bool,
     /// Whether senders have rows of their own (x¹, x², x³, v) instead of (s, v).
     pub sender: bool,
     /// Whether this is the first message, where v = 0.
@@ -204,6 +209,10 @@ impl<V: Vector> Task<V> for Forward<'_> {
     #[inline(always)]
     fn run(self) {
         match (self.span.sender, self.span.initial) {
+            _ if !self.span.vectors => match self.span.together {
+                1 => scalars::forward::<V, 1>(self),
+                _ => scalars::forward::<V, { scalars::TOGETHER }>(self),
+            },
             (false, true) => self.kernel::<V, false, true>(),
             (false, false) => self.kernel::<V, false, false>(),
             (true, true) => self.kernel::<V, true, true>(),
@@ -230,7 +239,7 @@ impl Forward<'_> {
             let here = unsafe {
                 sender::<V, SENDER, INITIAL>(features.add(at(span.first + i) * width * V::LANES))
             };
-            let table = &span.table[span.channel * span.table_stride..];
+            let table = span.table;
             for chain in (start..end).step_by(CHAIN) {
                 let mut sums = [V::splat(0.0); STATE];
                 for k in chain..(chain + CHAIN as u32).min(end) {
@@ -285,6 +294,10 @@ impl<V: Vector> Task<V> for Reverse<'_> {
     #[inline(always)]
     fn run(self) {
         match (self.span.sender, self.span.initial) {
+            _ if !self.span.vectors => match self.span.together {
+                1 => scalars::reverse::<V, 1>(self),
+                _ => scalars::reverse::<V, { scalars::TOGETHER }>(self),
+            },
             (false, true) => self.kernel::<V, false, true, 4>(),
             (false, false) => self.kernel::<V, false, false, 4>(),
             (true, true) => self.kernel::<V, true, true, 5>(),
@@ -317,7 +330,7 @@ impl Reverse<'_> {
             };
             let [s_i, v_i @ ..] = bar_here;
             let mut totals = [V::splat(0.0); OUT];
-            let table = &span.table[span.channel * span.table_stride..];
+            let table = span.table;
             for chain in (start..end).step_by(CHAIN) {
                 let mut sums = [V::splat(0.0); OUT];
                 for k in chain..(chain + CHAIN as u32).min(end) {
@@ -409,6 +422,8 @@ pub struct Return<'a> {
     pub start: usize,
     /// Rows of a block.
     pub block_rows: usize,
+    /// Channel blocks with vectors: of the others' records only the first vector is used.
+    pub vector_blocks: usize,
 }
 
 impl<V: Vector> Task<V> for Return<'_> {
@@ -418,10 +433,11 @@ impl<V: Vector> Task<V> for Return<'_> {
         let (borrowed, count) = self.borrowed;
         let channels = borrowed.chunks_exact(count * record);
         let own = self.out.chunks_exact_mut(self.block_rows * record);
-        for (from, to) in channels.zip(own) {
+        for (c, (from, to)) in channels.zip(own).enumerate() {
+            let used = if c < self.vector_blocks { record } else { V::LANES };
             let records = from[self.start * record..].chunks_exact(record);
             for (&row, from) in self.rows.iter().zip(records) {
-                let to = &mut to[(row as usize - self.first) * record..][..record];
+                let to = &mut to[(row as usize - self.first) * record..][..used];
                 for (from, to) in from.chunks_exact(V::LANES).zip(to.chunks_exact_mut(V::LANES)) {
                     // SAFETY: `LANES` values each.
                     unsafe {

@@ -23,6 +23,7 @@ mod pass;
 mod peak;
 mod plan;
 mod readout;
+mod scalars;
 mod simd;
 mod slices;
 mod tables;
@@ -246,17 +247,19 @@ fn padded(model: &Model) -> usize {
 
 /// s of an element, and the feature record of the first message.
 fn first_rows<V: Vector>(model: &Model, number: u8) -> Result<[Buffer; 2]> {
-    let h = model.hidden;
     let s = model.embedding_row(number);
     let sent = layers::sent(&model.blocks[0], s);
     let width = layers::feature_width(model.has_sender());
     let mut state = Buffer::zeros(padded(model))?;
     let mut record = Buffer::zeros(padded(model) * width)?;
-    for channel in 0..h {
-        state[channel] = s[channel] as f32;
-        let (c, lane) = (channel / V::LANES, channel % V::LANES);
-        for (k, sent) in sent.chunks_exact(h).enumerate() {
-            record[(c * width + k) * V::LANES + lane] = sent[channel] as f32;
+    for (to, &value) in state.iter_mut().zip(s) {
+        *to = value as f32;
+    }
+    let mut sent = sent.iter();
+    for (k, &run) in layers::runs(model).iter().enumerate() {
+        for (channel, &value) in (0..run).zip(sent.by_ref()) {
+            let (c, lane) = (channel / V::LANES, channel % V::LANES);
+            record[(c * width + k) * V::LANES + lane] = value as f32;
         }
     }
     Ok([state, record])

@@ -2,7 +2,7 @@
 
 use super::dense::Packed;
 use super::simd::Vector;
-use crate::engine::layers::{Padding, second_layer, update_segments};
+use crate::engine::layers::{Padding, padded, runs, second_layer, update_segments};
 use crate::error::Result;
 use crate::model::{Mlp, Model, Norm, Update};
 
@@ -38,20 +38,23 @@ pub struct Network<V> {
     pub(super) head: Vec<HeadLayer<V>>,
     /// Weights and bias of the readout's last layer, which gives one value in float64.
     pub(super) last: (Vec<f64>, f64),
-    /// Channels, padded.
+    /// Channels and vectors, padded.
     pub(super) channels: usize,
+    pub(super) vectors: usize,
 }
 
 impl<V: Vector> PackedMlp<V> {
-    /// `segments` input segments; `outputs` output segments of `hidden` values, in file order.
-    fn new(mlp: &Mlp, hidden: usize, segments: usize, outputs: &[usize]) -> Result<Self> {
-        let run = |segments| Padding::new(segments, hidden);
-        let second = second_layer(mlp, hidden, outputs);
+    /// Of these input segments, and of those of its [`runs`] that are asked for.
+    fn new(mlp: &Mlp, inputs: &[usize], runs: [usize; 3], outputs: &[usize]) -> Result<Self> {
+        let second = second_layer(mlp, runs, outputs);
+        let outputs: Vec<usize> = outputs.iter().map(|&output| runs[output]).collect();
+        let (inputs, outputs) = (Padding::new(inputs), Padding::new(outputs));
+        let hidden = Padding::new([mlp.second.inputs]);
         Ok(Self {
-            first: Packed::new(&mlp.first, run(segments), run(1))?,
-            second: Packed::new(&second, run(1), run(outputs.len()))?,
-            first_reverse: Packed::transposed(&mlp.first, run(1), run(segments))?,
-            second_reverse: Packed::transposed(&second, run(outputs.len()), run(1))?,
+            first: Packed::new(&mlp.first, &inputs, &hidden)?,
+            second: Packed::new(&second, &hidden, &outputs)?,
+            first_reverse: Packed::transposed(&mlp.first, &hidden, &inputs)?,
+            second_reverse: Packed::transposed(&second, &outputs, &hidden)?,
         })
     }
 
@@ -66,46 +69,48 @@ impl<V: Vector> PackedMlp<V> {
 impl<V: Vector> Network<V> {
     /// Packs the layers of `model`.
     pub fn new(model: &Model) -> Result<Self> {
-        let h = model.hidden;
+        let (h, g) = (model.hidden, model.vectors);
+        let runs = runs(model);
         let last_block = model.blocks.len() - 1;
-        let run = |segments| Padding::new(segments, h);
+        let (vectors, mixed) = (Padding::new([g]), Padding::new([g, g]));
         let mut blocks = Vec::new();
         for (index, block) in model.blocks.iter().enumerate() {
             let sender = block
                 .sender
                 .as_ref()
-                .map(|mlp| PackedMlp::new(mlp, h, 1, &[0, 1, 2]))
+                .map(|mlp| PackedMlp::new(mlp, &[h], runs, &[0, 1, 2]))
                 .transpose()?;
             let gates = update_segments(&block.update, index == last_block);
             let update = match &block.update {
                 Update::Published { mlp, mixing } => PackedUpdate::Published {
-                    mlp: PackedMlp::new(mlp, h, 2, gates)?,
+                    mlp: PackedMlp::new(mlp, &[h, g], runs, gates)?,
                     mixing: mixing.map(|x| x as f32),
                 },
                 Update::Painn { channel_mix, mlp, norm } => PackedUpdate::Painn {
-                    mix: Packed::new(channel_mix, run(1), run(2))?,
-                    mix_reverse: Packed::transposed(channel_mix, run(2), run(1))?,
-                    mlp: PackedMlp::new(mlp, h, 2, gates)?,
+                    mix: Packed::new(channel_mix, &vectors, &mixed)?,
+                    mix_reverse: Packed::transposed(channel_mix, &mixed, &vectors)?,
+                    mlp: PackedMlp::new(mlp, &[h, g], runs, gates)?,
                     norm: *norm,
                 },
             };
             blocks.push(PackedBlock { sender, update });
         }
         let (last, layers) = model.head.split_last().expect("validated: a readout has a layer");
-        let one = |used| Padding::new(1, used);
         let head = layers
             .iter()
             .map(|layer| {
+                let [inputs, outputs] = [[layer.inputs], [layer.outputs]].map(Padding::new);
                 Ok(HeadLayer {
-                    forward: Packed::new(layer, one(layer.inputs), one(layer.outputs))?,
-                    reverse: Packed::transposed(layer, one(layer.outputs), one(layer.inputs))?,
-                    width: one(layer.outputs).padded,
+                    forward: Packed::new(layer, &inputs, &outputs)?,
+                    reverse: Packed::transposed(layer, &outputs, &inputs)?,
+                    width: outputs.len(),
                 })
             })
             .collect::<Result<_>>()?;
         let mut weights = last.weight.clone();
-        weights.resize(one(last.inputs).padded, 0.0);
-        Ok(Self { blocks, head, last: (weights, last.bias[0]), channels: run(1).padded })
+        weights.resize(padded(last.inputs), 0.0);
+        let last = (weights, last.bias[0]);
+        Ok(Self { blocks, head, last, channels: padded(h), vectors: padded(g) })
     }
 
     /// Bytes allocated.

@@ -1,17 +1,28 @@
 //! One computation, message by message: forward to the energies, in reverse to the gradients.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use super::atoms::{Advance, Retreat, Turn};
 use super::buffer::Buffer;
 use super::collect::Sums;
-use super::message::{COEFFICIENTS, Forward, Return, Reverse, Span};
+use super::message::{Forward, Return, Reverse, Span};
 use super::pairs::{BlockPairs, Reach};
 use super::plan::Plan;
+use super::scalars::TOGETHER;
 use super::simd::Vector;
-use super::{Block, Cpu, each, halo, padded, tables};
+use super::tables::{self, Layout};
+use super::{Block, Cpu, each, halo, padded};
 use crate::engine::{Exchange, FilterMode, layers};
 use crate::error::Result;
+
+/// The channel blocks that are computed at a time, of `count`: one of those with vectors, or several of those
+/// without.
+fn channel_blocks(count: usize, vectors: usize) -> impl Iterator<Item = Range<usize>> {
+    let with = (0..vectors).map(|channel| channel..channel + 1);
+    let without = (vectors..count).step_by(TOGETHER);
+    with.chain(without.map(move |channel| channel..(channel + TOGETHER).min(count)))
+}
 
 impl<V: Vector> Cpu<V> {
     /// Finds the pairs of this step.
@@ -48,6 +59,7 @@ impl<V: Vector> Cpu<V> {
         kernel: impl Fn(Span<'_>, &mut BlockPairs, &mut [f32], &mut [f32]) + Sync,
     ) -> Result<()> {
         let count = self.channel_blocks();
+        let vectors = self.student.network.vectors / V::LANES;
         let part = plan.block_rows * count * V::LANES * width;
         let sender = self.student.model.blocks[b].sender.is_some();
         let threads = self.pool.as_deref().map_or(1, rayon::ThreadPool::current_num_threads);
@@ -62,11 +74,12 @@ impl<V: Vector> Cpu<V> {
         let (model, made, positions) = (&self.student.model, &self.student.tables, &self.positions);
         let (intervals, features) = (self.student.intervals, &self.features[b]);
         each(self.pool.as_deref(), items.chunks_mut(group), |blocks| {
-            for channel in 0..count {
-                for (index, (block, part)) in blocks.iter_mut() {
+            for channels in channel_blocks(count, vectors) {
+                let channel = channels.start;
+                for (index, (block, out)) in blocks.iter_mut() {
                     let first = *index * plan.block_rows;
-                    let (table, table_stride) = match made.get(b) {
-                        Some(table) => (&**table, intervals * COEFFICIENTS * V::LANES),
+                    let (table, intervals) = match made.get(b) {
+                        Some(table) => (&**table, intervals),
                         None => {
                             if channel == 0 {
                                 tables::exact::<V>(
@@ -78,22 +91,25 @@ impl<V: Vector> Cpu<V> {
                                     &mut block.exact,
                                 )?;
                             }
-                            let pairs = block.pairs.list.len();
-                            (&*block.exact, pairs * COEFFICIENTS * V::LANES)
+                            (&*block.exact, block.pairs.list.len())
                         }
                     };
+                    let layout = Layout::new::<V>(model, intervals);
+                    let (part, table_stride) = layout.part(channels.clone());
                     let span = Span {
-                        table,
+                        table: &table[part],
                         table_stride,
                         features,
                         block_rows: plan.block_rows,
                         first: plan.record(first, count),
                         channel,
                         sender,
+                        together: channels.len(),
+                        vectors: channel < vectors,
                         initial: b == 0,
                         borrowed: plan.blocks[*index].borrowed.len(),
                     };
-                    kernel(span, &mut block.pairs, part, &mut block.borrowed);
+                    kernel(span, &mut block.pairs, out, &mut block.borrowed);
                 }
             }
             // Exact filters are large, and of no use to another message.
@@ -118,6 +134,7 @@ impl<V: Vector> Cpu<V> {
                     borrowed: (&self.blocks[*other].borrowed, rows.len()),
                     start: range.start,
                     block_rows: plan.block_rows,
+                    vector_blocks: self.student.network.vectors / V::LANES,
                 });
             }
             Ok(())
@@ -135,9 +152,9 @@ impl<V: Vector> Cpu<V> {
         let Some(exchange) = exchange.as_deref_mut() else { return Ok(()) };
         let started = Instant::now();
         let atoms = self.topology.owned + self.topology.ghosts;
-        let channels = padded(&self.student.model);
+        let runs = [self.student.network.channels, self.student.network.vectors];
         let outbox = &mut self.outbox;
-        let called = halo::exchange::<V>(plan, atoms, channels, width, records, outbox, exchange)?;
+        let called = halo::exchange::<V>(plan, atoms, runs, width, records, outbox, exchange)?;
         self.seconds.exchange += called;
         self.seconds.rest += started.elapsed().as_secs_f64() - called;
         Ok(())

@@ -22,8 +22,10 @@ impl<V: Vector> Network<V> {
             let (before, now) = head.split_at_mut(k);
             let [values, slopes] = &mut now[0];
             let input = match before.last() {
-                None => slice.segment::<V>(s, 0),
-                Some([values, _]) => slice.rows::<V>(values, 0, self.head[k - 1].width / V::LANES),
+                None => slice.segment::<V>(s, 0, slice.channel_blocks),
+                Some([values, _]) => {
+                    slice.segment::<V>(values, 0, self.head[k - 1].width / V::LANES)
+                }
             };
             dense!(layer.forward, &[input], slice.rows, |row, c, z| {
                 let (value, slope) = silu(z);
@@ -58,7 +60,7 @@ impl<V: Vector> Network<V> {
         }
         for (k, layer) in self.head.iter().enumerate().rev() {
             let (before, now) = head.split_at_mut(k);
-            let input = slice.rows::<V>(&now[0][0], 0, layer.width / V::LANES);
+            let input = slice.segment::<V>(&now[0][0], 0, layer.width / V::LANES);
             match before.last_mut() {
                 None => dense!(layer.reverse, &[input], slice.rows, |row, c, y| {
                     put(s, slice.scratch::<V>(row, c), y);

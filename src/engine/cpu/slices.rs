@@ -1,7 +1,8 @@
-//! Slices of a block of atoms, whose intermediate values stay in the cache, and where their values lie.
+//! Slices of a block of atoms, whose intermediate values stay in the cache, and where their values
+//! lie.
 //!
-//! Arrays of a block hold, for each channel block, for each row, K vectors of `V::LANES` channels; scratch holds segments of
-//! [`SLICE`] rows.
+//! Arrays of a block hold, for each channel block, for each row, K vectors of `V::LANES` channels;
+//! scratch holds segments of [`SLICE`] rows.
 #![allow(unsafe_code)]
 
 use super::buffer::Buffer;
@@ -21,20 +22,24 @@ pub struct Slice {
     /// Rows of it, at most [`SLICE`].
     pub rows: usize,
     block_rows: usize,
-    /// Vectors of channels.
+    /// Channel blocks.
     pub channel_blocks: usize,
+    /// Those of them, the first ones, that have vectors.
+    pub vector_blocks: usize,
 }
 
 impl Slice {
     /// Cuts a block of atoms into slices.
     #[inline(always)]
     pub fn all<V: Vector>(network: &Network<V>, block_rows: usize) -> impl Iterator<Item = Self> {
-        let channel_blocks = network.channels / V::LANES;
+        let (channel_blocks, vector_blocks) =
+            (network.channels / V::LANES, network.vectors / V::LANES);
         (0..block_rows).step_by(SLICE).map(move |first| Self {
             first,
             rows: SLICE.min(block_rows - first),
             block_rows,
             channel_blocks,
+            vector_blocks,
         })
     }
 
@@ -44,14 +49,20 @@ impl Slice {
         ((c * self.block_rows + self.first + row) * width + k) * V::LANES
     }
 
-    /// Vector `k` of each record as rows of activations.
+    /// Vector `k` of the records of the first `channel_blocks` channel blocks as rows of
+    /// activations.
     #[inline(always)]
-    pub fn column<V: Vector>(self, data: &[f32], width: usize, k: usize) -> Rows<'_> {
+    pub fn column<V: Vector>(
+        self,
+        data: &[f32],
+        [width, k]: [usize; 2],
+        channel_blocks: usize,
+    ) -> Rows<'_> {
         Rows::new(
             data,
             self.record::<V>(width, k, 0, 0),
             [self.block_rows * width * V::LANES, width * V::LANES],
-            [self.rows, self.channel_blocks, V::LANES],
+            [self.rows, channel_blocks, V::LANES],
         )
     }
 
@@ -61,34 +72,45 @@ impl Slice {
         (c * SLICE + row) * V::LANES
     }
 
-    /// A segment of scratch as rows of activations, of `channel_blocks` channel blocks.
+    /// A segment of scratch as rows of activations: `count` channel blocks from `first` on.
     #[inline(always)]
-    pub fn rows<V: Vector>(
-        self,
-        scratch: &[f32],
-        segment: usize,
-        channel_blocks: usize,
-    ) -> Rows<'_> {
+    pub fn segment<V: Vector>(self, scratch: &[f32], first: usize, count: usize) -> Rows<'_> {
         Rows::new(
             scratch,
-            self.scratch::<V>(0, segment * channel_blocks),
+            self.scratch::<V>(0, first),
             [SLICE * V::LANES, V::LANES],
-            [self.rows, channel_blocks, V::LANES],
+            [self.rows, count, V::LANES],
         )
     }
 
-    /// A segment of scratch of as many channels as the network has.
+    /// Where the three runs of gates or of a sender row (`layers::runs`) begin in scratch, in
+    /// channel blocks.
     #[inline(always)]
-    pub fn segment<V: Vector>(self, scratch: &[f32], segment: usize) -> Rows<'_> {
-        self.rows::<V>(scratch, segment, self.channel_blocks)
+    pub fn runs(self) -> [usize; 3] {
+        [0, self.channel_blocks, self.channel_blocks + self.vector_blocks]
+    }
+
+    /// Which of these runs channel block `c` of all of them belongs to, and which of its channel
+    /// blocks it is.
+    #[inline(always)]
+    pub fn run_of(self, c: usize) -> (usize, usize) {
+        let [_, second, third] = self.runs();
+        let run = usize::from(c >= second) + usize::from(c >= third);
+        (run, c - self.runs()[run])
     }
 }
 
-/// Runs the body for each row and channel block of a slice. A macro, since the body of a closure
-/// would be compiled without the instruction set.
+/// Runs the body for each row and channel block of a slice, or each of those that have vectors. A
+/// macro, since the body of a closure would be compiled without the instruction set.
 macro_rules! each {
     ($slice:expr, |$row:ident, $c:ident| $body:block) => {
-        for $c in 0..$slice.channel_blocks {
+        each!($slice, $slice.channel_blocks, |$row, $c| $body)
+    };
+    (vectors $slice:expr, |$row:ident, $c:ident| $body:block) => {
+        each!($slice, $slice.vector_blocks, |$row, $c| $body)
+    };
+    ($slice:expr, $count:expr, |$row:ident, $c:ident| $body:block) => {
+        for $c in 0..$count {
             for $row in 0..$slice.rows $body
         }
     };
@@ -128,7 +150,7 @@ pub struct Work {
     pub s: Buffer,
     /// v, or v̄: three segments.
     pub v: Buffer,
-    /// Adjoints of three segments of gates, or of a sender row.
+    /// Adjoints of gates, or of a sender row: [`Slice::runs`].
     pub gates: Buffer,
     /// Adjoints of V (three segments) and W (three segments).
     pub mixed: Buffer,
@@ -139,14 +161,15 @@ pub struct Work {
 impl Work {
     /// Scratch for `network`.
     pub fn new<V: Vector>(network: &Network<V>) -> Result<Self> {
-        let segments = |count: usize| Buffer::zeros(count * SLICE * network.channels);
+        let (channels, vectors) = (network.channels, network.vectors);
+        let scratch = |channels: usize| Buffer::zeros(channels * SLICE);
         Ok(Self {
-            norm: segments(1)?,
-            hidden: segments(1)?,
-            s: segments(1)?,
-            v: segments(3)?,
-            gates: segments(3)?,
-            mixed: segments(6)?,
+            norm: scratch(vectors)?,
+            hidden: scratch(channels)?,
+            s: scratch(channels)?,
+            v: scratch(3 * vectors)?,
+            gates: scratch(channels + 2 * vectors)?,
+            mixed: scratch(6 * vectors)?,
             head: network
                 .head
                 .iter()

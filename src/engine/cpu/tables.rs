@@ -1,11 +1,12 @@
-//! The filters as the pair kernels read them: for each channel block, for each interval, three
+//! The filters as the pair kernels read them: for each channel block, for each interval, its
 //! filters × [`TERMS`] coefficients × lanes.
 
+use std::ops::Range;
+
 use super::buffer::Buffer;
-use super::message::COEFFICIENTS;
-use super::padded;
 use super::pairs::BlockPairs;
 use super::simd::Vector;
+use crate::engine::layers::{padded, runs};
 use crate::engine::pair;
 use crate::engine::table::{FilterTable, Interpolation, TERMS};
 use crate::error::Result;
@@ -18,17 +19,68 @@ pub fn interpolated<V: Vector>(model: &Model) -> Result<(Vec<Buffer>, usize)> {
     Ok((model.blocks.iter().map(pack).collect::<Result<_>>()?, intervals))
 }
 
+/// The table of a message: channel blocks one after the other, those without vectors with the first
+/// filter alone.
+#[derive(Clone, Copy)]
+pub struct Layout {
+    channel_blocks: usize,
+    vector_blocks: usize,
+    intervals: usize,
+    lanes: usize,
+}
+
+impl Layout {
+    /// Of a model's tables.
+    pub fn new<V: Vector>(model: &Model, intervals: usize) -> Self {
+        let blocks = |channels| padded(channels) / V::LANES;
+        let (channel_blocks, vector_blocks) = (blocks(model.hidden), blocks(model.vectors));
+        Self { channel_blocks, vector_blocks, intervals, lanes: V::LANES }
+    }
+
+    /// Filters of channel block `c`.
+    fn filters(self, c: usize) -> usize {
+        if c < self.vector_blocks { 3 } else { 1 }
+    }
+
+    /// Where channel block `c` begins.
+    fn start(self, c: usize) -> usize {
+        let with = c.min(self.vector_blocks);
+        (3 * with + (c - with)) * self.intervals * TERMS * self.lanes
+    }
+
+    fn len(self) -> usize {
+        self.start(self.channel_blocks)
+    }
+
+    /// Where a channel's coefficients for a filter and an interval begin; one is `lanes` behind the
+    /// one before.
+    fn place(self, filter: usize, channel: usize, interval: usize) -> usize {
+        let (c, lane) = (channel / self.lanes, channel % self.lanes);
+        self.start(c) + (interval * self.filters(c) + filter) * TERMS * self.lanes + lane
+    }
+
+    /// Where these channel blocks' parts are, and how many values each has.
+    pub fn part(self, channels: Range<usize>) -> (Range<usize>, usize) {
+        let first = self.start(channels.start);
+        (first..self.start(channels.end), self.start(channels.start + 1) - first)
+    }
+}
+
+/// Every filter and channel, in the order of a filter's outputs.
+fn outputs(model: &Model) -> impl Iterator<Item = (usize, usize)> {
+    let runs = runs(model).into_iter().enumerate();
+    runs.flat_map(|(filter, run)| (0..run).map(move |channel| (filter, channel)))
+}
+
 fn pack<V: Vector>(model: &Model, table: &FilterTable) -> Result<Buffer> {
-    let h = model.hidden;
-    let mut packed = Buffer::zeros(padded(model) * table.intervals * COEFFICIENTS)?;
-    for (place, lanes) in packed.chunks_exact_mut(V::LANES).enumerate() {
-        let (coefficient, rest) = (place % TERMS, place / TERMS);
-        let (filter, rest) = (rest % 3, rest / 3);
-        let (interval, c) = (rest % table.intervals, rest / table.intervals);
-        for (lane, value) in lanes.iter_mut().enumerate() {
-            let channel = c * V::LANES + lane;
-            if channel < h {
-                *value = table.coefficients(interval, filter * h + channel)[coefficient] as f32;
+    let layout = Layout::new::<V>(model, table.intervals);
+    let mut packed = Buffer::zeros(layout.len())?;
+    for interval in 0..table.intervals {
+        for (output, (filter, channel)) in outputs(model).enumerate() {
+            let to = packed[layout.place(filter, channel, interval)..].iter_mut();
+            let coefficients = table.coefficients(interval, output);
+            for (to, coefficient) in to.step_by(V::LANES).zip(coefficients) {
+                *to = coefficient as f32;
             }
         }
     }
@@ -36,8 +88,8 @@ fn pack<V: Vector>(model: &Model, table: &FilterTable) -> Result<Buffer> {
 }
 
 /// The exact filters of the pairs of one block of atoms in message `b`, as a table with an interval
-/// for each pair, whose polynomial is value + t · slope. `first` is the position of the block's first
-/// atom.
+/// for each pair, whose polynomial is value + t · slope. `first` is the position of the block's
+/// first atom.
 pub fn exact<V: Vector>(
     model: &Model,
     b: usize,
@@ -46,11 +98,11 @@ pub fn exact<V: Vector>(
     first: usize,
     table: &mut Buffer,
 ) -> Result<()> {
-    let h = model.hidden;
-    let count = pairs.list.len();
-    table.resize(padded(model) * count * COEFFICIENTS)?;
+    let layout = Layout::new::<V>(model, pairs.list.len());
+    table.resize(layout.len())?;
     table.fill(0.0);
-    let (mut value, mut slope) = (vec![0.0; 3 * h], vec![0.0; 3 * h]);
+    let outputs: Vec<_> = outputs(model).collect();
+    let (mut value, mut slope) = (vec![0.0; outputs.len()], vec![0.0; outputs.len()]);
     let mut close = pairs.close.iter().peekable();
     for (i, &[start, .., end]) in pairs.bounds.iter().enumerate() {
         for k in start as usize..end as usize {
@@ -61,12 +113,12 @@ pub fn exact<V: Vector>(
             };
             let filter = &model.blocks[b].filter;
             filter.evaluate(model, d, &mut value, &mut slope);
-            for (output, (&value, &slope)) in value.iter().zip(&slope).enumerate() {
-                let (filter, channel) = (output / h, output % h);
-                let (c, lane) = (channel / V::LANES, channel % V::LANES);
-                let place = ((c * count + k) * 3 + filter) * TERMS;
-                table[place * V::LANES + lane] = value as f32;
-                table[(place + 1) * V::LANES + lane] = slope as f32;
+            for (&(filter, channel), (&value, &slope)) in
+                outputs.iter().zip(value.iter().zip(&slope))
+            {
+                let place = layout.place(filter, channel, k);
+                table[place] = value as f32;
+                table[place + V::LANES] = slope as f32;
             }
         }
     }

@@ -60,11 +60,11 @@ impl<V: Vector> Network<V> {
         saved: &mut [f32],
         work: &mut Work,
     ) {
-        let count = slice.channel_blocks;
+        let (channels, vectors) = (slice.channel_blocks, slice.vector_blocks);
         let last = block + 1 == self.blocks.len();
         let (mlp, kept) = match &self.blocks[block].update {
             PackedUpdate::Published { mlp, .. } => {
-                each!(slice, |row, c| {
+                each!(vectors slice, |row, c| {
                     let v: [V; 3] = at3(state, slice.record::<V>(STATE, 1, row, c));
                     put(&mut work.norm, slice.scratch::<V>(row, c), dot(v, v).sqrt());
                 });
@@ -72,14 +72,16 @@ impl<V: Vector> Network<V> {
             }
             PackedUpdate::Painn { mix, mlp, norm, .. } => {
                 for a in 0..3 {
-                    let v = slice.column::<V>(state, STATE, 1 + a);
+                    let v = slice.column::<V>(state, [STATE, 1 + a], vectors);
                     dense!(mix, &[v], slice.rows, |row, vector, y| {
-                        let (k, c) =
-                            if vector < count { (LEFT, vector) } else { (RIGHT, vector - count) };
+                        let (k, c) = match vector.checked_sub(vectors) {
+                            None => (LEFT, vector),
+                            Some(c) => (RIGHT, c),
+                        };
                         put(saved, slice.record::<V>(PAINN_KEPT, k + a, row, c), y);
                     });
                 }
-                each!(slice, |row, c| {
+                each!(vectors slice, |row, c| {
                     let left: [V; 3] = at3(saved, slice.record::<V>(PAINN_KEPT, LEFT, row, c));
                     let (norm, _) = length(*norm, dot(left, left));
                     put(&mut work.norm, slice.scratch::<V>(row, c), norm);
@@ -87,24 +89,26 @@ impl<V: Vector> Network<V> {
                 (mlp, PAINN_KEPT)
             }
         };
-        let input = [slice.column::<V>(state, STATE, 0), slice.segment::<V>(&work.norm, 0)];
+        let input = [
+            slice.column::<V>(state, [STATE, 0], channels),
+            slice.segment::<V>(&work.norm, 0, vectors),
+        ];
         dense!(mlp.first, &input, slice.rows, |row, c, z| {
             let (value, slope) = silu(z);
             put(&mut work.hidden, slice.scratch::<V>(row, c), value);
             put(saved, slice.record::<V>(kept, SLOPE, row, c), slope);
         });
-        let hidden = [slice.segment::<V>(&work.hidden, 0)];
+        let hidden = [slice.segment::<V>(&work.hidden, 0, channels)];
         dense!(mlp.second, &hidden, slice.rows, |row, vector, y| {
-            if vector < count {
-                let s: V = at(state, slice.record::<V>(STATE, 0, row, vector));
-                put(&mut work.s, slice.scratch::<V>(row, vector), s.add(y));
-            } else {
-                let (gate, c) =
-                    if vector < 2 * count { (0, vector - count) } else { (1, vector - 2 * count) };
-                put(saved, slice.record::<V>(kept, GATES[gate], row, c), y);
+            match slice.run_of(vector) {
+                (0, c) => {
+                    let s: V = at(state, slice.record::<V>(STATE, 0, row, c));
+                    put(&mut work.s, slice.scratch::<V>(row, c), s.add(y));
+                }
+                (run, c) => put(saved, slice.record::<V>(kept, GATES[run - 1], row, c), y),
             }
         });
-        each!(slice, |row, c| {
+        each!(vectors slice, |row, c| {
             let v: [V; 3] = at3(state, slice.record::<V>(STATE, 1, row, c));
             match &self.blocks[block].update {
                 PackedUpdate::Published { mixing, .. } => {
@@ -114,7 +118,7 @@ impl<V: Vector> Network<V> {
                         let mixed = multiply(mixing, v, false);
                         for a in 0..3 {
                             let sum = mixed[a].mul_add(g2, v[a].mul(g1));
-                            put(&mut work.v, slice.scratch::<V>(row, a * count + c), sum);
+                            put(&mut work.v, slice.scratch::<V>(row, a * vectors + c), sum);
                         }
                     }
                 }
@@ -129,7 +133,7 @@ impl<V: Vector> Network<V> {
                         let gate: V = at(saved, slice.record::<V>(kept, GATES[1], row, c));
                         for a in 0..3 {
                             let sum = gate.mul_add(right[a], v[a]);
-                            put(&mut work.v, slice.scratch::<V>(row, a * count + c), sum);
+                            put(&mut work.v, slice.scratch::<V>(row, a * vectors + c), sum);
                         }
                     }
                 }
@@ -149,12 +153,13 @@ impl<V: Vector> Network<V> {
         work: &mut Work,
         bar: &mut [f32],
     ) {
-        let count = slice.channel_blocks;
+        let (channels, vectors) = (slice.channel_blocks, slice.vector_blocks);
+        let runs = slice.runs();
         let last = block + 1 == self.blocks.len();
         let zero = V::splat(0.0);
         let (mlp, kept, gates) = match &self.blocks[block].update {
             PackedUpdate::Published { mlp, mixing } => {
-                each!(slice, |row, c| {
+                each!(vectors slice, |row, c| {
                     let to = slice.record::<V>(STATE, 1, row, c);
                     if last {
                         for a in 0..3 {
@@ -164,7 +169,7 @@ impl<V: Vector> Network<V> {
                     }
                     let v: [V; 3] = at3(state, to);
                     let v_bar: [V; 3] =
-                        three!(|a| at(&work.v, slice.scratch::<V>(row, a * count + c)));
+                        three!(|a| at(&work.v, slice.scratch::<V>(row, a * vectors + c)));
                     let g1: V = at(saved, slice.record::<V>(PUBLISHED_KEPT, GATES[0], row, c));
                     let g2: V = at(saved, slice.record::<V>(PUBLISHED_KEPT, GATES[1], row, c));
                     let back = multiply(mixing, v_bar, true);
@@ -173,48 +178,49 @@ impl<V: Vector> Network<V> {
                         put(bar, to + a * V::LANES, part);
                     }
                     let mixed = multiply(mixing, v, false);
-                    put(&mut work.gates, slice.scratch::<V>(row, count + c), dot(v_bar, v));
-                    put(&mut work.gates, slice.scratch::<V>(row, 2 * count + c), dot(v_bar, mixed));
+                    put(&mut work.gates, slice.scratch::<V>(row, runs[1] + c), dot(v_bar, v));
+                    put(&mut work.gates, slice.scratch::<V>(row, runs[2] + c), dot(v_bar, mixed));
                 });
                 (mlp, PUBLISHED_KEPT, if last { 1 } else { 3 })
             }
             PackedUpdate::Painn { mlp, .. } => {
-                each!(slice, |row, c| {
+                each!(vectors slice, |row, c| {
                     let left: [V; 3] = at3(saved, slice.record::<V>(PAINN_KEPT, LEFT, row, c));
                     let right: [V; 3] = at3(saved, slice.record::<V>(PAINN_KEPT, RIGHT, row, c));
                     let s_bar: V = at(&work.s, slice.scratch::<V>(row, c));
                     let product = s_bar.mul(dot(left, right));
-                    put(&mut work.gates, slice.scratch::<V>(row, count + c), product);
+                    put(&mut work.gates, slice.scratch::<V>(row, runs[1] + c), product);
                     if !last {
                         let v_bar: [V; 3] =
-                            three!(|a| at(&work.v, slice.scratch::<V>(row, a * count + c)));
+                            three!(|a| at(&work.v, slice.scratch::<V>(row, a * vectors + c)));
                         let along = dot(v_bar, right);
-                        put(&mut work.gates, slice.scratch::<V>(row, 2 * count + c), along);
+                        put(&mut work.gates, slice.scratch::<V>(row, runs[2] + c), along);
                     }
                 });
                 (mlp, PAINN_KEPT, if last { 2 } else { 3 })
             }
         };
         let input = [
-            slice.segment::<V>(&work.s, 0),
-            slice.segment::<V>(&work.gates, 1),
-            slice.segment::<V>(&work.gates, 2),
+            slice.segment::<V>(&work.s, 0, channels),
+            slice.segment::<V>(&work.gates, runs[1], vectors),
+            slice.segment::<V>(&work.gates, runs[2], vectors),
         ];
         dense!(mlp.second_reverse, &input[..gates], slice.rows, |row, c, y| {
             let slope: V = at(saved, slice.record::<V>(kept, SLOPE, row, c));
             put(&mut work.hidden, slice.scratch::<V>(row, c), y.mul(slope));
         });
-        let hidden = [slice.segment::<V>(&work.hidden, 0)];
+        let hidden = [slice.segment::<V>(&work.hidden, 0, channels)];
         dense!(mlp.first_reverse, &hidden, slice.rows, |row, vector, y| {
-            if vector < count {
-                let s_bar: V = at(&work.s, slice.scratch::<V>(row, vector));
-                put(bar, slice.record::<V>(STATE, 0, row, vector), s_bar.add(y));
-            } else {
-                put(&mut work.norm, slice.scratch::<V>(row, vector - count), y);
+            match vector.checked_sub(channels) {
+                None => {
+                    let s_bar: V = at(&work.s, slice.scratch::<V>(row, vector));
+                    put(bar, slice.record::<V>(STATE, 0, row, vector), s_bar.add(y));
+                }
+                Some(c) => put(&mut work.norm, slice.scratch::<V>(row, c), y),
             }
         });
         match &self.blocks[block].update {
-            PackedUpdate::Published { .. } => each!(slice, |row, c| {
+            PackedUpdate::Published { .. } => each!(vectors slice, |row, c| {
                 let index = slice.record::<V>(STATE, 1, row, c);
                 let v: [V; 3] = at3(state, index);
                 // |v| has no slope at v = 0; PyTorch takes 0 there. Where symmetry makes v vanish,
@@ -230,7 +236,7 @@ impl<V: Vector> Network<V> {
                 }
             }),
             PackedUpdate::Painn { mix_reverse, norm, .. } => {
-                each!(slice, |row, c| {
+                each!(vectors slice, |row, c| {
                     let record = |k| slice.record::<V>(PAINN_KEPT, k, row, c);
                     let left: [V; 3] = at3(saved, record(LEFT));
                     let right: [V; 3] = at3(saved, record(RIGHT));
@@ -242,24 +248,24 @@ impl<V: Vector> Network<V> {
                         let left_bar = product_bar.mul_add(right[a], norm_bar.mul(left[a]));
                         let mut right_bar = product_bar.mul(left[a]);
                         if !last {
-                            let v_bar = at(&work.v, slice.scratch::<V>(row, a * count + c));
+                            let v_bar = at(&work.v, slice.scratch::<V>(row, a * vectors + c));
                             right_bar = at::<V>(saved, record(GATES[1])).mul_add(v_bar, right_bar);
                         }
-                        put(&mut work.mixed, slice.scratch::<V>(row, a * count + c), left_bar);
-                        let index = slice.scratch::<V>(row, (3 + a) * count + c);
+                        put(&mut work.mixed, slice.scratch::<V>(row, a * vectors + c), left_bar);
+                        let index = slice.scratch::<V>(row, (3 + a) * vectors + c);
                         put(&mut work.mixed, index, right_bar);
                     }
                 });
                 for a in 0..3 {
                     let input = [
-                        slice.segment::<V>(&work.mixed, a),
-                        slice.segment::<V>(&work.mixed, 3 + a),
+                        slice.segment::<V>(&work.mixed, a * vectors, vectors),
+                        slice.segment::<V>(&work.mixed, (3 + a) * vectors, vectors),
                     ];
                     dense!(mix_reverse, &input, slice.rows, |row, c, y| {
                         let v_bar = if last {
                             zero
                         } else {
-                            at(&work.v, slice.scratch::<V>(row, a * count + c))
+                            at(&work.v, slice.scratch::<V>(row, a * vectors + c))
                         };
                         put(bar, slice.record::<V>(STATE, 1 + a, row, c), v_bar.add(y));
                     });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::arguments::{Atoms, HEAD, Head, Linear, Mlp};
 use super::device::{Array, Device};
-use crate::engine::layers::{Padding, second_layer, update_segments};
+use crate::engine::layers::{Padding, padded, second_layer, update_segments};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{self, Model, Norm, Update};
 
@@ -26,36 +26,35 @@ struct Packer {
 
 impl Packer {
     /// y = W x + b, as inputs × outputs.
-    fn forward(&mut self, layer: &model::Linear, inputs: Padding, outputs: Padding) -> Linear {
+    fn forward(&mut self, layer: &model::Linear, inputs: &Padding, outputs: &Padding) -> Linear {
         let at = |i: usize, o: usize| layer.weight[o * layer.inputs + i];
         let mut linear = self.matrix(inputs, outputs, at);
         if layer.bias.iter().any(|&b| b != 0.0) {
             // Index 0 is the first layer's weight, so no bias is at 0.
             linear.bias = self.weights.len() as u64;
-            let bias = |o| outputs.source(o).map_or(0.0, |o| layer.bias[o] as f32);
-            self.weights.extend((0..outputs.len()).map(bias));
+            let bias = |o: Option<usize>| o.map_or(0.0, |o| layer.bias[o] as f32);
+            self.weights.extend(outputs.sources().into_iter().map(bias));
         }
         linear
     }
 
     /// Wᵀ y: `inputs` describes y, `outputs` x.
-    fn reverse(&mut self, layer: &model::Linear, inputs: Padding, outputs: Padding) -> Linear {
+    fn reverse(&mut self, layer: &model::Linear, inputs: &Padding, outputs: &Padding) -> Linear {
         self.matrix(inputs, outputs, |i, o| layer.weight[i * layer.inputs + o])
     }
 
     fn matrix(
         &mut self,
-        inputs: Padding,
-        outputs: Padding,
+        inputs: &Padding,
+        outputs: &Padding,
         at: impl Fn(usize, usize) -> f64,
     ) -> Linear {
         let weight = self.weights.len() as u64;
-        for i in 0..inputs.len() {
-            self.weights.extend((0..outputs.len()).map(|o| {
-                match (inputs.source(i), outputs.source(o)) {
-                    (Some(i), Some(o)) => at(i, o) as f32,
-                    _ => 0.0,
-                }
+        let sources = outputs.sources();
+        for i in inputs.sources() {
+            self.weights.extend(sources.iter().map(|&o| match (i, o) {
+                (Some(i), Some(o)) => at(i, o) as f32,
+                _ => 0.0,
             }));
         }
         Linear { weight, bias: 0, inputs: inputs.len() as i32, outputs: outputs.len() as i32 }
@@ -63,13 +62,14 @@ impl Packer {
 
     /// `inputs` and `outputs` are segments of `hidden` values.
     fn mlp(&mut self, mlp: &model::Mlp, hidden: usize, inputs: usize, outputs: &[usize]) -> Mlp {
-        let run = |segments| Padding::new(segments, hidden);
-        let second = second_layer(mlp, hidden, outputs);
+        let second = second_layer(mlp, [hidden; 3], outputs);
+        let run = |segments| Padding::new(vec![hidden; segments]);
+        let (inputs, hidden, outputs) = (run(inputs), run(1), run(outputs.len()));
         Mlp {
-            first: self.forward(&mlp.first, run(inputs), run(1)),
-            second: self.forward(&second, run(1), run(outputs.len())),
-            second_reverse: self.reverse(&second, run(outputs.len()), run(1)),
-            first_reverse: self.reverse(&mlp.first, run(1), run(inputs)),
+            first: self.forward(&mlp.first, &inputs, &hidden),
+            second: self.forward(&second, &hidden, &outputs),
+            second_reverse: self.reverse(&second, &outputs, &hidden),
+            first_reverse: self.reverse(&mlp.first, &hidden, &inputs),
         }
     }
 }
@@ -78,8 +78,6 @@ impl Network {
     /// Packs the layers of `model`.
     pub fn new(device: &Arc<dyn Device>, model: &Model) -> Result<Self> {
         let h = model.hidden;
-        let run = |segments| Padding::new(segments, h);
-        let one = |used| Padding::new(1, used);
         let mut packer = Packer::default();
         let (top, layers) = model.head.split_last().expect("validated: a readout has a layer");
         if layers.len() > HEAD {
@@ -94,19 +92,19 @@ impl Network {
             ));
         }
         let mut head = Head { bias: top.bias[0], layers: layers.len() as i32, ..Head::default() };
-        head.inputs = one(top.inputs).padded as i32;
+        head.inputs = padded(top.inputs) as i32;
         for (k, layer) in layers.iter().enumerate() {
-            let (inputs, outputs) = (one(layer.inputs), one(layer.outputs));
+            let [inputs, outputs] = &[[layer.inputs], [layer.outputs]].map(Padding::new);
             head.forward[k] = packer.forward(layer, inputs, outputs);
             head.reverse[k] = packer.reverse(layer, outputs, inputs);
         }
         let mut weights = top.weight.clone();
-        weights.resize(one(top.inputs).padded, 0.0);
+        weights.resize(padded(top.inputs), 0.0);
         let last = Array::of(device, &weights)?;
         head.weights = last.address();
 
-        let channels = run(1).padded;
-        let head_width: usize = layers.iter().map(|layer| one(layer.outputs).padded).sum();
+        let channels = padded(h);
+        let head_width: usize = layers.iter().map(|layer| padded(layer.outputs)).sum();
         let room = (4 * channels).max(channels + 2 * head_width);
         let mut blocks = Vec::new();
         for (index, block) in model.blocks.iter().enumerate() {
@@ -129,8 +127,9 @@ impl Network {
                 }
                 Update::Painn { channel_mix, mlp, norm } => {
                     atoms.update = packer.mlp(mlp, h, 2, segments);
-                    atoms.mix = packer.forward(channel_mix, run(1), run(2));
-                    atoms.mix_reverse = packer.reverse(channel_mix, run(2), run(1));
+                    let (vectors, mixed) = (Padding::new([h]), Padding::new([h, h]));
+                    atoms.mix = packer.forward(channel_mix, &vectors, &mixed);
+                    atoms.mix_reverse = packer.reverse(channel_mix, &mixed, &vectors);
                     atoms.under_root = norm.under_root() as f32;
                     if let Norm::Shifted { epsilon } = norm {
                         atoms.epsilon = *epsilon as f32;

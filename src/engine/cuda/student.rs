@@ -106,6 +106,8 @@ pub const WARPS: usize = 4;
 impl Student {
     /// Copies `model` to `device`.
     pub fn new(model: Arc<Model>, device: Arc<dyn Device>) -> Result<Self> {
+        // The kernels have a vector for each channel.
+        let model = if model.vectors < model.hidden { Arc::new(model.widened()) } else { model };
         let (tables, intervals) = tables::interpolated(&model)?;
         let channels = layers::padded(model.hidden);
         let special = matches!(channels, 32 | 64 | 128);
