@@ -4,6 +4,7 @@ mod bench;
 mod calibrate;
 mod convert;
 mod eval;
+mod grow;
 mod inspect;
 mod measure;
 mod progress;
@@ -39,6 +40,7 @@ enum Command {
     Convert(convert::Arguments),
     Calibrate(calibrate::Arguments),
     Prune(prune::Arguments),
+    Grow(grow::Arguments),
     Bench(bench::Arguments),
     Train(train::Arguments),
     Validate(validate::Arguments),
@@ -52,6 +54,7 @@ pub fn run() -> ExitCode {
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Calibrate(arguments) => calibrate::run(&arguments),
         Command::Prune(arguments) => prune::run(&arguments),
+        Command::Grow(arguments) => grow::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),

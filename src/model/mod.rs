@@ -20,10 +20,10 @@ pub mod format;
 mod norm;
 mod potential;
 pub mod repulsion;
+mod reshape;
 mod scope;
 pub mod script;
 mod validate;
-mod vectors;
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Another number of vectors for a student: as many as it has channels, or fewer than it has.
+//! Other shapes for a student: as many vectors as it has channels, or fewer than it has; more blocks.
 
 use super::{Block, Linear, Mlp, Model, Update};
 
@@ -112,5 +112,24 @@ impl Model {
             *first = inputs(first, &scalars);
         }
         narrow
+    }
+
+    /// The student with blocks behind its last one that change nothing at first: copies of that one whose
+    /// filters, and second layers of whose updates, are zero. To be trained further.
+    pub fn with_blocks(&self, blocks: usize) -> Self {
+        let mut deep = self.clone();
+        let Some(last) = self.blocks.last() else { return deep };
+        let mut silent = last.clone();
+        let zero = |layer: &mut Linear| {
+            layer.weight.fill(0.0);
+            layer.bias.fill(0.0);
+        };
+        if let Some(layer) = silent.filter.layers.last_mut() {
+            zero(layer);
+        }
+        let (Update::Painn { mlp, .. } | Update::Published { mlp, .. }) = &mut silent.update;
+        zero(&mut mlp.second);
+        deep.blocks.resize(blocks.max(self.blocks.len()), silent);
+        deep
     }
 }

@@ -1,7 +1,8 @@
-//! `mlff-student prune`: fewer vectors, those that matter.
+//! `mlff-student prune` and `grow`: other shapes of a student, to train further.
 
 mod students;
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -108,4 +109,27 @@ fn the_command_writes_a_student_to_train_further_and_refuses_what_it_cannot_do()
     let model = Model::load(&path).unwrap();
     assert_eq!((model.hidden, model.vectors), (32, 16));
     assert!(!model.metadata.contains_key("test_force_mae_eV_per_A"));
+}
+
+#[test]
+fn a_student_that_grew_has_the_same_energies_and_more_blocks() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deep.safetensors");
+    let file = format!("{}/models/organics-small.safetensors", env!("CARGO_MANIFEST_DIR"));
+    let run = |blocks: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mlff-student"));
+        command.args(["grow", &file, "--blocks", blocks, "-o"]).arg(&path).output().unwrap()
+    };
+    let message = String::from_utf8_lossy(&run("2").stderr).into_owned();
+    assert!(message.contains("expected more than 2") && !path.exists(), "{message}");
+    assert!(run("4").status.success());
+    let [before, after] = [Path::new(&file), &path].map(|path| Model::load(path).unwrap());
+    assert_eq!(after.blocks.len(), 4);
+    for frame in frames(&before) {
+        let [before, after] = [&before, &after].map(|model| compute(model, &frame));
+        approx::assert_relative_eq!(before.energy, after.energy, max_relative = 1e-12);
+        for (a, b) in before.forces.iter().flatten().zip(after.forces.iter().flatten()) {
+            approx::assert_abs_diff_eq!(*a, *b, epsilon = 1e-10);
+        }
+    }
 }
