@@ -8,7 +8,7 @@ from ase.calculators.calculator import CalculationFailed
 from ase.data import atomic_numbers
 from mlff_student import Structure
 
-from . import analysis, report, setting, systems, teacher
+from . import analysis, report, setting, systems
 
 # Of the sum of the covalent radii; from DEEP on inward energies are drawn but not judged.
 CLOSEST, DEEP, FARTHEST, STEP = 0.35, 0.5, 1.0, 0.01
@@ -17,21 +17,40 @@ ALONE = 20.0  # Å, where no two molecules know of each other
 
 
 def run(setting):
-    known = set.intersection(*(set(model.student().info.species) for model in setting.models))
-    pairs = list(combinations_with_replacement([element for element in analysis.ELEMENTS if atomic_numbers[element] in known], 2))
+    teacher = setting.teacher
+    elements = [e for e in analysis.ELEMENTS if atomic_numbers[e] in setting.elements]
+    pairs = list(combinations_with_replacement(elements, 2))
     pairs = setting.choose(pairs, pairs[:3])
-    target = teacher.remembered(setting, f"collisions {' '.join(map(name, pairs))}", lambda: {name(pair): energies_of_teacher(pair) for pair in pairs})
+    left_out = [element for element in analysis.ELEMENTS if element not in elements]
+    target = teacher.remembered(
+        setting,
+        f"collisions {' '.join(map(name, pairs))}",
+        lambda: {name(pair): energies_of_teacher(pair, teacher) for pair in pairs},
+    )
     models = {model.name: energies(model.student(), pairs) for model in setting.models}
     judged = {model: {pair: judge(np.array(energy)) for pair, energy in found.items()} for model, found in models.items()}
     return report.finish(
         setting,
         "collisions",
         "Walls between colliding atoms",
-        f"Hydrides (H₂, CH₄, NH₃, H₂O, HF, H₂S, HCl) pushed into each other with the hydrogen atoms behind, to {DEEP} of the sum of "
-        f"the covalent radii. The teacher fails in some of them, or finds another electronic state. Hole: the largest fall of the energy on the way in (required: none). Wall: the highest energy on the way.",
-        [table(judged, target)],
-        {"teacher": teacher.NAME, "fractions": fractions(STEP), "energies_ev": models, "judged": judged, "teacher_ev": target},
-        figure(pairs, target, models),
+        [
+            f"Hydrides of {', '.join(elements)} pushed into each other with the hydrogen atoms "
+            f"behind, to {DEEP} of the sum of the covalent radii.",
+            teacher.of_collisions,
+            "Hole: the largest fall of the energy on the way in (required: none). Wall: the "
+            "highest energy on the way.",
+            report.left_out(left_out),
+        ],
+        [table(judged, target, teacher)],
+        {
+            "teacher": teacher.full_name,
+            "left_out": left_out,
+            "fractions": fractions(STEP),
+            "energies_ev": models,
+            "judged": judged,
+            "teacher_ev": target,
+        },
+        figure(pairs, target, models, teacher),
     )
 
 
@@ -58,7 +77,7 @@ def energies(student, pairs):
     return found
 
 
-def energies_of_teacher(pair):
+def energies_of_teacher(pair, teacher):
     """The same every TEACHER_STEP; NaN where the teacher does not converge."""
 
     def energy(distance):
@@ -84,10 +103,10 @@ def judge(energy):
     return {"hole_ev": float((np.maximum.accumulate(way) - way).max()), "wall_ev": float(way.max())}
 
 
-def table(judged, target):
+def table(judged, target, teacher):
     walls = {pair: np.nanmax(np.array(energy, float)[judged_part(TEACHER_STEP)]) for pair, energy in target.items()}
     lowest = min(walls, key=walls.get)
-    rows = [["GFN2-xTB", None, "", lowest, walls[lowest], ""]]
+    rows = [[teacher.name, None, "", lowest, walls[lowest], ""]]
     for model, found in judged.items():
         deepest = max(found, key=lambda pair: found[pair]["hole_ev"])
         lowest = min(found, key=lambda pair: found[pair]["wall_ev"])
@@ -96,17 +115,21 @@ def table(judged, target):
     return report.table(["model", "deepest hole (eV)", "pair", "lowest wall", "(eV)", ""], rows)
 
 
-def figure(pairs, target, models):
-    figure, panels = report.panels(4, 7, len(pairs), "distance / covalent sum", "energy (eV)", figsize=(14, 7.5), sharey=True)
+def figure(pairs, target, models, teacher):
+    names = "distance / covalent sum", "energy (eV)"
+    figure, panels = report.panels(len(pairs), 7, *names, (2, 1.9), sharey=True)
     for axis, pair in zip(panels, map(name, pairs)):
         axis.axhline(0, color="0.85", lw=0.8, zorder=0)
         axis.axvline(DEEP, color="0.7", lw=0.8, ls=":", zorder=0)
-        axis.plot(fractions(TEACHER_STEP), np.array(target[pair], float), "o", ms=3, color=report.TEACHER_COLOR, label="GFN2-xTB")
+        known = np.array(target[pair], float)
+        style = {"ms": 3, "color": report.TEACHER_COLOR, "label": teacher.name}
+        axis.plot(fractions(TEACHER_STEP), known, "o", **style)
         for index, (model, found) in enumerate(models.items()):
             axis.plot(fractions(STEP), found[pair], color=report.color(index), label=model)
         axis.set_title(pair)
         axis.set(yscale="symlog", ylim=(-1e3, 1e3))
-    panels[0].legend(loc="lower right", fontsize=7)
+        axis.set_yticks([-1e3, -1e2, -10, 0, 10, 1e2, 1e3])
+    report.legend(figure, panels[0])
     return figure
 
 

@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Lattice energies and densities of crystals of molecules, relaxed, beside the teacher's."""
 
+import json
 import warnings
 
 import numpy as np
-from ase import Atoms, units
+from ase import units
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
-from mlff_student import Calculator, Error
-from rdkit import Chem
+from mlff_student import Calculator, Error, Structure
 
 from teacher import crystals, geometry
 from teacher.known_crystals import CRYSTALS
 from teacher.molecules import order_key
 
-from . import ROOT, report, setting, teacher
+from . import ROOT, report, setting, systems
+from .teacher import from_lists, to_lists
 
 # Held out from training by `teacher.known_crystals`, and others for comparison. Their cells are
 # those of training: no lattice vector below 8 Å, at most 96 atoms.
@@ -36,44 +37,107 @@ CELL_FACTOR = 2.0
 # Step of second derivatives (Å), and the least that they are taken for (eV/Å²).
 STEP, SOFTEST = 0.01, 1.0
 GRAMS = units._amu * 1e27  # u/Å³ → g/cm³
+# What teachers made, kept for everybody, a file for each teacher. RECIPE numbers the way in which
+# it is made (`of_teacher`, and the structures that it begins with): whoever changes that counts on,
+# and files with another number are no longer used.
+REFERENCES, RECIPE = ROOT / "validation" / "references", 1
 
 
 def run(setting):
-    found = {}
-    for known in chosen(setting):
-        name = known.name
-        reference = teacher.remembered(setting, f"crystal {name}", lambda: of_teacher(known))
-        judged = {m.name: compare(reference, of_student(reference, m)) for m in setting.models}
-        found[name] = reference | {"held_out": known.split != "train", "models": judged}
+    teacher = setting.teacher
+    measured, left_out = chosen(setting)
+    found, unbound = {}, []
+    for known in measured:
+        target = reference(setting, teacher, known)
+        if target["energy"] >= 0:
+            unbound.append(known.name)
+            continue
+        results = {m.name: of_student(target, m) for m in setting.models}
+        for method in setting.beside:
+            results[method.name] = of_method(setting, target, method, known)
+        judged = {name: compare(target, result) for name, result in results.items()}
+        found[known.name] = target | {"held_out": known.split != "train", "models": judged}
+    if not found:
+        raise ValueError(f"{teacher.name} holds none of these together: {', '.join(unbound)}")
     return report.finish(
         setting,
         "crystals",
         "Crystals of molecules",
-        f"Cells and atoms relaxed by {teacher.NAME}, from known structures or, where only the cell "
-        "is known, from a packing that was searched for; then by the student from there. Lattice "
-        "energies for each molecule: the crystal less a relaxed molecule alone. 'There': in the "
-        f"teacher's structure. Required of crystals that are held out (*): energies within "
-        f"{100 * ENERGY:g} %, densities within {100 * DENSITY:g} % of the teacher's.",
-        [table(found), summary(found)],
-        {"teacher": teacher.NAME, "crystals": found},
-        figure(found),
+        [
+            f"Cells and atoms relaxed by {teacher.full_name}, from known structures or, where only "
+            "the cell is known, from a packing that was searched for; then by the student from "
+            "there. Lattice energies for each molecule: the crystal less a relaxed molecule alone. "
+            "'There': in the teacher's structure. Required of crystals that are held out (*): "
+            f"energies within {100 * ENERGY:g} %, densities within {100 * DENSITY:g} % of the "
+            "teacher's.",
+            teacher.of_crystals,
+            of_beside(setting),
+            report.left_out(left_out),
+            report.left_out(unbound, "the teacher does not hold them together"),
+        ],
+        [table(found, setting), *summary(found, setting)],
+        {"teacher": teacher.full_name, "left_out": left_out + unbound, "crystals": found},
+        figure(found, teacher),
     )
 
 
+def of_beside(setting):
+    """A sentence for the notes."""
+    names = " and ".join(method.name for method in setting.beside)
+    return f"{names} relaxed from where the teacher began." if names else ""
+
+
 def chosen(setting):
-    """The known crystals to measure: those of elements that all models know."""
-    names = setting.choose(HELD_OUT + OTHERS, QUICK)
-    species = set.intersection(*(set(m.student().info.species) for m in setting.models))
+    """The known crystals to measure, and names of those with elements that not all know."""
     by_name = {crystal.name: crystal for crystal in CRYSTALS}
-    return [by_name[n] for n in names if elements(by_name[n].smiles) <= species]
+    names = setting.choose(HELD_OUT + OTHERS, QUICK)
+    kept, left_out = systems.known({n: by_name[n].smiles for n in names}, setting.elements)
+    return [by_name[name] for name in kept], left_out
 
 
-def elements(smiles):
-    """Atomic numbers in a molecule."""
-    return {atom.GetAtomicNum() for atom in Chem.AddHs(Chem.MolFromSmiles(smiles)).GetAtoms()}
+# --- the teacher's part
 
 
-def of_teacher(known):
+def reference(setting, teacher, known):
+    """What `of_teacher` gives: from the repository, or made once for each output folder."""
+
+    def make():
+        print(f"   {known.name}: relaxed by {teacher.name}", flush=True)
+        return of_teacher(known, teacher)
+
+    kept = kept_references(teacher)
+    anew = setting.anew and teacher is setting.teacher
+    if known.name in kept and not anew:
+        return kept[known.name]
+    made = teacher.remembered(setting, f"crystal {known.name} {RECIPE}", make)
+    if anew:
+        keep_references(teacher, kept | {known.name: made})
+    return made
+
+
+def kept_references(teacher):
+    """The crystals in the repository that this teacher made in the present way, by name."""
+    path = REFERENCES / f"crystals-{teacher.key}.json"
+    found = json.loads(path.read_text()) if path.exists() else {}
+    present = found.get("teacher") == teacher.full_name and found.get("recipe") == RECIPE
+    return found["crystals"] if present else {}
+
+
+def keep_references(teacher, crystals):
+    """Writes them, one crystal to a line."""
+    lines = ",\n".join(f"{json.dumps(n)}: {json.dumps(crystals[n])}" for n in sorted(crystals))
+    text = f'''{{
+"teacher": {json.dumps(teacher.full_name)},
+"recipe": {RECIPE},
+"crystals": {{
+{lines}
+}}}}
+'''
+    REFERENCES.mkdir(exist_ok=True)
+    (REFERENCES / f"crystals-{teacher.key}.json").write_text(text)
+
+
+def of_teacher(known, teacher):
     """The relaxed crystal and molecule, lattice energy (eV for each molecule), density (g/cm³)."""
     rng = np.random.default_rng(order_key("crystal", known.name))
     mol = geometry.embed(known.smiles, rng)
@@ -90,11 +154,14 @@ def of_teacher(known):
     count = len(lattice.x)
     return {
         "molecules": count,
-        "molecule": teacher.to_lists(molecule),
-        "crystal": teacher.to_lists(atoms) | {"cell": atoms.cell.array.tolist()},
+        "molecule": to_lists(molecule),
+        "crystal": to_lists(atoms) | {"cell": atoms.cell.array.tolist()},
         "energy": atoms.get_potential_energy() / count - molecule.get_potential_energy(),
         "density": density(atoms),
     }
+
+
+# --- students, and methods beside them
 
 
 def of_student(reference, model):
@@ -109,11 +176,10 @@ def of_student(reference, model):
 
 
 def on_from(reference, calculator):
-    alone = teacher.from_lists(reference["molecule"])
+    alone = from_lists(reference["molecule"])
     alone.calc = calculator
     BFGS(alone, logfile=None).run(fmax=FORCE, steps=STEPS)
-    crystal = reference["crystal"]
-    atoms = Atoms(crystal["numbers"], crystal["positions"], cell=crystal["cell"], pbc=True)
+    atoms = from_lists(reference["crystal"])
     atoms.calc = calculator
 
     def lattice_energy(atoms):
@@ -124,6 +190,25 @@ def on_from(reference, calculator):
     there = lattice_energy(atoms)
     atoms = relaxed(atoms, calculator, calculator, FORCE, STEPS)
     return {"there": there, "energy": lattice_energy(atoms), "density": density(atoms)}
+
+
+def of_method(setting, target, method, known):
+    """The same of a method beside the students. It relaxes from the known structure: from the
+    teacher's on it would take an hour, while these may be in the repository."""
+    own = reference(setting, method, known)
+
+    def there():
+        both = target["crystal"], own["molecule"]
+        crystal, molecule = method.energies([Structure.from_ase(from_lists(x)) for x in both])
+        return crystal / target["molecules"] - molecule
+
+    name = f"crystal {known.name} as by {setting.teacher.key} {RECIPE}"
+    return {k: own[k] for k in ("energy", "density")} | {
+        "there": method.remembered(setting, name, there)
+    }
+
+
+# --- relaxations
 
 
 def relaxed(atoms, calculator, guide, fmax, steps):
@@ -172,7 +257,7 @@ def compare(reference, result):
     return result | {f"{k}_error": e for k, e in errors.items()} | {"fine": bool(fine)}
 
 
-def table(found):
+def table(found, setting):
     header = ["crystal", "model", "teacher (eV)", "there", "relaxed", "%"]
     header += ["g/cm³", "relaxed", "%", ""]
     rows = []
@@ -182,13 +267,16 @@ def table(found):
                 name + (" *" if crystal["held_out"] else ""), model, crystal["energy"],
                 result["there"], result["energy"], 100 * result["energy_error"],
                 crystal["density"], result["density"], 100 * result["density_error"],
-                report.verdict(result["fine"]) if crystal["held_out"] else "",
+                setting.verdict(model, result["fine"]) if crystal["held_out"] else "",
             ])  # fmt: skip
     return report.table(header, rows)
 
 
-def summary(found):
-    """Mean absolute errors of each model, and whether all that are held out are within limits."""
+def summary(found, setting):
+    """Mean absolute errors of each model, and whether all that are held out are within limits; no
+    table where none is held out."""
+    if not any(crystal["held_out"] for crystal in found.values()):
+        return []
     rows = []
     for model in next(iter(found.values()))["models"]:
         held_out = [c["models"][model] for c in found.values() if c["held_out"]]
@@ -196,12 +284,12 @@ def summary(found):
         means = [100 * float(np.mean([abs(r[k]) for r in held_out])) for k in errors]
         fine = [r["fine"] for r in held_out]
         within = f"{sum(fine)} of {len(fine)}"
-        rows.append([model, *means, within, report.verdict(all(fine))])
+        rows.append([model, *means, within, setting.verdict(model, all(fine))])
     header = ["held out", "mean error of energies (%)", "of densities (%)", "within limits", ""]
-    return report.table(header, rows)
+    return [report.table(header, rows)]
 
 
-def figure(found):
+def figure(found, teacher):
     """Students' values against the teacher's; bands show how far the held-out ones may be."""
     figure, panels = report.plt.subplots(1, 2, figsize=(9, 4.2))
     titles = {"energy": "lattice energy (eV for each molecule)", "density": "density (g/cm³)"}
@@ -219,7 +307,7 @@ def figure(found):
                     [c[key] for c in chosen], [c["models"][model][key] for c in chosen], marker,
                     ms=4, color=report.color(index), label=model if held_out else None,
                 )  # fmt: skip
-        axis.set(title=title, xlabel="GFN2-xTB", ylabel="student")
+        axis.set(title=title, xlabel=teacher.name, ylabel="model")
     panels[0].legend(fontsize=8)
     return figure
 

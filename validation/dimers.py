@@ -4,7 +4,7 @@
 import numpy as np
 from mlff_student import Structure
 
-from . import analysis, report, setting, systems, teacher
+from . import analysis, report, setting, systems
 
 DIMERS = {
     "water – water": ("O", "O"),
@@ -25,27 +25,46 @@ REPULSIVE = 0.1
 
 
 def run(setting):
+    teacher = setting.teacher
     cutoff = max(model.student().info.cutoff for model in setting.models)
-    found = {}
-    for name in setting.choose(list(DIMERS), list(DIMERS)[:2]):
-        reference = teacher.remembered(setting, f"dimer {name} {cutoff:g} {setting.quick}", lambda: scan_with_teacher(name, cutoff, setting))
-        curves = {model.name: interaction(reference, energies_of(model)) for model in setting.models}
-        found[name] = reference | {"models": {model: compare(reference, curve) for model, curve in curves.items()}}
+    molecules = {name: ".".join(pair) for name, pair in DIMERS.items()}
+    names, left_out = systems.known(molecules, setting.elements)
+    found, unbound = {}, []
+    for name in setting.choose(names, names[:2]):
+        reference = teacher.remembered(
+            setting,
+            f"dimer {name} {cutoff:g} {setting.quick}",
+            lambda: scan_with_teacher(name, cutoff, setting),
+        )
+        if reference is None:
+            unbound.append(name)
+            continue
+        curves = {m.name: interaction(reference, m.energies) for m in setting.compared}
+        models = {model: compare(reference, curve) for model, curve in curves.items()}
+        found[name] = reference | {"models": models}
+    if not found:
+        raise ValueError(f"{teacher.name} binds none of these: {', '.join(unbound)}")
     return report.finish(
         setting,
         "dimers",
         "Interaction energies of dimers",
-        f"Dimers relaxed by {teacher.NAME}, the most stable of several starts, then moved apart rigidly along the line between "
-        f"their centers. Energies relative to the same molecules alone. Errors are over all distances where the teacher's "
-        f"energy is below {REPULSIVE} eV; 'tail' is beyond 4 Å between the nearest atoms.",
+        [
+            f"Dimers relaxed by {teacher.full_name}, the most stable of several starts, then moved "
+            "apart rigidly along the line between their centers. Energies relative to the same "
+            "molecules alone. Errors are over all distances where the teacher's energy is below "
+            f"{REPULSIVE} eV; 'tail' is beyond 4 Å between the nearest atoms.",
+            report.left_out(left_out),
+            report.left_out(unbound, "the teacher does not bind them"),
+        ],
         [table(found)],
-        {"teacher": teacher.NAME, "dimers": found},
-        figure(found, cutoff),
+        {"teacher": teacher.full_name, "left_out": left_out + unbound, "dimers": found},
+        figure(found, cutoff, teacher),
     )
 
 
-def most_stable(first, second, starts):
-    """The most stable dimer that the teacher finds from random starts."""
+def most_stable(first, second, starts, teacher):
+    """The most stable dimer that the teacher finds from random starts, and the number of atoms in
+    its first molecule; None where the molecules always move apart."""
     random = np.random.default_rng(1)
     best = None
     for _ in range(starts):
@@ -62,12 +81,17 @@ def most_stable(first, second, starts):
         together = analysis.closest(dimer.positions[: len(a)], dimer.positions[len(a) :]) < 4.0
         if together and (best is None or energy < best[0]):
             best = energy, dimer, len(a)
-    return best[1], best[2]
+    return best and best[1:]
 
 
 def scan_with_teacher(name, cutoff, setting):
-    """Geometries along the line between the centers, nearest distances and the teacher's interaction energies."""
-    dimer, split = most_stable(*DIMERS[name], starts=setting.choose(8, 2))
+    """Geometries along the line between the centers, nearest distances and the teacher's
+    interaction energies; None where it binds no such dimer."""
+    teacher = setting.teacher
+    best = most_stable(*DIMERS[name], setting.choose(8, 2), teacher)
+    if best is None:
+        return None
+    dimer, split = best
     a, b = dimer.positions[:split], dimer.positions[split:]
     line = b.mean(axis=0) - a.mean(axis=0)
     line /= np.linalg.norm(line)
@@ -83,29 +107,17 @@ def scan_with_teacher(name, cutoff, setting):
         "second": [(b + shift * line).tolist() for shift in shifts],
     }
 
-    def energies(structures):
-        found = []
-        for numbers, positions in structures:
-            atoms = systems.Atoms(numbers, positions)
-            atoms.calc = teacher.calculator(accuracy=0.01)
-            found.append(atoms.get_potential_energy())
-        return found
-
-    return scan | {"teacher": interaction(scan, energies).tolist()}
+    return scan | {"teacher": interaction(scan, teacher.energies).tolist()}
 
 
 def interaction(scan, energies):
-    """Energies (eV) of the dimer minus those of its molecules; `energies` takes (numbers, positions) of several."""
+    """Energies (eV) of the dimer minus those of its molecules; `energies` gives those of several
+    structures."""
     numbers, split = scan["numbers"], scan["split"]
     alone = [(numbers[:split], scan["first"]), (numbers[split:], scan["second"][0])]
     pairs = [(numbers, np.concatenate([scan["first"], second])) for second in scan["second"]]
-    found = np.array(energies([*alone, *pairs]))
+    found = np.array(energies([Structure(*structure) for structure in (*alone, *pairs)]))
     return found[2:] - found[0] - found[1]
-
-
-def energies_of(model):
-    student = model.student()
-    return lambda structures: [results.energy for results in student.compute_batch([Structure(*structure) for structure in structures])]
 
 
 def compare(reference, curve):
@@ -137,20 +149,22 @@ def table(found):
     return report.table(["dimer", "model", "teacher's depth", "depth", "minimum moved (Å)", "MAE", "max", "tail MAE (kcal/mol)"], rows)
 
 
-def figure(found, cutoff):
-    figure, panels = report.panels(2, 5, len(found), "nearest atoms (Å)", "interaction (kcal/mol)", figsize=(14, 5.2))
+def figure(found, cutoff, teacher):
+    names = "nearest atoms (Å)", "interaction (kcal/mol)"
+    figure, panels = report.panels(len(found), 5, *names, (2.8, 2.6))
     for axis, (name, dimer) in zip(panels, found.items()):
         target = np.array(dimer["teacher"]) * analysis.KCAL
         axis.axhline(0, color="0.85", lw=0.8, zorder=0)
         axis.axvline(cutoff, color="0.7", lw=0.8, ls=":", zorder=0)
-        axis.plot(dimer["contact"], target, "o", ms=3, color=report.TEACHER_COLOR, label="GFN2-xTB")
+        style = {"ms": 3, "color": report.TEACHER_COLOR, "label": teacher.name}
+        axis.plot(dimer["contact"], target, "o", **style)
         for index, (model, result) in enumerate(dimer["models"].items()):
             axis.plot(dimer["contact"], np.array(result["energy"]) * analysis.KCAL, color=report.color(index), label=model)
         axis.set_title(name)
         # The wall does not decide the scale.
         depth = max(-target.min(), 0.5)
         axis.set_ylim(-1.5 * depth, 1.2 * depth)
-    panels[0].legend(loc="lower right", fontsize=8)
+    report.legend(figure, panels[0])
     return figure
 
 

@@ -43,7 +43,8 @@ MEASURED = {
 
 def run(setting):
     lammps.check(setting)
-    elements = known_to_all(setting.models)
+    known = setting.elements_of_students
+    elements = [element for element in analysis.ELEMENTS if atomic_numbers[element] in known]
     starts = random_starts(setting.choose(STARTS, 10), elements)
     isomers_chosen = setting.choose(isomer_pairs(elements), isomer_pairs(elements)[:3])
     found = {}
@@ -70,7 +71,7 @@ def run(setting):
 
 def notes(setting, starts, bands):
     water = f"{montecarlo.MOLECULES} molecules of water in a cube of {montecarlo.EDGE:g} Å"
-    return " ".join([
+    return [
         f"A hole is more than {-floor.HOLE:g} eV for each atom below the same atoms in hydrides by",
         "the same student, where no structure of the training data is.",
         f"Starts: {starts} times {ATOMS[0]} to {ATOMS[1]} atoms at random, every pair at {LEAST}",
@@ -84,13 +85,7 @@ def notes(setting, starts, bands):
         f"overlapping or not, in a hole below {montecarlo.BOUND:g} eV for each molecule;",
         f"{soups(setting)} times {sum(montecarlo.SOUP.values())} atoms by create_atoms random,",
         "minimized. Required: no hole, all numbers finite, no stop.",
-    ])
-
-
-def known_to_all(models):
-    """Elements that every student knows."""
-    known = set.intersection(*(set(model.student().info.species) for model in models))
-    return [element for element in analysis.ELEMENTS if atomic_numbers[element] in known]
+    ]
 
 
 def travelled(path):

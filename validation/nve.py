@@ -44,10 +44,15 @@ def run(setting):
         setting,
         "nve",
         "Conservation of energy",
-        f"Ethanol and water in LAMMPS (mixed precision, tables): {sizes}; relaxed, {warm(setting):g} ps at 300 K (Langevin), then "
-        f"{setting.ps:g} ps at constant energy at {TIMESTEP} fs, and {setting.ps / 4:g} ps from the same state at {TIMESTEP / 2} fs. Drift by linear "
-        f"regression, ± standard error from block averages (required: |drift| ≤ {LIMITS['drift_mev_atom_ps']} meV/atom/ps); fluctuation: "
-        f"standard deviation about the line; its ratio between the two timesteps is 4 for a smooth energy (required: {LIMITS['ratio'][0]} to {LIMITS['ratio'][1]}).",
+        [
+            f"Ethanol and water in LAMMPS (mixed precision, tables): {sizes}; relaxed, "
+            f"{warm(setting):g} ps at 300 K (Langevin), then {setting.ps:g} ps at constant energy "
+            f"at {TIMESTEP} fs, and {setting.ps / 4:g} ps from the same state at {TIMESTEP / 2} "
+            "fs. Drift by linear regression, ± standard error from block averages (required: "
+            f"|drift| ≤ {LIMITS['drift_mev_atom_ps']} meV/atom/ps); fluctuation: standard "
+            "deviation about the line; its ratio between the two timesteps is 4 for a smooth "
+            f"energy (required: {LIMITS['ratio'][0]} to {LIMITS['ratio'][1]})."
+        ],
         [table(found)],
         {"limits": LIMITS, "ps": setting.ps, "models": found},
         figure(setting, curves),

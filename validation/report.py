@@ -3,6 +3,7 @@
 
 import json
 from datetime import date
+from math import ceil
 
 import matplotlib
 
@@ -32,16 +33,29 @@ def color(index):
     return COLORS[index % len(COLORS)]
 
 
-def panels(rows, columns, count, xlabel, ylabel, **options):
-    """A figure with `count` panels in a grid, their axes named at the left and below; the figure and the panels."""
-    figure, grid = plt.subplots(rows, columns, sharex=True, **options)
+def panels(count, most, xlabel, ylabel, size, **options):
+    """A figure with `count` panels, each of a size (inches), in rows of `most` or fewer, so that
+    the last one is as full as can be; their axes named at the left and below. The figure and the
+    panels."""
+    rows = ceil(count / most)
+    columns = ceil(count / rows)
+    size = size[0] * columns, size[1] * rows
+    figure, grid = plt.subplots(rows, columns, sharex=True, squeeze=False, figsize=size, **options)
     for axis in grid.flat[count:]:
         axis.set_visible(False)
     for axis in grid[:, 0]:
         axis.set_ylabel(ylabel)
-    for axis in grid[-1]:
+    # The last one of each column.
+    for axis in grid.flat[count - columns : count]:
         axis.set_xlabel(xlabel)
+        axis.tick_params(labelbottom=True)
     return figure, grid.flat[:count]
+
+
+def legend(figure, panel):
+    """Names what is drawn in a panel, below all of them."""
+    handles, labels = panel.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
 
 
 def table(header, rows):
@@ -74,8 +88,18 @@ def looks_numeric(text):
     return text == "–" or text.lstrip("+-")[:1].isdigit() or text.startswith(("inf", "-inf"))
 
 
+def left_out(names, reason="not all know their elements", shown=12):
+    """A sentence for the notes; "" where nothing was left out."""
+    if not names:
+        return ""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return f"Left out, as {reason}: {', '.join(names[:shown])}{more}."
+
+
 def finish(setting, name, title, notes, tables, values, figure=None):
-    """Prints the tables, writes JSON, PNG and this property's part of the report."""
+    """Prints the tables, writes JSON, PNG and this property's part of the report. Notes are several
+    texts; empty ones do not count."""
+    notes = " ".join(filter(None, notes))
     text = "\n\n".join(tables)
     print(f"\n== {title}\n\n{notes}\n\n{text}\n", flush=True)
     values = {"property": name, "date": date.today().isoformat(), "quick": setting.quick, "notes": notes, **values}

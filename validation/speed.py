@@ -7,33 +7,39 @@ import matplotlib.pyplot as plt
 import numpy as np
 from mlff_student import Structure
 
-from . import report, setting, systems, teacher
+from . import report, setting, systems
 
 # Ethanol and water molecules in droplets of about 20, 50, 100 and 200 atoms.
 DROPLETS = [(1, 4), (3, 8), (6, 15), (12, 31)]
 
 
 def run(setting):
+    teacher = setting.teacher
     rounds = setting.choose(7, 3)
     students = {model.name: model.student("mixed", "table") for model in setting.models}
     found = {}
     for ethanol, water in setting.choose(DROPLETS, DROPLETS[:2]):
         atoms = systems.mixture(ethanol, water)
-        found[len(atoms)] = measure(atoms, students, rounds)
+        found[len(atoms)] = measure(atoms, students, rounds, teacher)
     return report.finish(
         setting,
         "speed",
         "Speed beside the teacher",
-        f"Energy and forces of ethanol–water droplets, time of one core (which other programs on the machine do not lengthen), the student through Python (mixed precision, tables, neighbor list made "
-        f"anew each time), {teacher.NAME} through ASE, started from the electrons of the step before, as in molecular dynamics. Atoms move by "
-        f"0.01 Å between evaluations. Medians (range) of {rounds} rounds; in each round all take their turn.",
+        [
+            "Energy and forces of ethanol–water droplets, time of one core (which other programs "
+            "on the machine do not lengthen), the student through Python (mixed precision, tables, "
+            f"neighbor list made anew each time), {teacher.full_name} through ASE, one calculator "
+            "for all steps, as in molecular dynamics (GFN2-xTB starts from the electrons of the "
+            "step before). Atoms move by 0.01 Å between evaluations. Medians (range) of "
+            f"{rounds} rounds; in each round all take their turn."
+        ],
         [table(found)],
-        {"teacher": teacher.NAME, "rounds": rounds, "milliseconds": found},
-        figure(found),
+        {"teacher": teacher.full_name, "rounds": rounds, "milliseconds": found},
+        figure(found, teacher),
     )
 
 
-def measure(atoms, students, rounds):
+def measure(atoms, students, rounds, teacher):
     """Milliseconds for each evaluation of each round: {"teacher": [...], student: [...]}."""
     random = np.random.default_rng(1)
     # The accuracy that molecular dynamics with the teacher would use.
@@ -71,7 +77,7 @@ def table(found):
     return report.table(["atoms", *(f"{name} (ms)" for name in names), *(f"{name}: times faster" for name in names[1:])], rows)
 
 
-def figure(found):
+def figure(found, teacher):
     sizes = np.array(list(found))
     figure, axis = plt.subplots(figsize=(5.5, 4))
     names = list(next(iter(found.values())))
@@ -79,12 +85,15 @@ def figure(found):
         values = np.array([np.median(found[size][name]) for size in sizes])
         low, high = (np.array([function(found[size][name]) for size in sizes]) for function in (min, max))
         shade = report.TEACHER_COLOR if name == "teacher" else report.color(index - 1)
-        axis.errorbar(sizes, values, [values - low, high - values], fmt="o-", ms=4, capsize=2, color=shade, label="GFN2-xTB" if name == "teacher" else name)
+        label = teacher.name if name == "teacher" else name
+        style = {"fmt": "o-", "ms": 4, "capsize": 2, "color": shade, "label": label}
+        axis.errorbar(sizes, values, [values - low, high - values], **style)
         if name != "teacher":
             for size, value in zip(sizes, values):
                 ratio = np.median(found[size]["teacher"]) / value
                 axis.annotate(f"{ratio:.0f}×", (size, value), textcoords="offset points", xytext=(6, -8), ha="left", fontsize=7, color=shade)
-    axis.set(xscale="log", yscale="log", xlabel="atoms", ylabel="energy and forces (ms)", title="One core; labels: times faster than GFN2-xTB")
+    axis.set(xscale="log", yscale="log", xlabel="atoms", ylabel="energy and forces (ms)")
+    axis.set_title(f"One core; labels: times faster than {teacher.name}")
     axis.set_xticks(sizes, [str(size) for size in sizes])
     axis.minorticks_off()
     axis.margins(x=0.12)

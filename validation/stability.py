@@ -12,8 +12,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from ase import Atoms
 
-from . import lammps, report, setting, systems, teacher
+from . import lammps, report, setting, systems
 from .analysis import BondCriterion
+from .teacher import from_lists, to_lists
 
 EVERY = 0.05  # ps between the frames that are looked at
 DAMP = 0.1  # ps, of the Langevin thermostat
@@ -26,11 +27,8 @@ APART = 20.0
 
 def run(setting):
     lammps.check(setting)
-    molecules = systems.held_out(setting, setting.molecules)
-    jobs = [
-        Job(index, smiles, teacher.from_lists(teacher.remembered(setting, f"relaxed {smiles}", lambda: minimum(smiles))))
-        for index, smiles in enumerate(molecules)
-    ]
+    molecules, left_out = systems.held_out(setting, setting.molecules)
+    jobs = [Job(k, smiles, minimum(smiles, setting)) for k, smiles in enumerate(molecules)]
     found = {}
     for model in setting.models:
         for temperature in setting.temperatures:
@@ -41,18 +39,36 @@ def run(setting):
         setting,
         "stability",
         "Stability of molecules",
-        f"{len(molecules)} molecules {setting.source}, each for itself, {setting.ps:g} ps of Langevin dynamics (damping {DAMP} ps, {setting.step:g} fs), looked at "
-        f"every {EVERY} ps. A molecule breaks when a bond is longer than {BondCriterion.STRETCHED} or shorter than {BondCriterion.COLLAPSED} times its length in the "
-        f"teacher's minimum, or when atoms that are not bonded come closer than {BondCriterion.NEW} covalent sums. A run that LAMMPS stops counts as broken. "
-        f"Required: none at 600 K.",
+        [
+            f"{len(molecules)} molecules {setting.source}, each for itself, {setting.ps:g} ps of "
+            f"Langevin dynamics (damping {DAMP} ps, {setting.step:g} fs), looked at every {EVERY} "
+            "ps. A molecule breaks when a bond is longer than "
+            f"{BondCriterion.STRETCHED} or shorter than {BondCriterion.COLLAPSED} times its length "
+            f"in the minimum of {setting.teacher.full_name}, or when atoms that are not bonded "
+            f"come closer than {BondCriterion.NEW} covalent sums. A run that LAMMPS stops counts "
+            "as broken. Required: none at 600 K.",
+            report.left_out(left_out),
+        ],
         tables(found),
-        {"ps": setting.ps, "molecules": molecules, "models": found},
+        {
+            "teacher": setting.teacher.full_name,
+            "left_out": left_out,
+            "ps": setting.ps,
+            "molecules": molecules,
+            "models": found,
+        },
         figure(setting, found, len(molecules)),
     )
 
 
-def minimum(smiles):
-    return teacher.to_lists(teacher.relaxed(systems.from_smiles(smiles), fmax=0.01, steps=300))
+def minimum(smiles, setting):
+    """Where the teacher relaxes a molecule to."""
+    teacher = setting.teacher
+
+    def relaxed():
+        return to_lists(teacher.relaxed(systems.from_smiles(smiles), fmax=0.01, steps=300))
+
+    return from_lists(teacher.remembered(setting, f"relaxed {smiles}", relaxed))
 
 
 @dataclass(frozen=True)
@@ -66,7 +82,9 @@ class Job:
 
 def fates(setting, model, temperature, jobs):
     """What becomes of each molecule; those known from an interrupted run are not simulated again."""
-    folder = setting.out / "stability" / model.folder / f"{temperature:g}K-{setting.ps:g}ps-{setting.step:g}fs"
+    # Another teacher's minima are other starts.
+    kind = f"{temperature:g}K-{setting.ps:g}ps-{setting.step:g}fs"
+    folder = setting.out / "stability" / setting.teacher.key / model.folder / kind
 
     def place(job):
         return folder / hashlib.sha256(job.smiles.encode()).hexdigest()[:8]

@@ -38,14 +38,32 @@ def from_smiles(smiles, seed=1):
     return Atoms(symbols, molecule.GetConformer().GetPositions())
 
 
+def atomic_numbers(smiles):
+    """Of each atom, hydrogen included."""
+    return [atom.GetAtomicNum() for atom in Chem.AddHs(Chem.MolFromSmiles(smiles)).GetAtoms()]
+
+
+def known(molecules, elements):
+    """Of molecules, {name: SMILES}: names of those that have no other elements, and of the rest."""
+    kept = [name for name, smiles in molecules.items() if elements >= set(atomic_numbers(smiles))]
+    if not kept:
+        raise ValueError(f"not all know the elements of any of these: {', '.join(molecules)}")
+    return kept, [name for name in molecules if name not in kept]
+
+
 def held_out(setting, count, largest=None, seed=1):
-    """SMILES of molecules of the dataset's test split, of different scaffolds first; built-in ones without a dataset."""
+    """SMILES of molecules of the dataset's test split, of different scaffolds first; built-in ones
+    without a dataset. And those passed over on the way, as not all know their elements."""
     if setting.dataset is None:
-        return (FREQUENCY_SET if count <= len(FREQUENCY_SET) else BUILT_IN)[:count]
-    chosen = test_molecules(setting.dataset, seed)
+        chosen = FREQUENCY_SET if count <= len(FREQUENCY_SET) else BUILT_IN
+    else:
+        chosen = test_molecules(setting.dataset, seed)
     if largest is not None:
-        chosen = [smiles for smiles in chosen if Chem.AddHs(Chem.MolFromSmiles(smiles)).GetNumAtoms() <= largest]
-    return chosen[:count]
+        chosen = [smiles for smiles in chosen if len(atomic_numbers(smiles)) <= largest]
+    kept, _ = known({smiles: smiles for smiles in chosen}, setting.elements)
+    kept = kept[:count]
+    passed = chosen[: chosen.index(kept[-1])] if len(kept) == count else chosen
+    return kept, [smiles for smiles in passed if smiles not in kept]
 
 
 def test_molecules(path, seed):

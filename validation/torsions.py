@@ -7,7 +7,7 @@ from ase.optimize import BFGS
 from mlff_student import Structure
 from rdkit import Chem
 
-from . import analysis, report, setting, systems, teacher
+from . import analysis, report, setting, systems
 
 # The four atoms of the turned bond as a SMARTS pattern.
 TORSIONS = {
@@ -26,23 +26,43 @@ LIMIT = 0.3  # kcal/mol
 
 
 def run(setting):
+    teacher = setting.teacher
     kind = "rigid" if setting.rigid else "relaxed"
     step = setting.choose(15, 60)
+    molecules = {name: smiles for name, (smiles, *_) in TORSIONS.items()}
+    names, left_out = systems.known(molecules, setting.elements)
     found = {}
-    for name in setting.choose(list(TORSIONS), list(TORSIONS)[:3]):
-        scan = teacher.remembered(setting, f"torsion {name} {kind} {step}", lambda: scan_with_teacher(name, step, setting.rigid))
-        profiles = {model.name: profile(model, scan) for model in setting.models}
-        found[name] = scan | {"models": {model: compare(scan, energies) for model, energies in profiles.items()}}
-    how = "its other coordinates as in the minimum (rigid scan)" if setting.rigid else "all else relaxed by the teacher at every angle (relaxed scan)"
+    for name in setting.choose(names, names[:3]):
+        scan = teacher.remembered(
+            setting,
+            f"torsion {name} {kind} {step}",
+            lambda: scan_with_teacher(name, step, setting.rigid, teacher),
+        )
+        structures = [Structure(scan["numbers"], positions) for positions in scan["positions"]]
+        models = {m.name: compare(scan, m.energies(structures)) for m in setting.compared}
+        found[name] = scan | {"models": models}
+    how = "all else relaxed by the teacher at every angle (relaxed scan)"
+    if setting.rigid:
+        how = "its other coordinates as in the minimum (rigid scan)"
     return report.finish(
         setting,
         "torsions",
         "Torsion profiles",
-        f"One bond turned in steps of {step}°, {how}; student and {teacher.NAME} at the same geometries, both relative to the geometry "
-        f"where the teacher is lowest (required: MAE {LIMIT} kcal/mol for each profile).",
-        [table(found)],
-        {"limit": LIMIT, "scan": kind, "teacher": teacher.NAME, "torsions": found},
-        figure(found),
+        [
+            f"One bond turned in steps of {step}°, {how}; student and {teacher.full_name} at the "
+            "same geometries, both relative to the geometry where the teacher is lowest (required: "
+            f"MAE {LIMIT} kcal/mol for each profile).",
+            report.left_out(left_out),
+        ],
+        [table(found, setting)],
+        {
+            "limit": LIMIT,
+            "scan": kind,
+            "teacher": teacher.full_name,
+            "left_out": left_out,
+            "torsions": found,
+        },
+        figure(found, teacher),
     )
 
 
@@ -61,14 +81,18 @@ def four_atoms(smiles, pattern, chosen):
     return (a, b, c, d), sorted(turning)
 
 
-def scan_with_teacher(name, step, rigid):
+def scan_with_teacher(name, step, rigid, teacher):
     """Geometries and the teacher's energies (eV) for angles all the way round."""
     smiles, pattern, chosen = TORSIONS[name]
     indices, turning = four_atoms(smiles, pattern, chosen)
     atoms = teacher.relaxed(systems.from_smiles(smiles), fmax=2e-3)
     start = atoms.get_dihedral(*indices)
     # Neighbours start from each other's geometry: the profile is followed in both directions, the lower one counts.
-    sweeps = [follow(atoms, indices, turning, start + direction * np.arange(0, 360 + step, step), rigid) for direction in (1, -1)]
+    turns = np.arange(0, 360 + step, step)
+    sweeps = [
+        follow(atoms, indices, turning, start + direction * turns, rigid, teacher)
+        for direction in (1, -1)
+    ]
     points = {}
     for angle, energy, positions in (point for sweep in sweeps for point in sweep):
         key = round(float(angle - start) % 360) % 360
@@ -84,7 +108,7 @@ def scan_with_teacher(name, step, rigid):
     }
 
 
-def follow(atoms, indices, turning, angles, rigid):
+def follow(atoms, indices, turning, angles, rigid, teacher):
     """(angle, energy, positions) along a scan."""
     atoms = atoms.copy()
     found = []
@@ -104,11 +128,6 @@ def signed(angle):
     return (float(angle) + 180) % 360 - 180
 
 
-def profile(model, scan):
-    student = model.student()
-    return [results.energy for results in student.compute_batch([Structure(scan["numbers"], positions) for positions in scan["positions"]])]
-
-
 def relative(energies, lowest):
     """kcal/mol above the chosen point."""
     energies = np.array(energies)
@@ -121,13 +140,14 @@ def compare(scan, energies):
     return {"energy": energies, "mae_kcal": float(np.abs(error).mean()), "max_kcal": float(np.abs(error).max())}
 
 
-def table(found):
+def table(found, setting):
     models = next(iter(found.values()))["models"]
-    rows = [
-        [name, model, float(np.ptp(scan["teacher"]) * analysis.KCAL), result["mae_kcal"], result["max_kcal"], report.verdict(result["mae_kcal"] <= LIMIT)]
-        for name, scan in found.items()
-        for model, result in scan["models"].items()
-    ]
+    rows = []
+    for name, scan in found.items():
+        barrier = float(np.ptp(scan["teacher"]) * analysis.KCAL)
+        for model, result in scan["models"].items():
+            errors = result["mae_kcal"], result["max_kcal"]
+            rows.append([name, model, barrier, *errors, setting.verdict(model, errors[0] <= LIMIT)])
     for model in models:
         results = [scan["models"][model] for scan in found.values()]
         met = sum(result["mae_kcal"] <= LIMIT for result in results)
@@ -135,19 +155,21 @@ def table(found):
     return report.table(["torsion", "model", "teacher's barrier", "MAE", "max (kcal/mol)", ""], rows)
 
 
-def figure(found):
-    figure, panels = report.panels(2, 5, len(found), "dihedral angle (°)", "energy (kcal/mol)", figsize=(14, 5.2))
+def figure(found, teacher):
+    names = "dihedral angle (°)", "energy (kcal/mol)"
+    figure, panels = report.panels(len(found), 5, *names, (2.8, 2.6))
     for axis, (name, scan) in zip(panels, found.items()):
         lowest = int(np.argmin(scan["teacher"]))
         target = relative(scan["teacher"], lowest)
-        axis.plot(scan["angle"], target, "o", ms=3, color=report.TEACHER_COLOR, label="GFN2-xTB", zorder=3)
+        style = {"ms": 3, "color": report.TEACHER_COLOR, "label": teacher.name, "zorder": 3}
+        axis.plot(scan["angle"], target, "o", **style)
         for index, (model, result) in enumerate(scan["models"].items()):
             axis.plot(scan["angle"], relative(result["energy"], lowest), color=report.color(index), label=model)
         axis.set_title(name)
         high = max(target.max(), 0.5)
         axis.set_ylim(-0.35 * high, 1.5 * high)
         axis.set_xticks([-180, -90, 0, 90, 180])
-    panels[0].legend(fontsize=8, loc="upper right")
+    report.legend(figure, panels[0])
     return figure
 
 

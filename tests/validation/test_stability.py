@@ -53,7 +53,10 @@ def setting_for(folder):
     (folder / "bin").mkdir()
     (folder / "bin" / "lmp").write_text(LAMMPS)
     (folder / "bin" / "lmp").chmod(0o755)
-    return SimpleNamespace(out=folder / "out", venv=folder, plugin=Path("plugin.so"), ps=0.2, step=0.5, workers=1)
+    return SimpleNamespace(
+        teacher=SimpleNamespace(key="gfn2"), out=folder / "out", venv=folder,
+        plugin=Path("plugin.so"), ps=0.2, step=0.5, workers=1,
+    )  # fmt: skip
 
 
 def test_a_molecule_that_explodes_takes_no_other_with_it(tmp_path):
@@ -68,6 +71,11 @@ def test_a_molecule_that_explodes_takes_no_other_with_it(tmp_path):
     # All three together, then the two that were whole, each alone; nothing runs twice.
     stability.fates(setting, model, 600, jobs)
     assert [path.read_text() for path in (tmp_path / "out").rglob("runs")] == ["10\n3\n3\n"]
+    # Another teacher's molecules are other starts.
+    setting.teacher.key = "ani1ccx"
+    stability.fates(setting, model, 600, jobs)
+    runs = [path.read_text() for path in (tmp_path / "out").rglob("runs")]
+    assert runs == ["10\n3\n3\n"] * 2
     # Another time step is another run.
     setting.step = 1.0
     assert [result["ps"] for result in stability.fates(setting, model, 600, jobs)] == [0.4, 0.2, 0.4]

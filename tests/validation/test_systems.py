@@ -71,17 +71,34 @@ def test_held_out_molecules_are_those_of_the_test_split(tmp_path):
     with h5py.File(tmp_path / "data.h5", "w") as file:
         for name, column in zip(("split", "molecule", "scaffold"), zip(*entries)):
             file[f"metadata/{name}"] = np.array(column, dtype=h5py.string_dtype())
-    setting = SimpleNamespace(dataset=tmp_path / "data.h5")
-    found = systems.held_out(setting, 10)
+    setting = SimpleNamespace(dataset=tmp_path / "data.h5", elements=frozenset(range(1, 87)))
+
+    def held_out(count, largest=None):
+        return systems.held_out(setting, count, largest)[0]
+
+    found = held_out(10)
     assert sorted(found) == ["C1CC1", "Cc1ccccc1", "c1ccccc1"]
     # One of each scaffold first.
     assert "C1CC1" in found[:2]
-    assert systems.held_out(setting, 10, largest=12) and "Cc1ccccc1" not in systems.held_out(setting, 10, largest=12)
-    assert systems.held_out(setting, 10) == found
+    assert held_out(10, 12) and "Cc1ccccc1" not in held_out(10, 12)
+    assert held_out(10) == found
     with h5py.File(tmp_path / "data.h5", "a") as file:
         del file["metadata/scaffold"]
     with pytest.raises(ValueError, match="expected single molecules of the split test"):
-        systems.held_out(setting, 10)
+        held_out(10)
+
+
+def test_molecules_of_unknown_elements_are_passed_over_and_named():
+    setting = SimpleNamespace(dataset=None, elements=frozenset((1, 6, 7, 8)))
+    found, passed = systems.held_out(setting, 10)
+    assert found == [s for s in systems.FREQUENCY_SET if not set(s) & {"F", "S", "l"}]
+    assert passed == ["CS(C)=O", "Fc1ccccc1", "ClCC=O"] and len(found) == 7
+    # Those behind the last one that is taken are not named.
+    assert systems.held_out(setting, 2) == (systems.FREQUENCY_SET[:2], [])
+    kept, left_out = systems.known({"water": "O", "phosphane": "P"}, setting.elements)
+    assert (kept, left_out) == (["water"], ["phosphane"])
+    with pytest.raises(ValueError, match="not all know the elements of any of these: phosphane"):
+        systems.known({"phosphane": "P"}, setting.elements)
 
 
 def test_turning_a_bond_moves_one_side():
@@ -105,8 +122,9 @@ def test_turning_a_bond_moves_one_side():
 
 def test_a_molecule_that_cannot_be_compared_or_relaxed_fails_the_frequencies():
     pytest.importorskip("tblite", reason="SKIPPED: tblite is missing: run with the teacher's environment")
-    from validation import frequencies
+    from validation import frequencies, report
 
+    setting = SimpleNamespace(verdict=lambda model, fine: report.verdict(fine))
     fine = {"converged": True, "mae_cm": 5.0, "max_cm": 9.0, "spurious": 0, "lowest_cm": 50.0, "bond_mae": 0.001, "bond_max": 0.002}
     nan = float("nan")
     for change, met in [
@@ -114,7 +132,7 @@ def test_a_molecule_that_cannot_be_compared_or_relaxed_fails_the_frequencies():
     ]:
         found = [fine, fine | change]
         assert frequencies.met(found) == met, change
-        last = frequencies.table({"model": dict(zip("ab", found))}).splitlines()[-1]
+        last = frequencies.table({"model": dict(zip("ab", found))}, setting).splitlines()[-1]
         assert last.endswith("ok" if met else "NOT MET")
     step = {"converged": True, "largest": 1.0}
     for change, met in [({}, True), ({"converged": False}, False), ({"largest": 6.0}, False)]:
