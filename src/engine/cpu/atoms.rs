@@ -2,10 +2,10 @@
 
 use super::dense::{Packed, Rows, dense};
 use super::network::Network;
+use super::records::{Layout, Record};
 use super::simd::{Task, Vector, dot, three};
 use super::slices::{Slice, Work, at, at3, each, put};
-use super::update::{SENDER_SLOPE, silu};
-use crate::engine::layers::{PAINN_KEPT, STATE, feature_width, received_width};
+use super::update::{sender_slope, silu};
 
 /// After the message of a block that is not the last: its update, and the features that the next
 /// block sends.
@@ -14,8 +14,8 @@ pub struct Advance<'a, V> {
     pub network: &'a Network<V>,
     /// The block whose update this is.
     pub block: usize,
-    /// Rows of a block of atoms.
-    pub block_rows: usize,
+    /// Where records are in the block of atoms.
+    pub layout: Layout,
     /// State after the message.
     pub state: &'a [f32],
     /// Kept for the reverse pass: of this block and of the next.
@@ -34,22 +34,22 @@ impl<V: Vector> Task<V> for Advance<'_, V> {
         let Self { network, block, state, next_state, next_features, work, .. } = self;
         let [saved, next_saved] = self.saved;
         let sender = network.blocks[block + 1].sender.as_ref();
-        let width = feature_width(sender.is_some());
-        for slice in Slice::all(network, self.block_rows) {
+        let features = Record::features(sender.is_some());
+        for slice in Slice::all(self.layout) {
             let (channels, vectors) = (slice.channel_blocks, slice.vector_blocks);
             network.update(block, slice, state, saved, work);
             each!(slice, |row, c| {
                 let s: V = at(&work.s, slice.scratch::<V>(row, c));
-                put(next_state, slice.record::<V>(STATE, 0, row, c), s);
+                put(next_state, slice.record::<V>(Record::STATE, 0, row, c), s);
                 if sender.is_none() {
-                    put(next_features, slice.record::<V>(width, 0, row, c), s);
+                    put(next_features, slice.record::<V>(features, 0, row, c), s);
                 }
             });
             each!(vectors slice, |row, c| {
                 for a in 0..3 {
                     let v: V = at(&work.v, slice.scratch::<V>(row, a * vectors + c));
-                    put(next_state, slice.record::<V>(STATE, 1 + a, row, c), v);
-                    put(next_features, slice.record::<V>(width, width - 3 + a, row, c), v);
+                    put(next_state, slice.record::<V>(Record::STATE, 1 + a, row, c), v);
+                    put(next_features, slice.record::<V>(features, features.with - 3 + a, row, c), v);
                 }
             });
             let Some(sender) = sender else { continue };
@@ -57,12 +57,12 @@ impl<V: Vector> Task<V> for Advance<'_, V> {
             dense!(sender.first, &input, slice.rows, |row, c, z| {
                 let (value, slope) = silu(z);
                 put(&mut work.hidden, slice.scratch::<V>(row, c), value);
-                put(next_saved, slice.record::<V>(PAINN_KEPT, SENDER_SLOPE, row, c), slope);
+                put(next_saved, sender_slope::<V>(slice, row, c), slope);
             });
             let hidden = [slice.segment::<V>(&work.hidden, 0, channels)];
             dense!(sender.second, &hidden, slice.rows, |row, vector, y| {
                 let (k, c) = slice.run_of(vector);
-                put(next_features, slice.record::<V>(width, k, row, c), y);
+                put(next_features, slice.record::<V>(features, k, row, c), y);
             });
         }
     }
@@ -72,8 +72,8 @@ impl<V: Vector> Task<V> for Advance<'_, V> {
 pub struct Turn<'a, V> {
     /// The layers.
     pub network: &'a Network<V>,
-    /// Rows of a block of atoms.
-    pub block_rows: usize,
+    /// Where records are in the block of atoms.
+    pub layout: Layout,
     /// State after the last message.
     pub state: &'a [f32],
     /// Kept for the reverse pass.
@@ -91,9 +91,9 @@ pub struct Turn<'a, V> {
 impl<V: Vector> Task<V> for Turn<'_, V> {
     #[inline(always)]
     fn run(self) {
-        let Self { network, block_rows, state, saved, bounds, energies, bar, work } = self;
+        let Self { network, layout, state, saved, bounds, energies, bar, work } = self;
         let block = network.blocks.len() - 1;
-        for slice in Slice::all(network, block_rows) {
+        for slice in Slice::all(layout) {
             network.update(block, slice, state, saved, work);
             network.readout(slice, work, &bounds[slice.first..], &mut energies[slice.first..]);
             network.update_reverse(block, slice, state, saved, work, bar);
@@ -108,8 +108,8 @@ pub struct Retreat<'a, V> {
     pub network: &'a Network<V>,
     /// The block whose reverse message was computed.
     pub block: usize,
-    /// Rows of a block of atoms.
-    pub block_rows: usize,
+    /// Where records are in the block of atoms.
+    pub layout: Layout,
     /// Features that this block sent.
     pub features: &'a [f32],
     /// What the reverse message gave.
@@ -130,30 +130,30 @@ impl<V: Vector> Task<V> for Retreat<'_, V> {
         let Self { network, block, features, received, state, bar, work, .. } = self;
         let [saved, sender_saved] = self.saved;
         let sender = network.blocks[block].sender.as_ref();
-        let features_width = feature_width(sender.is_some());
-        let width = received_width(sender.is_some());
-        for slice in Slice::all(network, self.block_rows) {
+        let sent = Record::features(sender.is_some());
+        let back = Record::received(sender.is_some());
+        for slice in Slice::all(self.layout) {
             let (channels, vectors) = (slice.channel_blocks, slice.vector_blocks);
             let runs = slice.runs();
             each!(slice, |row, c| {
-                let x1_bar: V = at(received, slice.record::<V>(width, 0, row, c));
+                let x1_bar: V = at(received, slice.record::<V>(back, 0, row, c));
                 let index = slice.scratch::<V>(row, c);
                 if sender.is_some() {
                     put(&mut work.gates, index, x1_bar);
                 } else {
-                    let s_bar: V = at(bar, slice.record::<V>(STATE, 0, row, c));
+                    let s_bar: V = at(bar, slice.record::<V>(Record::STATE, 0, row, c));
                     put(&mut work.s, index, s_bar.add(x1_bar));
                 }
             });
             each!(vectors slice, |row, c| {
-                let turned: [V; 3] = at3(received, slice.record::<V>(width, 1, row, c));
-                let v_bar: [V; 3] = at3(bar, slice.record::<V>(STATE, 1, row, c));
+                let turned: [V; 3] = at3(received, slice.record::<V>(back, 1, row, c));
+                let v_bar: [V; 3] = at3(bar, slice.record::<V>(Record::STATE, 1, row, c));
                 let x2 = if sender.is_some() {
-                    let v: [V; 3] = at3(features, slice.record::<V>(features_width, 3, row, c));
-                    let x3_bar: V = at(received, slice.record::<V>(width, 4, row, c));
+                    let v: [V; 3] = at3(features, slice.record::<V>(sent, 3, row, c));
+                    let x3_bar: V = at(received, slice.record::<V>(back, 4, row, c));
                     put(&mut work.gates, slice.scratch::<V>(row, runs[1] + c), dot(v, turned));
                     put(&mut work.gates, slice.scratch::<V>(row, runs[2] + c), x3_bar);
-                    at(features, slice.record::<V>(features_width, 1, row, c))
+                    at(features, slice.record::<V>(sent, 1, row, c))
                 } else {
                     V::splat(1.0)
                 };
@@ -167,13 +167,13 @@ impl<V: Vector> Task<V> for Retreat<'_, V> {
                 let input: [Rows<'_>; 3] =
                     three!(|k| slice.segment::<V>(&work.gates, runs[k], counts[k]));
                 dense!(sender.second_reverse, &input, slice.rows, |row, c, y| {
-                    let slope = slice.record::<V>(PAINN_KEPT, SENDER_SLOPE, row, c);
-                    let z_bar = y.mul(at(sender_saved, slope));
+                    let slope = at(sender_saved, sender_slope::<V>(slice, row, c));
+                    let z_bar = y.mul(slope);
                     put(&mut work.hidden, slice.scratch::<V>(row, c), z_bar);
                 });
                 let hidden = [slice.segment::<V>(&work.hidden, 0, channels)];
                 dense!(sender.first_reverse, &hidden, slice.rows, |row, c, y| {
-                    let s_bar: V = at(bar, slice.record::<V>(STATE, 0, row, c));
+                    let s_bar: V = at(bar, slice.record::<V>(Record::STATE, 0, row, c));
                     put(&mut work.s, slice.scratch::<V>(row, c), s_bar.add(y));
                 });
             }

@@ -7,13 +7,14 @@
 //! rows that it borrows, and from there to theirs ([`Return`]).
 #![allow(unsafe_code)]
 
-use std::ops::Range;
-
 use super::pairs::{BlockPairs, Pair};
+use super::records::{Layout, Record};
 use super::scalars;
 use super::simd::{Task, Vector, dot, three};
-use crate::engine::layers::{STATE, feature_width};
 use crate::engine::table::TERMS;
+
+/// Vectors of a record of the state.
+const STATE: usize = Record::STATE.with;
 
 /// Values for each channel and interval of a table: the coefficients of three filters.
 pub const COEFFICIENTS: usize = 3 * TERMS;
@@ -30,18 +31,16 @@ pub struct Span<'a> {
     pub table: &'a [f32],
     /// Values of a channel block in `table`.
     pub table_stride: usize,
-    /// Feature records of all rows.
+    /// Feature records of all blocks of atoms.
     pub features: &'a [f32],
-    /// Rows of a block.
-    pub block_rows: usize,
-    /// Record of the block's first row.
-    pub first: usize,
+    /// Where records are in a block of atoms.
+    pub layout: Layout,
+    /// Which block of atoms this is.
+    pub block: usize,
     /// The channel block to compute, the first one of `together`.
     pub channel: usize,
     /// How many; more than one only where channels have no vectors.
     pub together: usize,
-    /// Whether the channels have vectors.
-    pub vectors: bool,
     /// Whether senders have rows of their own (x¹, x², x³, v) instead of (s, v).
     pub sender: bool,
     /// Whether this is the first message, where v = 0.
@@ -50,31 +49,101 @@ pub struct Span<'a> {
     pub borrowed: usize,
 }
 
-/// Rows that a kernel adds to, records of N vectors.
+impl Span<'_> {
+    /// Whether the channels have vectors.
+    #[inline(always)]
+    fn has_vectors(&self) -> bool {
+        self.layout.has_vectors(self.channel)
+    }
+}
+
+/// The records of one channel block, of all blocks of atoms.
 #[derive(Clone, Copy)]
-struct Targets<const N: usize> {
+pub struct Records {
+    first: *const f32,
+    /// Values from a block of atoms to the next, and from a row to the next.
+    block: usize,
+    row: usize,
+}
+
+impl Records {
+    /// Of `data`, records of all blocks of atoms.
+    #[inline(always)]
+    pub fn new<V: Vector>(data: &[f32], layout: Layout, record: Record, channel: usize) -> Self {
+        Self {
+            first: data[layout.start::<V>(record, channel)..].as_ptr(),
+            block: layout.len::<V>(record),
+            row: layout.record::<V>(record, channel),
+        }
+    }
+
+    /// Where a record is.
+    ///
+    /// # Safety
+    /// There is such a block of atoms, and it has such a row.
+    #[inline(always)]
+    pub unsafe fn at(self, block: usize, row: usize) -> *const f32 {
+        // SAFETY: as the caller promises.
+        unsafe { self.first.add(block * self.block + row * self.row) }
+    }
+
+    /// Where the record of a pair's neighbor is.
+    ///
+    /// # Safety
+    /// The pair is of the plan that the records were made for.
+    #[inline(always)]
+    pub unsafe fn of(self, pair: &Pair) -> *const f32 {
+        // SAFETY: as the caller promises.
+        unsafe { self.at(pair.place.block(), pair.place.row()) }
+    }
+}
+
+/// Rows that a kernel adds to, in one channel block.
+#[derive(Clone, Copy)]
+pub struct Targets {
     /// The block's own.
     own: *mut f32,
     /// Those that it borrows.
     borrowed: *mut f32,
-    block_rows: usize,
+    /// Rows of the block, and values from one to the next.
+    rows: usize,
+    row: usize,
 }
 
-impl<const N: usize> Targets<N> {
-    /// The rows of the channel block of `span`.
+impl Targets {
+    /// The rows of a channel block; those that are borrowed become zero if asked for.
     #[inline(always)]
-    fn new<V: Vector>(span: Span<'_>, own: &mut [f32], borrowed: &mut [f32]) -> Self {
-        let record = N * V::LANES;
-        let own = &mut own[span.channel * span.block_rows * record..][..span.block_rows * record];
-        let borrowed = &mut borrowed[Self::borrowed::<V>(span)];
-        Self { own: own.as_mut_ptr(), borrowed: borrowed.as_mut_ptr(), block_rows: span.block_rows }
+    pub fn new<V: Vector>(
+        span: Span<'_>,
+        channel: usize,
+        record: Record,
+        [own, borrowed]: [&mut [f32]; 2],
+        clear: bool,
+    ) -> Self {
+        let part = |layout: Layout| {
+            layout.start::<V>(record, channel)..layout.start::<V>(record, channel + 1)
+        };
+        let own = &mut own[part(span.layout)];
+        let borrowed = &mut borrowed[part(Layout { rows: span.borrowed, ..span.layout })];
+        if clear {
+            borrowed.fill(0.0);
+        }
+        Self {
+            own: own.as_mut_ptr(),
+            borrowed: borrowed.as_mut_ptr(),
+            rows: span.layout.rows,
+            row: span.layout.record::<V>(record, channel),
+        }
     }
 
-    /// Where the borrowed rows of the channel block are.
+    /// Where the record of one of the block's own rows is.
+    ///
+    /// # Safety
+    /// There is such a row.
     #[inline(always)]
-    fn borrowed<V: Vector>(span: Span<'_>) -> Range<usize> {
-        let values = span.borrowed * N * V::LANES;
-        span.channel * values..(span.channel + 1) * values
+    pub unsafe fn own(self, row: usize) -> *mut f32 {
+        // SAFETY: as the caller promises.
+        unsafe { self.own.add(row * self.row) }
     }
 
     /// Where the record of a pair's target is.
@@ -82,13 +151,13 @@ impl<const N: usize> Targets<N> {
     /// # Safety
     /// The target is that of a pair with an atom of this block (`inside`), or with a row that it borrows.
     #[inline(always)]
-    unsafe fn of<V: Vector>(self, pair: &Pair, inside: bool) -> *mut f32 {
+    pub unsafe fn of(self, pair: &Pair, inside: bool) -> *mut f32 {
         let (rows, row) = match inside {
             true => (self.own, pair.target as usize),
-            false => (self.borrowed, pair.target as usize - self.block_rows),
+            false => (self.borrowed, pair.target as usize - self.rows),
         };
         // SAFETY: as the caller promises, within the rows that `new` took.
-        unsafe { rows.add(row * N * V::LANES) }
+        unsafe { rows.add(row * self.row) }
     }
 }
 
@@ -126,7 +195,7 @@ unsafe fn filter<V: Vector, const INITIAL: bool>(table: *const f32, t: V) -> Fil
 /// # Safety
 /// `from` is valid for reading N vectors.
 #[inline(always)]
-unsafe fn load<V: Vector, const N: usize>(from: *const f32) -> [V; N] {
+pub unsafe fn load<V: Vector, const N: usize>(from: *const f32) -> [V; N] {
     let mut vectors = [V::splat(0.0); N];
     for (k, vector) in vectors.iter_mut().enumerate() {
         // SAFETY: as the caller promises.
@@ -199,7 +268,7 @@ pub struct Forward<'a> {
     pub span: Span<'a>,
     /// The block's pairs.
     pub pairs: &'a BlockPairs,
-    /// Records of the block, [`STATE`] vectors each.
+    /// Records of the block's state.
     pub out: &'a mut [f32],
     /// Records of the rows that it borrows.
     pub borrowed: &'a mut [f32],
@@ -209,7 +278,7 @@ impl<V: Vector> Task<V> for Forward<'_> {
     #[inline(always)]
     fn run(self) {
         match (self.span.sender, self.span.initial) {
-            _ if !self.span.vectors => match self.span.together {
+            _ if !self.span.has_vectors() => match self.span.together {
                 1 => scalars::forward::<V, 1>(self),
                 _ => scalars::forward::<V, { scalars::TOGETHER }>(self),
             },
@@ -225,20 +294,16 @@ impl Forward<'_> {
     #[inline(always)]
     fn kernel<V: Vector, const SENDER: bool, const INITIAL: bool>(self) {
         let Self { span, pairs, out, borrowed } = self;
-        let width = feature_width(SENDER);
-        borrowed[Targets::<STATE>::borrowed::<V>(span)].fill(0.0);
-        let targets = Targets::<STATE>::new::<V>(span, out, borrowed);
-        let features = span.features.as_ptr();
-        // SAFETY of all pointers below: `BlockPairs` only holds records and targets of the plan it was made for
-        // (`Plan::records`, `BlockPlan::entries`), and intervals of this table: `pairs.rs` clamps them; with exact
-        // filters a pair's interval is its place in a table of all pairs. The arrays cover all channel blocks.
-        let at = |record: usize| record + span.channel * span.block_rows;
+        let targets = Targets::new::<V>(span, span.channel, Record::STATE, [out, borrowed], true);
+        let features = Record::features(SENDER);
+        let features = Records::new::<V>(span.features, span.layout, features, span.channel);
+        // SAFETY of all pointers below: `BlockPairs` only holds rows and targets of the plan it was made for
+        // (`Plan::places`, `BlockPlan::entries`), and intervals of this table: `pairs.rs` clamps them; with exact
+        // filters a pair's interval is its place in a table of all pairs. The arrays cover all blocks of atoms.
         for (i, &[start, across, alone, end]) in pairs.bounds.iter().enumerate() {
             let mut totals = [V::splat(0.0); STATE];
             // SAFETY: see above.
-            let here = unsafe {
-                sender::<V, SENDER, INITIAL>(features.add(at(span.first + i) * width * V::LANES))
-            };
+            let here = unsafe { sender::<V, SENDER, INITIAL>(features.at(span.block, i)) };
             let table = span.table;
             for chain in (start..end).step_by(CHAIN) {
                 let mut sums = [V::splat(0.0); STATE];
@@ -251,12 +316,10 @@ impl Forward<'_> {
                             table.as_ptr().add(pair.interval as usize * COEFFICIENTS * V::LANES);
                         let Filters { value: [f1, f2, f3], .. } =
                             filter::<V, INITIAL>(table, V::splat(pair.t));
-                        let there = sender::<V, SENDER, INITIAL>(
-                            features.add(at(pair.record as usize) * width * V::LANES),
-                        );
+                        let there = sender::<V, SENDER, INITIAL>(features.of(pair));
                         sums = message::<V, SENDER, INITIAL>(there, [f1, f2, f3], u, sums);
                         if k < alone {
-                            let to = targets.of::<V>(pair, k < across);
+                            let to = targets.of(pair, k < across);
                             let back = three!(|a| V::splat(0.0).sub(u[a]));
                             let sent =
                                 message::<V, SENDER, INITIAL>(here, [f1, f2, f3], back, load(to));
@@ -271,7 +334,7 @@ impl Forward<'_> {
                 }
             }
             // SAFETY: see above.
-            unsafe { accumulate(targets.own.add(i * STATE * V::LANES), totals) };
+            unsafe { accumulate(targets.own(i), totals) };
         }
     }
 }
@@ -282,9 +345,9 @@ pub struct Reverse<'a> {
     pub span: Span<'a>,
     /// The block's pairs; ∂E/∂d (times the step) and ∂E/∂u of each are added to `gradients`.
     pub pairs: &'a mut BlockPairs,
-    /// Adjoints of the state after the message, of all rows: records of [`STATE`] vectors.
+    /// Adjoints of the state after the message, of all blocks of atoms.
     pub bar: &'a [f32],
-    /// What the block's atoms receive: records of [`received_width`] vectors. Not touched in the first message.
+    /// What the block's atoms receive. Not touched in the first message.
     pub out: &'a mut [f32],
     /// The same of the rows that it borrows.
     pub borrowed: &'a mut [f32],
@@ -294,7 +357,7 @@ impl<V: Vector> Task<V> for Reverse<'_> {
     #[inline(always)]
     fn run(self) {
         match (self.span.sender, self.span.initial) {
-            _ if !self.span.vectors => match self.span.together {
+            _ if !self.span.has_vectors() => match self.span.together {
                 1 => scalars::reverse::<V, 1>(self),
                 _ => scalars::reverse::<V, { scalars::TOGETHER }>(self),
             },
@@ -310,22 +373,19 @@ impl Reverse<'_> {
     #[inline(always)]
     fn kernel<V: Vector, const SENDER: bool, const INITIAL: bool, const OUT: usize>(self) {
         let Self { span, pairs, bar, out, borrowed } = self;
-        let width = feature_width(SENDER);
-        if !INITIAL {
-            borrowed[Targets::<OUT>::borrowed::<V>(span)].fill(0.0);
-        }
-        let targets = Targets::<OUT>::new::<V>(span, out, borrowed);
-        let (features, bar) = (span.features.as_ptr(), bar.as_ptr());
+        let received = Record::received(SENDER);
+        let targets = Targets::new::<V>(span, span.channel, received, [out, borrowed], !INITIAL);
+        let features = Record::features(SENDER);
+        let features = Records::new::<V>(span.features, span.layout, features, span.channel);
+        let bar = Records::new::<V>(bar, span.layout, Record::STATE, span.channel);
         let gradients = pairs.gradients.as_mut_ptr();
         // SAFETY of all pointers below: as in `Forward`; `gradients` holds four values a pair.
-        let at = |record: usize| record + span.channel * span.block_rows;
         for (i, &[start, across, alone, end]) in pairs.bounds.iter().enumerate() {
             // SAFETY: see above.
             let (here, bar_here) = unsafe {
-                let record = at(span.first + i);
                 (
-                    sender::<V, SENDER, INITIAL>(features.add(record * width * V::LANES)),
-                    load::<V, STATE>(bar.add(record * STATE * V::LANES)),
+                    sender::<V, SENDER, INITIAL>(features.at(span.block, i)),
+                    load::<V, STATE>(bar.at(span.block, i)),
                 )
             };
             let [s_i, v_i @ ..] = bar_here;
@@ -342,10 +402,8 @@ impl Reverse<'_> {
                             table.as_ptr().add(pair.interval as usize * COEFFICIENTS * V::LANES);
                         let Filters { value: [f1, f2, f3], slope: [g1, g2, g3] } =
                             filter::<V, INITIAL>(table, V::splat(pair.t));
-                        let record = at(pair.record as usize);
-                        let there =
-                            sender::<V, SENDER, INITIAL>(features.add(record * width * V::LANES));
-                        let [s_j, v_j @ ..] = load::<V, STATE>(bar.add(record * STATE * V::LANES));
+                        let there = sender::<V, SENDER, INITIAL>(features.of(pair));
+                        let [s_j, v_j @ ..] = load::<V, STATE>(bar.of(pair));
 
                         let p: [V; 3] = three!(|a| {
                             if SENDER {
@@ -374,7 +432,7 @@ impl Reverse<'_> {
                                 sums[OUT - 1] = sums[OUT - 1].sub(f3.mul(dot(u, v_j)));
                             }
                             if k < alone {
-                                let to = targets.of::<V>(pair, k < across);
+                                let to = targets.of(pair, k < across);
                                 let mut sent = load::<V, OUT>(to);
                                 sent[0] = f1.mul_add(s_i, sent[0]);
                                 for a in 0..3 {
@@ -400,7 +458,7 @@ impl Reverse<'_> {
             }
             if !INITIAL {
                 // SAFETY: see above.
-                unsafe { accumulate(targets.own.add(i * OUT * V::LANES), totals) };
+                unsafe { accumulate(targets.own(i), totals) };
             }
         }
     }
@@ -410,8 +468,10 @@ impl Reverse<'_> {
 pub struct Return<'a> {
     /// Records of the block.
     pub out: &'a mut [f32],
-    /// Vectors in a record.
-    pub width: usize,
+    /// Of which kind they are.
+    pub record: Record,
+    /// Where records are in a block.
+    pub layout: Layout,
     /// Row of the block, for each of the rows that are given back.
     pub rows: &'a [u32],
     /// First row of the block.
@@ -420,24 +480,19 @@ pub struct Return<'a> {
     pub borrowed: (&'a [f32], usize),
     /// Where those of this block begin among them.
     pub start: usize,
-    /// Rows of a block.
-    pub block_rows: usize,
-    /// Channel blocks with vectors: of the others' records only the first vector is used.
-    pub vector_blocks: usize,
 }
 
 impl<V: Vector> Task<V> for Return<'_> {
     #[inline(always)]
     fn run(self) {
-        let record = self.width * V::LANES;
         let (borrowed, count) = self.borrowed;
-        let channels = borrowed.chunks_exact(count * record);
-        let own = self.out.chunks_exact_mut(self.block_rows * record);
-        for (c, (from, to)) in channels.zip(own).enumerate() {
-            let used = if c < self.vector_blocks { record } else { V::LANES };
-            let records = from[self.start * record..].chunks_exact(record);
-            for (&row, from) in self.rows.iter().zip(records) {
-                let to = &mut to[(row as usize - self.first) * record..][..used];
+        let lent = Layout { rows: count, ..self.layout };
+        for c in 0..self.layout.channel_blocks {
+            let width = self.layout.record::<V>(self.record, c);
+            for (k, &row) in self.rows.iter().enumerate() {
+                let from = lent.at::<V>(self.record, 0, self.start + k, c);
+                let to = self.layout.at::<V>(self.record, 0, row as usize - self.first, c);
+                let (from, to) = (&borrowed[from..][..width], &mut self.out[to..][..width]);
                 for (from, to) in from.chunks_exact(V::LANES).zip(to.chunks_exact_mut(V::LANES)) {
                     // SAFETY: `LANES` values each.
                     unsafe {

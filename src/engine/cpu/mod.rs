@@ -9,7 +9,7 @@
 //!   fixed order, so the bits do not depend on the number of threads. It *borrows* rows of atoms of other
 //!   blocks that its pairs reach, and gives them back what these pairs add;
 //! - a *channel block*, `c` or `channel`: as many channels as a vector has lanes. Arrays hold, for each block
-//!   of atoms, for each channel block, for each row (atom) a *record* of some vectors.
+//!   of atoms, for each channel block, for each row (atom) a *record* of some vectors ([`records`]).
 
 mod atoms;
 mod buffer;
@@ -23,6 +23,7 @@ mod pass;
 mod peak;
 mod plan;
 mod readout;
+mod records;
 mod scalars;
 mod simd;
 mod slices;
@@ -42,6 +43,7 @@ use self::collect::{Collect, Place, Sums};
 use self::network::Network;
 use self::pairs::BlockPairs;
 use self::plan::Plan;
+use self::records::{Layout, Record};
 use self::simd::{Portable, Vector};
 use self::slices::Work;
 use super::{
@@ -139,10 +141,12 @@ impl<V: Vector> Prepared<V> {
             FilterMode::Exact => (Vec::new(), 1),
         };
         let scope = model.scope();
-        let species = (0..=u8::MAX)
-            .map(|number| scope.knows(number).then(|| first_rows::<V>(&model, number)).transpose())
-            .collect::<Result<_>>()?;
         let network = Network::new(&model)?;
+        let layout = network.layout(1);
+        let rows = |number| first_rows::<V>(&model, layout, number);
+        let species = (0..=u8::MAX)
+            .map(|number| scope.knows(number).then(|| rows(number)).transpose())
+            .collect::<Result<_>>()?;
         Ok(Self { model, filter, network, tables, intervals, species })
     }
 }
@@ -175,29 +179,26 @@ impl<V: Vector> Cpu<V> {
         }
     }
 
-    fn sender(&self) -> bool {
-        self.student.model.has_sender()
-    }
-
-    fn channel_blocks(&self) -> usize {
-        padded(&self.student.model) / V::LANES
+    /// Of what atoms send; of what a message in reverse gives them; of what is kept for the reverse pass.
+    fn records(&self) -> [Record; 3] {
+        let sender = self.student.model.has_sender();
+        [Record::features(sender), Record::received(sender), Record::kept(sender)]
     }
 
     /// Orders the atoms and makes room; the features of the first message are set here, as they
     /// follow from the species.
     fn prepare(&mut self, positions: &[[f64; 3]]) -> Result<()> {
-        let plan = Plan::new(&self.topology, positions, self.channel_blocks())?;
-        let channels = padded(&self.student.model);
-        let active_rows = plan.blocks.len() * plan.block_rows;
-        let width = layers::feature_width(self.sender());
+        let plan = Plan::new(&self.topology, positions)?;
+        let layout = self.student.network.layout(plan.block_rows);
+        let [sent, received, kept] = self.records();
+        let (active, all) = (plan.blocks.len(), plan.rows / plan.block_rows);
         for b in 0..self.student.model.blocks.len() {
-            self.features[b].resize(plan.rows * width * channels)?;
-            self.states[b].resize(active_rows * layers::STATE * channels)?;
-            self.kept[b]
-                .resize(active_rows * layers::kept_width(&self.student.model) * channels)?;
+            self.features[b].resize(all * layout.len::<V>(sent))?;
+            self.states[b].resize(active * layout.len::<V>(Record::STATE))?;
+            self.kept[b].resize(active * layout.len::<V>(kept))?;
         }
-        self.bar.resize(plan.rows * layers::STATE * channels)?;
-        self.received.resize(active_rows * layers::received_width(self.sender()) * channels)?;
+        self.bar.resize(all * layout.len::<V>(Record::STATE))?;
+        self.received.resize(active * layout.len::<V>(received))?;
         self.blocks.truncate(plan.blocks.len());
         self.blocks.try_reserve(plan.blocks.len() - self.blocks.len())?;
         while self.blocks.len() < plan.blocks.len() {
@@ -210,10 +211,11 @@ impl<V: Vector> Cpu<V> {
                 exact: Buffer::default(),
             });
         }
-        let largest = layers::STATE.max(layers::received_width(self.sender()));
         for (block, found) in self.blocks.iter_mut().zip(&plan.blocks) {
             block.sums.resize(plan.block_rows + found.borrowed.len())?;
-            block.borrowed.resize(found.borrowed.len() * largest * channels)?;
+            let lent = Layout { rows: found.borrowed.len(), ..layout };
+            let most = lent.len::<V>(Record::STATE).max(lent.len::<V>(received));
+            block.borrowed.resize(most)?;
         }
         let atoms = plan.atoms[..plan.active].chunks(plan.block_rows);
         for (block, atoms) in self.blocks.iter_mut().zip(atoms) {
@@ -226,13 +228,15 @@ impl<V: Vector> Cpu<V> {
         // Rows that no atom uses must stay finite.
         self.features.iter_mut().for_each(|features| features.fill(0.0));
         self.bar.fill(0.0);
-        let stride = plan.block_rows;
-        for (&atom, &record) in plan.atoms.iter().zip(&plan.records) {
+        let one = Layout { rows: 1, ..layout };
+        for (&atom, place) in plan.atoms.iter().zip(&plan.places) {
             let number = usize::from(self.topology.species[atom as usize]);
-            let Some([_, sent]) = &self.student.species[number] else { continue };
-            for (c, row) in sent.chunks_exact(width * V::LANES).enumerate() {
-                let start = (record as usize + c * stride) * width * V::LANES;
-                self.features[0][start..start + row.len()].copy_from_slice(row);
+            let Some([_, record]) = &self.student.species[number] else { continue };
+            let block = &mut self.features[0][place.block() * layout.len::<V>(sent)..];
+            for c in 0..layout.channel_blocks {
+                let from = &record[one.start::<V>(sent, c)..one.start::<V>(sent, c + 1)];
+                let to = layout.at::<V>(sent, 0, place.row(), c);
+                block[to..to + from.len()].copy_from_slice(from);
             }
         }
         self.plan = Some(plan);
@@ -240,18 +244,13 @@ impl<V: Vector> Cpu<V> {
     }
 }
 
-/// Channels in whole vectors of every instruction set.
-fn padded(model: &Model) -> usize {
-    layers::padded(model.hidden)
-}
-
-/// s of an element, and the feature record of the first message.
-fn first_rows<V: Vector>(model: &Model, number: u8) -> Result<[Buffer; 2]> {
+/// s of an element, and what it sends in the first message, in the layout of one row.
+fn first_rows<V: Vector>(model: &Model, one: Layout, number: u8) -> Result<[Buffer; 2]> {
     let s = model.embedding_row(number);
     let sent = layers::sent(&model.blocks[0], s);
-    let width = layers::feature_width(model.has_sender());
-    let mut state = Buffer::zeros(padded(model))?;
-    let mut record = Buffer::zeros(padded(model) * width)?;
+    let features = Record::features(model.has_sender());
+    let mut state = Buffer::zeros(one.channel_blocks * V::LANES)?;
+    let mut record = Buffer::zeros(one.len::<V>(features))?;
     for (to, &value) in state.iter_mut().zip(s) {
         *to = value as f32;
     }
@@ -259,7 +258,7 @@ fn first_rows<V: Vector>(model: &Model, number: u8) -> Result<[Buffer; 2]> {
     for (k, &run) in layers::runs(model).iter().enumerate() {
         for (channel, &value) in (0..run).zip(sent.by_ref()) {
             let (c, lane) = (channel / V::LANES, channel % V::LANES);
-            record[(c * width + k) * V::LANES + lane] = value as f32;
+            record[one.at::<V>(features, k, 0, c) + lane] = value as f32;
         }
     }
     Ok([state, record])

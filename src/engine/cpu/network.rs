@@ -1,6 +1,7 @@
 //! A model's dense layers, packed for the kernels.
 
 use super::dense::Packed;
+use super::records::Layout;
 use super::simd::Vector;
 use crate::engine::layers::{Padding, padded, runs, second_layer, update_segments};
 use crate::error::Result;
@@ -111,6 +112,12 @@ impl<V: Vector> Network<V> {
         weights.resize(padded(last.inputs), 0.0);
         let last = (weights, last.bias[0]);
         Ok(Self { blocks, head, last, channels: padded(h), vectors: padded(g) })
+    }
+
+    /// Where records are in a block of so many rows.
+    pub fn layout(&self, rows: usize) -> Layout {
+        let (channels, vectors) = (self.channels, self.vectors);
+        Layout { rows, channel_blocks: channels / V::LANES, vector_blocks: vectors / V::LANES }
     }
 
     /// Bytes allocated.

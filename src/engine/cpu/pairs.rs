@@ -2,6 +2,7 @@
 
 use super::buffer::Buffer;
 use super::plan::{BlockPlan, Plan};
+use super::records::Place;
 use crate::engine::{Topology, pair};
 use crate::error::Result;
 use crate::memory::emptied;
@@ -10,8 +11,8 @@ use crate::model::{Repulsion, Seen};
 /// A pair, as the kernels read it.
 #[derive(Clone, Copy, Default)]
 pub struct Pair {
-    /// The neighbor's record in the first channel block.
-    pub record: u32,
+    /// Where the neighbor's records are.
+    pub place: Place,
     /// The row that is added to for the neighbor, see `BlockPlan::entries`.
     pub target: u32,
     /// Interval of the filter table.
@@ -117,7 +118,7 @@ impl BlockPairs {
                     let interval = (x as i32).min(last_interval);
                     let soft = 1.0 / (d + reach.softening);
                     self.list.push(Pair {
-                        record: plan.records[neighbor as usize],
+                        place: plan.places[neighbor as usize],
                         target,
                         interval: interval as u32,
                         t: (x - f64::from(interval)) as f32,

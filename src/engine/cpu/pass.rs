@@ -9,11 +9,11 @@ use super::collect::Sums;
 use super::message::{Forward, Return, Reverse, Span};
 use super::pairs::{BlockPairs, Reach};
 use super::plan::Plan;
+use super::records::Record;
 use super::scalars::TOGETHER;
 use super::simd::Vector;
-use super::tables::{self, Layout};
-use super::{Block, Cpu, each, halo, padded};
-use crate::engine::{Exchange, FilterMode, layers};
+use super::{Block, Cpu, each, halo, tables};
+use crate::engine::{Exchange, FilterMode};
 use crate::error::Result;
 
 /// The channel blocks that are computed at a time, of `count`: one of those with vectors, or several of those
@@ -47,20 +47,20 @@ impl<V: Vector> Cpu<V> {
         })
     }
 
-    /// Runs a pair kernel of message `b` over all blocks of atoms. `out` are records of `width`
-    /// vectors; the kernel gets a block's part of it, and the rows that the block borrows.
+    /// Runs a pair kernel of message `b` over all blocks of atoms. `out` holds records; the kernel gets a
+    /// block's part of it, and the rows that the block borrows.
     ///
     /// Channel blocks go outermost, so that their part of the table stays in the cache.
     fn messages(
         &mut self,
         plan: &Plan,
         b: usize,
-        (out, width): (&mut [f32], usize),
+        (out, record): (&mut [f32], Record),
         kernel: impl Fn(Span<'_>, &mut BlockPairs, &mut [f32], &mut [f32]) + Sync,
     ) -> Result<()> {
-        let count = self.channel_blocks();
-        let vectors = self.student.network.vectors / V::LANES;
-        let part = plan.block_rows * count * V::LANES * width;
+        let layout = self.student.network.layout(plan.block_rows);
+        let (count, vectors) = (layout.channel_blocks, layout.vector_blocks);
+        let part = layout.len::<V>(record);
         let sender = self.student.model.blocks[b].sender.is_some();
         let threads = self.pool.as_deref().map_or(1, rayon::ThreadPool::current_num_threads);
         // With exact filters each block brings its own table, too large to keep several.
@@ -94,18 +94,17 @@ impl<V: Vector> Cpu<V> {
                             (&*block.exact, block.pairs.list.len())
                         }
                     };
-                    let layout = Layout::new::<V>(model, intervals);
-                    let (part, table_stride) = layout.part(channels.clone());
+                    let tables = tables::Layout::new::<V>(model, intervals);
+                    let (part, table_stride) = tables.part(channels.clone());
                     let span = Span {
                         table: &table[part],
                         table_stride,
                         features,
-                        block_rows: plan.block_rows,
-                        first: plan.record(first, count),
+                        layout,
+                        block: *index,
                         channel,
-                        sender,
                         together: channels.len(),
-                        vectors: channel < vectors,
+                        sender,
                         initial: b == 0,
                         borrowed: plan.blocks[*index].borrowed.len(),
                     };
@@ -118,43 +117,41 @@ impl<V: Vector> Cpu<V> {
         })
     }
 
-    /// Adds what blocks computed for rows that they borrowed to these rows, records of `width`
-    /// vectors in `out`.
-    fn give_back(&self, plan: &Plan, out: &mut [f32], width: usize) -> Result<()> {
-        let part = plan.block_rows * self.channel_blocks() * V::LANES * width;
-        let parts = out.chunks_exact_mut(part).zip(&plan.blocks).enumerate();
+    /// Adds what blocks computed for rows that they borrowed to these rows' records in `out`.
+    fn give_back(&self, plan: &Plan, out: &mut [f32], record: Record) -> Result<()> {
+        let layout = self.student.network.layout(plan.block_rows);
+        let parts = out.chunks_exact_mut(layout.len::<V>(record)).zip(&plan.blocks).enumerate();
         each(self.pool.as_deref(), parts, |(index, (out, found))| {
             for (other, range) in &found.lent {
                 let rows = &plan.blocks[*other].borrowed;
                 V::run(Return {
                     out,
-                    width,
+                    record,
+                    layout,
                     rows: &rows[range.clone()],
                     first: index * plan.block_rows,
                     borrowed: (&self.blocks[*other].borrowed, rows.len()),
                     start: range.start,
-                    block_rows: plan.block_rows,
-                    vector_blocks: self.student.network.vectors / V::LANES,
                 });
             }
             Ok(())
         })
     }
 
-    /// Sends rows of `width` vectors to the ghosts that other ranks' atoms are, if there are other ranks.
+    /// Sends records to the ghosts that other ranks' atoms are, if there are other ranks.
     fn exchange(
         &mut self,
         plan: &Plan,
-        width: usize,
+        record: Record,
         records: &mut Buffer,
         exchange: &mut Option<&mut dyn Exchange>,
     ) -> Result<()> {
         let Some(exchange) = exchange.as_deref_mut() else { return Ok(()) };
         let started = Instant::now();
         let atoms = self.topology.owned + self.topology.ghosts;
-        let runs = [self.student.network.channels, self.student.network.vectors];
+        let layout = self.student.network.layout(plan.block_rows);
         let outbox = &mut self.outbox;
-        let called = halo::exchange::<V>(plan, atoms, runs, width, records, outbox, exchange)?;
+        let called = halo::exchange::<V>(plan, atoms, layout, record, records, outbox, exchange)?;
         self.seconds.exchange += called;
         self.seconds.rest += started.elapsed().as_secs_f64() - called;
         Ok(())
@@ -162,14 +159,15 @@ impl<V: Vector> Cpu<V> {
 
     /// s of each atom, v = 0, in the state that the first message adds to.
     fn initial_state(&mut self, plan: &Plan) {
-        let count = self.channel_blocks();
+        let layout = self.student.network.layout(plan.block_rows);
         let state = &mut self.states[0];
         state.fill(0.0);
-        for (&atom, &record) in plan.atoms.iter().zip(&plan.records).take(plan.active) {
+        for (&atom, place) in plan.atoms.iter().zip(&plan.places).take(plan.active) {
             let number = usize::from(self.topology.species[atom as usize]);
             let Some([s, _]) = &self.student.species[number] else { continue };
-            for c in 0..count {
-                let to = (record as usize + c * plan.block_rows) * layers::STATE * V::LANES;
+            let state = &mut state[place.block() * layout.len::<V>(Record::STATE)..];
+            for c in 0..layout.channel_blocks {
+                let to = layout.at::<V>(Record::STATE, 0, place.row(), c);
                 state[to..to + V::LANES].copy_from_slice(&s[c * V::LANES..][..V::LANES]);
             }
         }
@@ -185,9 +183,9 @@ impl<V: Vector> Cpu<V> {
                 self.turn(plan, b)?;
             } else {
                 self.advance(plan, b)?;
-                let width = layers::feature_width(self.sender());
+                let [sent, ..] = self.records();
                 let mut features = std::mem::take(&mut self.features[b + 1]);
-                let done = self.exchange(plan, width, &mut features, exchange);
+                let done = self.exchange(plan, sent, &mut features, exchange);
                 self.features[b + 1] = features;
                 done?;
             }
@@ -199,7 +197,7 @@ impl<V: Vector> Cpu<V> {
     pub fn reverse(&mut self, plan: &Plan, exchange: &mut Option<&mut dyn Exchange>) -> Result<()> {
         for b in (0..self.student.model.blocks.len()).rev() {
             let mut bar = std::mem::take(&mut self.bar);
-            let done = self.exchange(plan, layers::STATE, &mut bar, exchange);
+            let done = self.exchange(plan, Record::STATE, &mut bar, exchange);
             self.bar = bar;
             done?;
             self.message_in_reverse(plan, b)?;
@@ -215,10 +213,10 @@ impl<V: Vector> Cpu<V> {
         let started = Instant::now();
         let mut state = std::mem::take(&mut self.states[b]);
         let done = self
-            .messages(plan, b, (&mut state, layers::STATE), |span, pairs, out, borrowed| {
+            .messages(plan, b, (&mut state, Record::STATE), |span, pairs, out, borrowed| {
                 V::run(Forward { span, pairs, out, borrowed });
             })
-            .and_then(|()| self.give_back(plan, &mut state, layers::STATE));
+            .and_then(|()| self.give_back(plan, &mut state, Record::STATE));
         self.states[b] = state;
         self.seconds.messages[0] += started.elapsed().as_secs_f64();
         done
@@ -227,10 +225,10 @@ impl<V: Vector> Cpu<V> {
     /// What message `b` gives in reverse: gradients of its pairs, and adjoints of what atoms sent.
     fn message_in_reverse(&mut self, plan: &Plan, b: usize) -> Result<()> {
         let started = Instant::now();
-        let width = layers::received_width(self.sender());
+        let [_, back, _] = self.records();
         let (bar, mut received) =
             (std::mem::take(&mut self.bar), std::mem::take(&mut self.received));
-        let out = (&mut *received, width);
+        let out = (&mut *received, back);
         let mut done = self.messages(plan, b, out, |span, pairs, out, borrowed| {
             if span.channel == 0 && b > 0 {
                 out.fill(0.0);
@@ -239,7 +237,7 @@ impl<V: Vector> Cpu<V> {
         });
         // The first message gives atoms nothing: what it sends follows from the species.
         if b > 0 {
-            done = done.and_then(|()| self.give_back(plan, &mut received, width));
+            done = done.and_then(|()| self.give_back(plan, &mut received, back));
         }
         (self.bar, self.received) = (bar, received);
         self.seconds.messages[1] += started.elapsed().as_secs_f64();
@@ -249,18 +247,19 @@ impl<V: Vector> Cpu<V> {
     /// After the last message: [`Turn`].
     fn turn(&mut self, plan: &Plan, b: usize) -> Result<()> {
         let started = Instant::now();
-        let rows = plan.block_rows * padded(&self.student.model);
-        let kept = rows * layers::kept_width(&self.student.model);
-        let (network, block_rows) = (&self.student.network, plan.block_rows);
+        let layout = self.student.network.layout(plan.block_rows);
+        let [_, _, kept] = self.records().map(|record| layout.len::<V>(record));
+        let state_len = layout.len::<V>(Record::STATE);
+        let network = &self.student.network;
         let parts = self
             .blocks
             .iter_mut()
-            .zip(self.states[b].chunks_exact(rows * layers::STATE))
+            .zip(self.states[b].chunks_exact(state_len))
             .zip(self.kept[b].chunks_exact_mut(kept))
-            .zip(self.bar.chunks_exact_mut(rows * layers::STATE));
+            .zip(self.bar.chunks_exact_mut(state_len));
         let done = each(self.pool.as_deref(), parts, |(((block, state), saved), bar)| {
             let Block { sums: Sums { energies, .. }, bounds, work, .. } = block;
-            V::run(Turn { network, block_rows, state, saved, bounds, energies, bar, work });
+            V::run(Turn { network, layout, state, saved, bounds, energies, bar, work });
             Ok(())
         });
         self.seconds.atoms += started.elapsed().as_secs_f64();
@@ -270,20 +269,20 @@ impl<V: Vector> Cpu<V> {
     /// After message `b`, up to the next one: [`Advance`].
     fn advance(&mut self, plan: &Plan, b: usize) -> Result<()> {
         let started = Instant::now();
-        let rows = plan.block_rows * padded(&self.student.model);
-        let kept = rows * layers::kept_width(&self.student.model);
-        let width = layers::feature_width(self.sender());
-        let (network, block_rows) = (&self.student.network, plan.block_rows);
+        let layout = self.student.network.layout(plan.block_rows);
+        let [sent, _, kept] = self.records().map(|record| layout.len::<V>(record));
+        let state_len = layout.len::<V>(Record::STATE);
+        let network = &self.student.network;
         let (state, next_state) = self.states.split_at_mut(b + 1);
         let (saved, next_saved) = self.kept.split_at_mut(b + 1);
         let parts = self
             .blocks
             .iter_mut()
-            .zip(state[b].chunks_exact(rows * layers::STATE))
+            .zip(state[b].chunks_exact(state_len))
             .zip(saved[b].chunks_exact_mut(kept))
             .zip(next_saved[0].chunks_exact_mut(kept))
-            .zip(next_state[0].chunks_exact_mut(rows * layers::STATE))
-            .zip(self.features[b + 1].chunks_exact_mut(rows * width));
+            .zip(next_state[0].chunks_exact_mut(state_len))
+            .zip(self.features[b + 1].chunks_exact_mut(sent));
         let done = each(
             self.pool.as_deref(),
             parts,
@@ -291,7 +290,7 @@ impl<V: Vector> Cpu<V> {
                 V::run(Advance {
                     network,
                     block: b,
-                    block_rows,
+                    layout,
                     state,
                     saved: [saved, next_saved],
                     next_state,
@@ -308,20 +307,19 @@ impl<V: Vector> Cpu<V> {
     /// From message `b` in reverse to the one before: [`Retreat`].
     fn retreat(&mut self, plan: &Plan, b: usize) -> Result<()> {
         let started = Instant::now();
-        let rows = plan.block_rows * padded(&self.student.model);
-        let kept = rows * layers::kept_width(&self.student.model);
-        let features_width = layers::feature_width(self.sender());
-        let received_width = layers::received_width(self.sender());
-        let (network, block_rows) = (&self.student.network, plan.block_rows);
+        let layout = self.student.network.layout(plan.block_rows);
+        let [sent, back, kept] = self.records().map(|record| layout.len::<V>(record));
+        let state_len = layout.len::<V>(Record::STATE);
+        let network = &self.student.network;
         let parts = self
             .blocks
             .iter_mut()
-            .zip(self.features[b].chunks_exact(rows * features_width))
-            .zip(self.received.chunks_exact(rows * received_width))
-            .zip(self.states[b - 1].chunks_exact(rows * layers::STATE))
+            .zip(self.features[b].chunks_exact(sent))
+            .zip(self.received.chunks_exact(back))
+            .zip(self.states[b - 1].chunks_exact(state_len))
             .zip(self.kept[b - 1].chunks_exact(kept))
             .zip(self.kept[b].chunks_exact(kept))
-            .zip(self.bar.chunks_exact_mut(rows * layers::STATE));
+            .zip(self.bar.chunks_exact_mut(state_len));
         let done = each(
             self.pool.as_deref(),
             parts,
@@ -329,7 +327,7 @@ impl<V: Vector> Cpu<V> {
                 V::run(Retreat {
                     network,
                     block: b,
-                    block_rows,
+                    layout,
                     features,
                     received,
                     state,

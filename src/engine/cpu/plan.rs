@@ -6,18 +6,22 @@ use std::ops::Range;
 use crate::engine::Topology;
 use crate::engine::order::{Numbers, in_space};
 use crate::error::Result;
-use crate::memory::filled;
+use crate::memory::{collected, filled};
 
 use super::dense::ROWS;
+use super::records::Place;
 
 /// Up to so many atoms make one block.
 pub const BLOCK: usize = 768;
+
+/// Most rows of a block, but for what makes them a multiple of [`ROWS`].
+pub const MOST: usize = 2048;
 
 /// Most atoms in a block of a system of `active` atoms: eight blocks for threads to share, unless
 /// these were so small that most pairs borrowed rows, or larger than brings anything
 /// (`docs/performance.md`, "Pairs across blocks").
 fn most(active: usize) -> usize {
-    (active / 8).clamp(BLOCK, 2048)
+    (active / 8).clamp(BLOCK, MOST)
 }
 
 /// Atoms in the engine's order. Positions have an index of their own: active owned atoms in row
@@ -34,9 +38,8 @@ pub struct Plan {
     pub rows: usize,
     /// The caller's index of each position.
     pub atoms: Vec<u32>,
-    /// Where the feature rows of each position start, see [`Plan::record`]; images of own atoms
-    /// share their owner's.
-    pub records: Vec<u32>,
+    /// Where the records of each position are; images of own atoms share their owner's.
+    pub places: Vec<Place>,
     /// Ghosts that need an exchange: caller's index and feature row.
     pub remote: Vec<[u32; 2]>,
 }
@@ -69,9 +72,8 @@ fn computes(block: usize, other: usize) -> bool {
 }
 
 impl Plan {
-    /// Orders the atoms of `topology` in space and splits them into blocks, for features of
-    /// `channel_blocks` channel blocks.
-    pub fn new(topology: &Topology, positions: &[[f64; 3]], channel_blocks: usize) -> Result<Self> {
+    /// Orders the atoms of `topology` in space and splits them into blocks.
+    pub fn new(topology: &Topology, positions: &[[f64; 3]]) -> Result<Self> {
         let order = in_space(topology, positions)?;
         let active = order.len();
         let even = active.div_ceil(active.div_ceil(most(active)).max(1));
@@ -132,17 +134,16 @@ impl Plan {
             }
             plan.blocks[index].borrowed = borrowed;
         }
-        let Numbers { atoms, mut row_of, remote, .. } = numbers;
-        row_of.iter_mut().for_each(|row| *row = plan.record(*row as usize, channel_blocks) as u32);
-        (plan.atoms, plan.records, plan.remote) = (atoms, row_of, remote);
+        let Numbers { atoms, row_of, remote, .. } = numbers;
+        plan.places = collected(row_of.iter().map(|&row| plan.place(row)))?;
+        (plan.atoms, plan.remote) = (atoms, remote);
         plan.rows += plan.remote.len().next_multiple_of(block_rows);
         Ok(plan)
     }
 
-    /// Where the rows of `row` start, in units of one channel block's record: channel block c is
-    /// `c * block_rows` further on.
-    pub fn record(&self, row: usize, channel_blocks: usize) -> usize {
-        row / self.block_rows * self.block_rows * channel_blocks + row % self.block_rows
+    /// Where the records of a row are.
+    pub fn place(&self, row: u32) -> Place {
+        Place::new(row, self.block_rows)
     }
 
     /// Bytes allocated.
@@ -154,7 +155,7 @@ impl Plan {
                 + size_of::<(usize, Range<usize>)>() * block.lent.capacity()
         };
         self.blocks.iter().map(block).sum::<usize>()
-            + 4 * (self.atoms.capacity() + self.records.capacity())
+            + 4 * (self.atoms.capacity() + self.places.capacity())
             + 8 * self.remote.capacity()
     }
 }

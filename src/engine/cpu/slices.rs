@@ -1,13 +1,12 @@
 //! Slices of a block of atoms, whose intermediate values stay in the cache, and where their values
-//! lie.
-//!
-//! Arrays of a block hold, for each channel block, for each row, K vectors of `V::LANES` channels;
-//! scratch holds segments of [`SLICE`] rows.
+//! lie: in records ([`super::records`]), or in scratch, which holds for each channel block a vector for
+//! each of [`SLICE`] rows.
 #![allow(unsafe_code)]
 
 use super::buffer::Buffer;
 use super::dense::{ROWS, Rows};
 use super::network::Network;
+use super::records::{Layout, Record};
 use super::simd::{Vector, three};
 use crate::error::Result;
 
@@ -21,7 +20,7 @@ pub struct Slice {
     pub first: usize,
     /// Rows of it, at most [`SLICE`].
     pub rows: usize,
-    block_rows: usize,
+    layout: Layout,
     /// Channel blocks.
     pub channel_blocks: usize,
     /// Those of them, the first ones, that have vectors.
@@ -31,38 +30,32 @@ pub struct Slice {
 impl Slice {
     /// Cuts a block of atoms into slices.
     #[inline(always)]
-    pub fn all<V: Vector>(network: &Network<V>, block_rows: usize) -> impl Iterator<Item = Self> {
-        let (channel_blocks, vector_blocks) =
-            (network.channels / V::LANES, network.vectors / V::LANES);
-        (0..block_rows).step_by(SLICE).map(move |first| Self {
+    pub fn all(layout: Layout) -> impl Iterator<Item = Self> {
+        let Layout { rows, channel_blocks, vector_blocks } = layout;
+        (0..rows).step_by(SLICE).map(move |first| Self {
             first,
-            rows: SLICE.min(block_rows - first),
-            block_rows,
+            rows: SLICE.min(rows - first),
+            layout,
             channel_blocks,
             vector_blocks,
         })
     }
 
-    /// Index of vector `k` in the record of a row and channel block, `width` vectors each.
+    /// Index of vector `k` in the record of a row and channel block.
     #[inline(always)]
-    pub fn record<V: Vector>(self, width: usize, k: usize, row: usize, c: usize) -> usize {
-        ((c * self.block_rows + self.first + row) * width + k) * V::LANES
+    pub fn record<V: Vector>(self, record: Record, k: usize, row: usize, c: usize) -> usize {
+        self.layout.at::<V>(record, k, self.first + row, c)
     }
 
-    /// Vector `k` of the records of the first `channel_blocks` channel blocks as rows of
-    /// activations.
+    /// Vector `k` of the records of channels with vectors as rows of activations.
     #[inline(always)]
-    pub fn column<V: Vector>(
-        self,
-        data: &[f32],
-        [width, k]: [usize; 2],
-        channel_blocks: usize,
-    ) -> Rows<'_> {
+    pub fn column<V: Vector>(self, data: &[f32], record: Record, k: usize) -> Rows<'_> {
+        let row = record.with * V::LANES;
         Rows::new(
             data,
-            self.record::<V>(width, k, 0, 0),
-            [self.block_rows * width * V::LANES, width * V::LANES],
-            [self.rows, channel_blocks, V::LANES],
+            self.record::<V>(record, k, 0, 0),
+            [self.layout.rows * row, row],
+            [self.rows, self.vector_blocks, V::LANES],
         )
     }
 

@@ -2,9 +2,9 @@
 
 use super::dense::{Packed, dense};
 use super::network::{Network, PackedUpdate};
+use super::records::Record;
 use super::simd::{Vector, dot, three};
 use super::slices::{Slice, Work, at, at3, each, put};
-use crate::engine::layers::{PAINN_KEPT, PUBLISHED_KEPT, STATE};
 use crate::model::Norm;
 
 /// Values kept from forward to reverse are records, too. Both families begin with silu' of the
@@ -13,8 +13,14 @@ const SLOPE: usize = 0;
 const GATES: [usize; 2] = [1, 2];
 const LEFT: usize = 3;
 const RIGHT: usize = 6;
-/// Where the slope of the sender is kept.
-pub const SENDER_SLOPE: usize = 9;
+
+/// Where silu' of the sender is kept: behind all that belongs to vectors.
+#[inline(always)]
+pub fn sender_slope<V: Vector>(slice: Slice, row: usize, c: usize) -> usize {
+    let kept = Record::PAINN_KEPT;
+    let last = if c < slice.vector_blocks { kept.with - 1 } else { kept.without - 1 };
+    slice.record::<V>(kept, last, row, c)
+}
 
 /// Vectors of `published` that are shorter count as zero: where symmetry makes v vanish, rounding leaves a
 /// direction that means nothing.
@@ -65,34 +71,36 @@ impl<V: Vector> Network<V> {
         let (mlp, kept) = match &self.blocks[block].update {
             PackedUpdate::Published { mlp, .. } => {
                 each!(vectors slice, |row, c| {
-                    let v: [V; 3] = at3(state, slice.record::<V>(STATE, 1, row, c));
+                    let v: [V; 3] = at3(state, slice.record::<V>(Record::STATE, 1, row, c));
                     put(&mut work.norm, slice.scratch::<V>(row, c), dot(v, v).sqrt());
                 });
-                (mlp, PUBLISHED_KEPT)
+                (mlp, Record::PUBLISHED_KEPT)
             }
             PackedUpdate::Painn { mix, mlp, norm, .. } => {
                 for a in 0..3 {
-                    let v = slice.column::<V>(state, [STATE, 1 + a], vectors);
+                    let v = slice.column::<V>(state, Record::STATE, 1 + a);
                     dense!(mix, &[v], slice.rows, |row, vector, y| {
                         let (k, c) = match vector.checked_sub(vectors) {
                             None => (LEFT, vector),
                             Some(c) => (RIGHT, c),
                         };
-                        put(saved, slice.record::<V>(PAINN_KEPT, k + a, row, c), y);
+                        put(saved, slice.record::<V>(Record::PAINN_KEPT, k + a, row, c), y);
                     });
                 }
                 each!(vectors slice, |row, c| {
-                    let left: [V; 3] = at3(saved, slice.record::<V>(PAINN_KEPT, LEFT, row, c));
+                    let left: [V; 3] = at3(saved, slice.record::<V>(Record::PAINN_KEPT, LEFT, row, c));
                     let (norm, _) = length(*norm, dot(left, left));
                     put(&mut work.norm, slice.scratch::<V>(row, c), norm);
                 });
-                (mlp, PAINN_KEPT)
+                (mlp, Record::PAINN_KEPT)
             }
         };
-        let input = [
-            slice.column::<V>(state, [STATE, 0], channels),
-            slice.segment::<V>(&work.norm, 0, vectors),
-        ];
+        each!(slice, |row, c| {
+            let s: V = at(state, slice.record::<V>(Record::STATE, 0, row, c));
+            put(&mut work.s, slice.scratch::<V>(row, c), s);
+        });
+        let input =
+            [slice.segment::<V>(&work.s, 0, channels), slice.segment::<V>(&work.norm, 0, vectors)];
         dense!(mlp.first, &input, slice.rows, |row, c, z| {
             let (value, slope) = silu(z);
             put(&mut work.hidden, slice.scratch::<V>(row, c), value);
@@ -102,14 +110,15 @@ impl<V: Vector> Network<V> {
         dense!(mlp.second, &hidden, slice.rows, |row, vector, y| {
             match slice.run_of(vector) {
                 (0, c) => {
-                    let s: V = at(state, slice.record::<V>(STATE, 0, row, c));
-                    put(&mut work.s, slice.scratch::<V>(row, c), s.add(y));
+                    let index = slice.scratch::<V>(row, c);
+                    let s: V = at(&work.s, index);
+                    put(&mut work.s, index, s.add(y));
                 }
                 (run, c) => put(saved, slice.record::<V>(kept, GATES[run - 1], row, c), y),
             }
         });
         each!(vectors slice, |row, c| {
-            let v: [V; 3] = at3(state, slice.record::<V>(STATE, 1, row, c));
+            let v: [V; 3] = at3(state, slice.record::<V>(Record::STATE, 1, row, c));
             match &self.blocks[block].update {
                 PackedUpdate::Published { mixing, .. } => {
                     if !last {
@@ -160,7 +169,7 @@ impl<V: Vector> Network<V> {
         let (mlp, kept, gates) = match &self.blocks[block].update {
             PackedUpdate::Published { mlp, mixing } => {
                 each!(vectors slice, |row, c| {
-                    let to = slice.record::<V>(STATE, 1, row, c);
+                    let to = slice.record::<V>(Record::STATE, 1, row, c);
                     if last {
                         for a in 0..3 {
                             put(bar, to + a * V::LANES, zero);
@@ -170,8 +179,8 @@ impl<V: Vector> Network<V> {
                     let v: [V; 3] = at3(state, to);
                     let v_bar: [V; 3] =
                         three!(|a| at(&work.v, slice.scratch::<V>(row, a * vectors + c)));
-                    let g1: V = at(saved, slice.record::<V>(PUBLISHED_KEPT, GATES[0], row, c));
-                    let g2: V = at(saved, slice.record::<V>(PUBLISHED_KEPT, GATES[1], row, c));
+                    let g1: V = at(saved, slice.record::<V>(Record::PUBLISHED_KEPT, GATES[0], row, c));
+                    let g2: V = at(saved, slice.record::<V>(Record::PUBLISHED_KEPT, GATES[1], row, c));
                     let back = multiply(mixing, v_bar, true);
                     for a in 0..3 {
                         let part = back[a].mul_add(g2, v_bar[a].mul(g1));
@@ -181,12 +190,12 @@ impl<V: Vector> Network<V> {
                     put(&mut work.gates, slice.scratch::<V>(row, runs[1] + c), dot(v_bar, v));
                     put(&mut work.gates, slice.scratch::<V>(row, runs[2] + c), dot(v_bar, mixed));
                 });
-                (mlp, PUBLISHED_KEPT, if last { 1 } else { 3 })
+                (mlp, Record::PUBLISHED_KEPT, if last { 1 } else { 3 })
             }
             PackedUpdate::Painn { mlp, .. } => {
                 each!(vectors slice, |row, c| {
-                    let left: [V; 3] = at3(saved, slice.record::<V>(PAINN_KEPT, LEFT, row, c));
-                    let right: [V; 3] = at3(saved, slice.record::<V>(PAINN_KEPT, RIGHT, row, c));
+                    let left: [V; 3] = at3(saved, slice.record::<V>(Record::PAINN_KEPT, LEFT, row, c));
+                    let right: [V; 3] = at3(saved, slice.record::<V>(Record::PAINN_KEPT, RIGHT, row, c));
                     let s_bar: V = at(&work.s, slice.scratch::<V>(row, c));
                     let product = s_bar.mul(dot(left, right));
                     put(&mut work.gates, slice.scratch::<V>(row, runs[1] + c), product);
@@ -197,7 +206,7 @@ impl<V: Vector> Network<V> {
                         put(&mut work.gates, slice.scratch::<V>(row, runs[2] + c), along);
                     }
                 });
-                (mlp, PAINN_KEPT, if last { 2 } else { 3 })
+                (mlp, Record::PAINN_KEPT, if last { 2 } else { 3 })
             }
         };
         let input = [
@@ -214,14 +223,14 @@ impl<V: Vector> Network<V> {
             match vector.checked_sub(channels) {
                 None => {
                     let s_bar: V = at(&work.s, slice.scratch::<V>(row, vector));
-                    put(bar, slice.record::<V>(STATE, 0, row, vector), s_bar.add(y));
+                    put(bar, slice.record::<V>(Record::STATE, 0, row, vector), s_bar.add(y));
                 }
                 Some(c) => put(&mut work.norm, slice.scratch::<V>(row, c), y),
             }
         });
         match &self.blocks[block].update {
             PackedUpdate::Published { .. } => each!(vectors slice, |row, c| {
-                let index = slice.record::<V>(STATE, 1, row, c);
+                let index = slice.record::<V>(Record::STATE, 1, row, c);
                 let v: [V; 3] = at3(state, index);
                 // |v| has no slope at v = 0; PyTorch takes 0 there. Where symmetry makes v vanish,
                 // rounding leaves a direction that means nothing: `counts` is 0 there, else 1.
@@ -237,7 +246,7 @@ impl<V: Vector> Network<V> {
             }),
             PackedUpdate::Painn { mix_reverse, norm, .. } => {
                 each!(vectors slice, |row, c| {
-                    let record = |k| slice.record::<V>(PAINN_KEPT, k, row, c);
+                    let record = |k| slice.record::<V>(Record::PAINN_KEPT, k, row, c);
                     let left: [V; 3] = at3(saved, record(LEFT));
                     let right: [V; 3] = at3(saved, record(RIGHT));
                     let s_bar: V = at(&work.s, slice.scratch::<V>(row, c));
@@ -267,7 +276,7 @@ impl<V: Vector> Network<V> {
                         } else {
                             at(&work.v, slice.scratch::<V>(row, a * vectors + c))
                         };
-                        put(bar, slice.record::<V>(STATE, 1 + a, row, c), v_bar.add(y));
+                        put(bar, slice.record::<V>(Record::STATE, 1 + a, row, c), v_bar.add(y));
                     });
                 }
             }

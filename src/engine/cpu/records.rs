@@ -1,0 +1,124 @@
+//! Where values of atoms and channels lie: arrays hold, for each block of atoms, for each channel
+//! block, for each row (atom) a *record* of some vectors of channels. Channels without vectors have
+//! shorter records, of what belongs to s alone.
+
+use super::dense::ROWS;
+use super::plan::MOST;
+use super::simd::Vector;
+use crate::engine::layers::{PAINN_KEPT, PUBLISHED_KEPT, STATE, feature_width, received_width};
+
+/// How many vectors of channels records have.
+#[derive(Clone, Copy)]
+pub struct Record {
+    /// Where channels have vectors.
+    pub with: usize,
+    /// Where they have none.
+    pub without: usize,
+}
+
+impl Record {
+    /// Of the state, and of its adjoint: s, v.
+    pub const STATE: Self = Self { with: STATE, without: 1 };
+
+    /// Of what an atom sends: x¹, x², x³, v from a sender, else s, v.
+    pub const fn features(sender: bool) -> Self {
+        Self { with: feature_width(sender), without: 1 }
+    }
+
+    /// Of what a message in reverse gives: x̄¹, Σ φ² v̄ and, from a sender, x̄³.
+    pub const fn received(sender: bool) -> Self {
+        Self { with: received_width(sender), without: 1 }
+    }
+
+    /// Of what an update of `published` keeps from forward to reverse.
+    pub const PUBLISHED_KEPT: Self = Self { with: PUBLISHED_KEPT, without: 1 };
+
+    /// Of what an update of `painn` keeps, and the sender behind it: silu' of either alone where channels
+    /// have no vectors.
+    pub const PAINN_KEPT: Self = Self { with: PAINN_KEPT, without: 2 };
+
+    /// One of the two.
+    pub const fn kept(sender: bool) -> Self {
+        if sender { Self::PAINN_KEPT } else { Self::PUBLISHED_KEPT }
+    }
+
+    /// Of channels that have vectors, or have none.
+    #[inline(always)]
+    fn width(self, has_vectors: bool) -> usize {
+        if has_vectors { self.with } else { self.without }
+    }
+}
+
+/// A row of a block of atoms, in one word: pairs are many.
+#[derive(Clone, Copy, Default)]
+pub struct Place(u32);
+
+impl Place {
+    /// Enough for the rows of a block. The other bits count blocks: a million, of 2,000 atoms each, as
+    /// many as the callers' numbers of 32 bits.
+    const ROW_BITS: u32 = 12;
+
+    /// This row of all, of blocks of so many.
+    pub fn new(row: u32, block_rows: usize) -> Self {
+        let rows = block_rows as u32;
+        Self((row / rows) << Self::ROW_BITS | (row % rows))
+    }
+
+    /// The block of atoms.
+    #[inline(always)]
+    pub fn block(self) -> usize {
+        (self.0 >> Self::ROW_BITS) as usize
+    }
+
+    /// The row in the block.
+    #[inline(always)]
+    pub fn row(self) -> usize {
+        (self.0 & ((1 << Self::ROW_BITS) - 1)) as usize
+    }
+}
+
+const _: () = assert!(MOST + ROWS <= 1 << Place::ROW_BITS);
+
+/// A block of atoms, of which records are.
+#[derive(Clone, Copy)]
+pub struct Layout {
+    /// Rows.
+    pub rows: usize,
+    /// Channel blocks.
+    pub channel_blocks: usize,
+    /// Those of them, the first ones, whose channels have vectors.
+    pub vector_blocks: usize,
+}
+
+impl Layout {
+    /// Whether the channels of channel block `c` have vectors.
+    #[inline(always)]
+    pub fn has_vectors(self, c: usize) -> bool {
+        c < self.vector_blocks
+    }
+
+    /// Values of a record in channel block `c`.
+    #[inline(always)]
+    pub fn record<V: Vector>(self, record: Record, c: usize) -> usize {
+        record.width(self.has_vectors(c)) * V::LANES
+    }
+
+    /// Index of the first record of channel block `c`.
+    #[inline(always)]
+    pub fn start<V: Vector>(self, record: Record, c: usize) -> usize {
+        let with = c.min(self.vector_blocks);
+        (record.with * with + record.without * (c - with)) * self.rows * V::LANES
+    }
+
+    /// Values of the block.
+    #[inline(always)]
+    pub fn len<V: Vector>(self, record: Record) -> usize {
+        self.start::<V>(record, self.channel_blocks)
+    }
+
+    /// Index of vector `k` of the record of a row and channel block.
+    #[inline(always)]
+    pub fn at<V: Vector>(self, record: Record, k: usize, row: usize, c: usize) -> usize {
+        self.start::<V>(record, c) + row * self.record::<V>(record, c) + k * V::LANES
+    }
+}
