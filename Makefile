@@ -184,7 +184,9 @@ test-lammps-all: all $(OLD_RELEASES:%=plugin-old-%) ## the plugin in every LAMMP
 test-teacher: library teacher-venv ## tests of the labelled data
 	@echo "== tests of the labelled data"
 	$(TEACHER)/bin/python -m pytest tests/teacher
-	$(TEACHER)/bin/python -m pytest tests/validation/test_systems.py tests/validation/test_stability.py tests/validation/test_holes.py tests/validation/test_crystals.py
+	$(TEACHER)/bin/python -m pytest tests/validation/test_systems.py tests/validation/test_stability.py \
+	  tests/validation/test_holes.py tests/validation/test_crystals.py tests/validation/test_teachers.py \
+	  tests/validation/test_forces.py
 
 # gfortran and pkg-config are installed where that is possible; tests say so where they are not.
 tools:
