@@ -37,10 +37,15 @@ module mlff_student
     MLFF_ERROR_INTERNAL = 10, &
     MLFF_ERROR_NO_DEVICE = 11, &
     MLFF_ERROR_DEVICE_LOST = 12, &
+    MLFF_ERROR_OUTSIDE = 13, &
     MLFF_DEVICE_CPU = 0, &
     MLFF_DEVICE_CUDA = 1, &
     MLFF_ENGINE_OWN = 0, &
     MLFF_ENGINE_TORCH = 1, &
+    MLFF_CHECK_WARN = 0, &
+    MLFF_CHECK_REPORT = 1, &
+    MLFF_CHECK_STRICT = 2, &
+    MLFF_CHECK_OFF = 3, &
     MLFF_PRECISION_MIXED = 0, &
     MLFF_PRECISION_DOUBLE = 1, &
     MLFF_FILTER_TABLE = 0, &
@@ -66,6 +71,8 @@ module mlff_student
     real(c_double) :: cutoff = 0
     integer(c_int32_t) :: rotation_invariant = 0
     integer(c_int32_t) :: continuous_at_cutoff = 0
+    integer(c_int32_t) :: energy_range = 0
+    integer(c_int32_t) :: reserved = 0
   end type
 
   type, bind(C), public :: mlff_options
@@ -77,6 +84,8 @@ module mlff_student
     integer(c_int32_t) :: threads = 0
     integer(c_int32_t) :: instruction_set = MLFF_ISA_BEST
     integer(c_int32_t) :: engine = MLFF_ENGINE_OWN
+    integer(c_int32_t) :: check = MLFF_CHECK_WARN
+    integer(c_int32_t) :: reserved = 0
   end type
 
   type, bind(C), public :: mlff_calculator_info
@@ -88,6 +97,17 @@ module mlff_student
     real(c_double) :: seconds(7) = 0
     integer(c_int32_t) :: row_bytes = 0
     integer(c_int32_t) :: reserved = 0
+  end type
+
+  type, bind(C), public :: mlff_check
+    integer(c_int32_t) :: struct_size = 0
+    integer(c_int32_t) :: structures = 0
+    integer(c_int32_t) :: structure = 0
+    integer(c_int32_t) :: reserved = 0
+    integer(c_int64_t) :: outside = 0
+    integer(c_int64_t) :: overlaps = 0
+    integer(c_int32_t) :: atoms(8) = -1
+    integer(c_int32_t) :: pairs(16) = -1
   end type
 
   type, bind(C), public :: mlff_topology
@@ -133,6 +153,7 @@ module mlff_student
   public :: mlff_model_load, mlff_model_free, mlff_model_get_info
   public :: mlff_model_get_species, mlff_model_find_species
   public :: mlff_calculator_new, mlff_calculator_free, mlff_calculator_get_info
+  public :: mlff_calculator_get_check
   public :: mlff_calculator_set_topology, mlff_calculator_compute
   public :: mlff_calculator_compute_structure, mlff_calculator_compute_batch
 
@@ -210,6 +231,12 @@ module mlff_student
       type(mlff_calculator_info), intent(inout) :: info
     end function
 
+    integer(c_int32_t) function mlff_calculator_get_check(calculator, check) bind(C)
+      import :: c_int32_t, c_ptr, mlff_check
+      type(c_ptr), value :: calculator
+      type(mlff_check), intent(inout) :: check
+    end function
+
     integer(c_int32_t) function mlff_calculator_set_topology(calculator, topology) bind(C)
       import :: c_int32_t, c_ptr, mlff_topology
       type(c_ptr), value :: calculator
@@ -260,6 +287,17 @@ module mlff_student
     final :: model_final
   end type
 
+  !> What the last compute found that the student did not learn; see mlff_check. Atoms are numbered
+  !> from 1. Only the first ones are named, at most 8.
+  type, public :: mlff_check_t
+    !> How many atoms are outside, and the first ones, ascending.
+    integer(c_int64_t) :: outside = 0
+    integer, allocatable :: atoms(:)
+    !> How many pairs of atoms overlap, and the first ones, (2, pairs).
+    integer(c_int64_t) :: overlaps = 0
+    integer, allocatable :: pairs(:, :)
+  end type
+
   !> What a computation gives; see mlff_results.
   type, public :: mlff_results_t
     !> Sum of the owned atoms' energies (eV).
@@ -304,6 +342,7 @@ module mlff_student
   contains
     procedure, public :: create => calculator_create
     procedure, public :: get_info => calculator_get_info
+    procedure, public :: get_check => calculator_get_check
     procedure, public :: set_topology => calculator_set_topology
     procedure, public :: compute => calculator_compute
     procedure, public :: compute_structure => calculator_compute_structure
@@ -499,6 +538,27 @@ contains
 
     info%struct_size = int(c_sizeof(info), c_int32_t)
     status = mlff_calculator_get_info(self%handle, info)
+    if (present(errmsg)) call tell(status, errmsg)
+    call finish(status, stat)
+  end subroutine
+
+  !> What the last compute found, also one that failed with MLFF_ERROR_OUTSIDE.
+  subroutine calculator_get_check(self, check, stat, errmsg)
+    class(mlff_calculator_t), intent(in) :: self
+    type(mlff_check_t), intent(inout) :: check
+    integer, intent(out), optional :: stat
+    character(:), allocatable, intent(inout), optional :: errmsg
+    type(mlff_check) :: raw
+    integer(c_int32_t) :: status
+
+    raw%struct_size = int(c_sizeof(raw), c_int32_t)
+    status = mlff_calculator_get_check(self%handle, raw)
+    if (status == MLFF_OK) then
+      check%outside = raw%outside
+      check%overlaps = raw%overlaps
+      check%atoms = pack(raw%atoms, raw%atoms >= 0) + 1
+      check%pairs = reshape(pack(raw%pairs, raw%pairs >= 0) + 1, [2, count(raw%pairs >= 0) / 2])
+    end if
     if (present(errmsg)) call tell(status, errmsg)
     call finish(status, stat)
   end subroutine

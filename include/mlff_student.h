@@ -124,6 +124,12 @@
 #define MLFF_ERROR_DEVICE_LOST 12
 
 /**
+ * With MLFF_CHECK_STRICT: atoms where the student learned nothing, or atoms that overlap.
+ * mlff_calculator_get_check() says which. @since 0.1.0
+ */
+#define MLFF_ERROR_OUTSIDE 13
+
+/**
  * The processor. @since 0.1.0
  */
 #define MLFF_DEVICE_CPU 0
@@ -204,6 +210,27 @@
 #define MLFF_ISA_AVX512 3
 
 /**
+ * A line on stderr, once for atoms outside and once for overlaps in a calculator's life.
+ * @since 0.1.0
+ */
+#define MLFF_CHECK_WARN 0
+
+/**
+ * Nothing is said: the caller asks, with mlff_calculator_get_check(). @since 0.1.0
+ */
+#define MLFF_CHECK_REPORT 1
+
+/**
+ * The compute fails with MLFF_ERROR_OUTSIDE. @since 0.1.0
+ */
+#define MLFF_CHECK_STRICT 2
+
+/**
+ * Nothing is checked. @since 0.1.0
+ */
+#define MLFF_CHECK_OFF 3
+
+/**
  * Evaluates one model on one device; holds its workspace.
  *
  * Made by mlff_calculator_new(), freed by mlff_calculator_free(). One call at a time: a second
@@ -279,6 +306,15 @@ typedef struct mlff_model_info {
      * 0 or 1: whether the architecture makes the energy continuous where pairs cross the cutoff.
      */
     int32_t continuous_at_cutoff;
+    /**
+     * 0 or 1: whether the model says which energies atoms have in its training data. Beyond them
+     * energies saturate, and atoms far outside are found (mlff_check); without it they are not.
+     */
+    int32_t energy_range;
+    /**
+     * 0.
+     */
+    int32_t reserved;
 } mlff_model_info;
 
 /**
@@ -322,6 +358,15 @@ typedef struct mlff_options {
      * MLFF_ENGINE_*.
      */
     int32_t engine;
+    /**
+     * MLFF_CHECK_*: what is done where the student is taken for what it did not learn, see
+     * mlff_check.
+     */
+    int32_t check;
+    /**
+     * 0.
+     */
+    int32_t reserved;
 } mlff_options;
 
 /**
@@ -367,6 +412,60 @@ typedef struct mlff_calculator_info {
      */
     uint32_t reserved;
 } mlff_calculator_info;
+
+/**
+ * What the last compute of a calculator found that its student did not learn. Set struct_size, then
+ * call mlff_calculator_get_check().
+ *
+ * Atoms outside: what the network gives them is far below or above the energies of atoms of their
+ * element in its training data (0.25 eV below, 5 eV above). They are looked for in every compute, if
+ * mlff_model_info.energy_range is 1 and with MLFF_ENGINE_OWN.
+ *
+ * Overlaps: pairs of atoms nearer to each other than half of the sum of their covalent radii. They
+ * are looked for in the first mlff_calculator_compute() after each mlff_calculator_set_topology(),
+ * and in structures; of other computes there are none here. Each pair counts once, also where its
+ * atoms are on two processes: there one of the two has it.
+ *
+ * Atoms go by the caller's numbers, from 0. With a topology a ghost goes by its owner where that is
+ * known, else by its own index.
+ *
+ * @since 0.1.0
+ */
+typedef struct mlff_check {
+    /**
+     * In: sizeof(mlff_check).
+     */
+    uint32_t struct_size;
+    /**
+     * In how many structures something was found: 0 or 1, or more of a batch.
+     */
+    uint32_t structures;
+    /**
+     * The first of these structures, from 0, which all below is about; 0 but of a batch.
+     */
+    uint32_t structure;
+    /**
+     * In: 0.
+     */
+    uint32_t reserved;
+    /**
+     * How many atoms are outside.
+     */
+    uint64_t outside;
+    /**
+     * How many pairs overlap.
+     */
+    uint64_t overlaps;
+    /**
+     * The first 8 atoms outside, ascending; -1 where there are fewer.
+     */
+    int32_t atoms[8];
+    /**
+     * The first 8 pairs that overlap, two atoms each, one pair behind the other; -1 where there
+     * are fewer.
+     */
+    int32_t pairs[16];
+} mlff_check;
 
 /**
  * A full neighbor list: for each owned atom all atoms within `list_cutoff`, each pair in both
@@ -734,6 +833,21 @@ mlff_status mlff_calculator_get_info(const struct mlff_calculator *calculator,
                                      struct mlff_calculator_info *info);
 
 /**
+ * Says what the last compute of a calculator found, also one that failed with MLFF_ERROR_OUTSIDE.
+ * After any other failure, before the first compute and with MLFF_CHECK_OFF nothing was found.
+ *
+ * One call at a time for each calculator.
+ *
+ * @param calculator borrowed for the call
+ * @param check in: struct_size; out: the rest, untouched on error
+ * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT or MLFF_ERROR_STATE
+ *
+ * @since 0.1.0
+ */
+mlff_status mlff_calculator_get_check(const struct mlff_calculator *calculator,
+                                      struct mlff_check *check);
+
+/**
  * Takes a neighbor list: checks and copies it. Call it when the list, the species or the order of
  * atoms changed, then mlff_calculator_compute() at every step.
  *
@@ -766,8 +880,9 @@ mlff_status mlff_calculator_set_topology(struct mlff_calculator *calculator,
  *     infinite, two atoms at one place, energy or forces that are not finite), MLFF_ERROR_MEMORY,
  *     MLFF_ERROR_CALLBACK, MLFF_ERROR_STATE (no topology is set, or a structure was computed
  *     since), MLFF_ERROR_UNSUPPORTED (a driver that cannot compile the kernels),
- *     MLFF_ERROR_DEVICE_LOST, or, from a TorchScript model that is not what
- *     docs/torchscript.md describes, MLFF_ERROR_FORMAT or MLFF_ERROR_INVALID_ARGUMENT
+ *     MLFF_ERROR_DEVICE_LOST, MLFF_ERROR_OUTSIDE (with MLFF_CHECK_STRICT, when all exchanges are
+ *     done), or, from a TorchScript model that is not what docs/torchscript.md describes,
+ *     MLFF_ERROR_FORMAT or MLFF_ERROR_INVALID_ARGUMENT
  *
  * @since 0.1.0
  */

@@ -170,6 +170,14 @@ public:
         return info;
     }
 
+    /// What the last compute found that the student did not learn, see mlff_check; also after one
+    /// that threw MLFF_ERROR_OUTSIDE.
+    mlff_check check() const {
+        auto check = zeroed<mlff_check>();
+        detail::check(mlff_calculator_get_check(get(), &check));
+        return check;
+    }
+
     /// Takes a neighbor list; begin with mlff::zeroed<mlff_topology>().
     void set_topology(const mlff_topology &topology) {
         detail::check(mlff_calculator_set_topology(get(), &topology));

@@ -32,6 +32,8 @@ constexpr Choice INSTRUCTION_SETS[] = {{"best", MLFF_ISA_BEST},
                                        {"avx512", MLFF_ISA_AVX512}};
 constexpr Choice ARCHITECTURES[] = {{"published", MLFF_ARCHITECTURE_PUBLISHED}, {"painn", MLFF_ARCHITECTURE_PAINN}};
 constexpr Choice ENGINES[] = {{"own", MLFF_ENGINE_OWN}, {"torch", MLFF_ENGINE_TORCH}};
+constexpr Choice CHECKS[] = {
+    {"warn", PairMLFFStudent::WARN}, {"strict", PairMLFFStudent::STRICT}, {"off", PairMLFFStudent::OFF}};
 struct Keyword {
   const char *name, *values;
 };
@@ -40,7 +42,8 @@ constexpr Keyword KEYWORDS[] = {{"device", "cpu|cuda|cuda:N"},
                                 {"precision", "mixed|double"},
                                 {"threads", "N"},
                                 {"filter", "table|exact"},
-                                {"isa", "best|portable|avx2|avx512"}};
+                                {"isa", "best|portable|avx2|avx512"},
+                                {"check", "warn|strict|off"}};
 
 // Levenshtein distance.
 size_t edits(const std::string &a, const std::string &b)
@@ -90,11 +93,18 @@ template <size_t N> const char *name_of(const Choice (&choices)[N], int32_t valu
 
 }    // namespace
 
-void PairMLFFStudent::settings(int narg, char **arg)
+void PairMLFFStudent::reset_options()
 {
   options = {};
   options.struct_size = sizeof(options);
+  options.check = MLFF_CHECK_REPORT;
+  check = WARN;
   by_rank = false;
+}
+
+void PairMLFFStudent::settings(int narg, char **arg)
+{
+  reset_options();
   // A calculator has the options of its making: pair_coeff makes the next one.
   initialized = false;
   calculator.reset();
@@ -132,10 +142,13 @@ void PairMLFFStudent::settings(int narg, char **arg)
       options.filter = choose("filter", value, FILTERS);
     else if (keyword == "isa")
       options.instruction_set = choose("isa", value, INSTRUCTION_SETS);
+    else if (keyword == "check")
+      check = choose("check", value, CHECKS);
     else
       error->all(FLERR, "pair_style mlff_student: nobody reads keyword '" + keyword + "'");
   }
 
+  options.check = check == OFF ? MLFF_CHECK_OFF : MLFF_CHECK_REPORT;
   check_units();
   if (domain->box_exist) allocate();
 }
@@ -232,6 +245,7 @@ void PairMLFFStudent::coeff(int narg, char **arg)
       mapping += (type == 1 ? "type " : ", type ") + std::to_string(type) + " = " + arg[2 + type];
     utils::logmesg(lmp, std::string("mlff_student: ") + arg[2] + ": " + mapping + "\n");
     describe();
+    describe_check();
     warn_about_model();
   }
 }
@@ -299,6 +313,18 @@ void PairMLFFStudent::describe() const
                           ? std::string(", libtorch, ")
                           : std::string(", filter ") + name_of(FILTERS, options.filter) + ", ") +
                      device + "\n");
+}
+
+// Called on rank 0 alone.
+void PairMLFFStudent::describe_check() const
+{
+  std::string what = ": atoms outside of the training data, and atoms that overlap";
+  if (options.engine == MLFF_ENGINE_TORCH || info.architecture == MLFF_ARCHITECTURE_SCRIPT)
+    what = ": atoms that overlap, but with libtorch none outside of the training data";
+  else if (!info.energy_range)
+    what = ": atoms that overlap, but none outside of the training data, since this model does not say which "
+           "energies atoms have there";
+  utils::logmesg(lmp, std::string("mlff_student: check ") + name_of(CHECKS, check) + (check == OFF ? "" : what) + "\n");
 }
 
 // Called on rank 0 alone.

@@ -52,7 +52,7 @@ PairMLFFStudent::PairMLFFStudent(LAMMPS *lmp) : Pair(lmp)
   // Each ghost tells its owner's rank whether it wants the row; also with newton off.
   comm_reverse = comm_reverse_off = 1;
   comm_forward = 2;
-  options.struct_size = sizeof(options);
+  reset_options();
 }
 
 PairMLFFStudent::~PairMLFFStudent()
@@ -98,6 +98,7 @@ void PairMLFFStudent::init_style()
   force->pair->comm_reverse = std::max(force->pair->comm_reverse, comm_reverse);
   force->pair->comm_reverse_off = std::max(force->pair->comm_reverse_off, comm_reverse_off);
   initialized = first_list = true;
+  said_outside = said_overlaps = false;
 }
 
 // LAMMPS asks for the pairs of types that hybrid has left to this style, after init_style.
@@ -329,6 +330,7 @@ void PairMLFFStudent::compute(int eflag, int vflag)
   const mlff_exchange_fn exchange_rows = comm->nprocs > 1 ? +callback : nullptr;
   if (mlff_calculator_compute(calculator.get(), positions, exchange_rows, this, &results) != MLFF_OK)
     fail_here();
+  check_findings();
 
   if (eflag_global) eng_vdwl += to_lammps * results.energy;
   if (vflag_global) add_virial(to_lammps, results.virial, virial);
@@ -343,6 +345,43 @@ void PairMLFFStudent::tally()
     if (eflag_atom) eatom[i] += to_lammps * energies[i];
     if (vflag_atom) add_virial(to_lammps, &virials[9 * static_cast<size_t>(i)], vatom[i]);
   }
+}
+
+// Atoms where the model learned nothing, and atoms that overlap. What ranks find is their own: none waits for
+// another one here.
+void PairMLFFStudent::check_findings()
+{
+  if (check == OFF) return;
+  mlff_check found = {};
+  found.struct_size = sizeof(found);
+  if (mlff_calculator_get_check(calculator.get(), &found) != MLFF_OK) fail_here();
+  const auto id = [&](int32_t index) { return std::to_string(atom->tag[index]); };
+  const std::string step = " at step " + std::to_string(update->ntimestep);
+  if (found.overlaps > 0) {
+    std::string ids;
+    for (int k = 0; k < 16 && found.pairs[k] >= 0; k += 2)
+      ids += (k > 0 ? ", " : "") + id(found.pairs[k]) + " and " + id(found.pairs[k + 1]);
+    tell("atoms are nearer to each other than half of the sum of their covalent radii" + step + ": " +
+             std::to_string(found.overlaps) + " pair(s), atom IDs " + ids + (found.overlaps > 8 ? ", ..." : "") +
+             ": remove one of the two or move them apart",
+         said_overlaps);
+  }
+  if (found.outside > 0) {
+    std::string ids;
+    for (int k = 0; k < 8 && found.atoms[k] >= 0; k++) ids += (k > 0 ? ", " : "") + id(found.atoms[k]);
+    tell("atoms have energies far outside of those of the model's training data" + step + ": " +
+             std::to_string(found.outside) + " atom(s), IDs " + ids + (found.outside > 8 ? ", ..." : "") +
+             ": its forces there are guesses; look at what surrounds these atoms, or train on structures like this one",
+         said_outside);
+  }
+}
+
+// A warning, once in a run, or the end of it.
+void PairMLFFStudent::tell(const std::string &text, bool &said)
+{
+  if (check == STRICT) stop("mlff_student: " + text + " (to go on all the same: check warn)");
+  if (!said) error->warning(FLERR, "mlff_student: " + text + " (said once in a run)");
+  said = true;
 }
 
 void PairMLFFStudent::check_positions()

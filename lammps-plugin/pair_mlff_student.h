@@ -19,6 +19,10 @@ namespace LAMMPS_NS {
 
 class PairMLFFStudent : public Pair {
  public:
+  // What is done where the model is taken for what it did not learn. The library is only asked, since messages
+  // need atom IDs and steps.
+  enum Check : int32_t { WARN, STRICT, OFF };
+
   explicit PairMLFFStudent(LAMMPS *);
   ~PairMLFFStudent() override;
 
@@ -43,6 +47,7 @@ class PairMLFFStudent : public Pair {
   };
 
   mlff_options options = {};
+  int32_t check = WARN;              // Check
   bool by_rank = false;              // device cuda: GPUs are shared out among the ranks of a node
   std::vector<int> gpus_of_ranks;    // on rank 0
   std::unique_ptr<mlff_model, FreeModel> model;
@@ -55,6 +60,7 @@ class PairMLFFStudent : public Pair {
 
   bool initialized = false;     // init_style ran for this model
   bool first_list = true;       // no neighbor list was taken since init_style
+  bool said_outside = false, said_overlaps = false;    // warned of in this run
   bigint list_number = -1;      // neighbor->ncalls when the list was taken
   NeighList *list_taken = nullptr;
   std::string ghosts_reported;
@@ -75,6 +81,7 @@ class PairMLFFStudent : public Pair {
   std::exception_ptr thrown;      // out of LAMMPS within the callback
 
   // commands.cpp
+  void reset_options();
   void set_device(const std::string &);
   void set_threads(const std::string &);
   void check_units();
@@ -82,6 +89,7 @@ class PairMLFFStudent : public Pair {
   int gpu_of_rank() const;
   std::string gpus_by_rank() const;
   void describe() const;
+  void describe_check() const;
   void warn_about_model() const;
 
   // ghosts.cpp
@@ -108,6 +116,8 @@ class PairMLFFStudent : public Pair {
   void set_topology();
   void check_positions();
   void tally();
+  void check_findings();
+  void tell(const std::string &, bool &);
   void require(mlff_status);
   [[noreturn]] void fail_here();
   [[noreturn]] void stop(const std::string &);

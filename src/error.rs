@@ -30,6 +30,8 @@ pub enum ErrorKind {
     NoDevice,
     /// A device stopped working.
     DeviceLost,
+    /// Atoms where a student learned nothing, and the caller wants none (`engine::Check::Strict`).
+    Outside,
 }
 
 /// The library's error: a kind and a sentence for people.

@@ -70,6 +70,26 @@ fn bad_input_gives_a_status_and_a_message_and_leaves_everything_usable() {
 }
 
 #[test]
+fn where_a_student_learned_nothing_a_calculator_warns_once_reports_or_refuses() {
+    let dir = tempfile::tempdir().unwrap();
+    let output =
+        Command::new(program(&dir, "tests/c/check.c")).arg(small_model()).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{}{said}", String::from_utf8_lossy(&output.stdout));
+    // One calculator warned, of each kind once.
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.len(), 2, "{said}");
+    for (line, words) in
+        lines.iter().zip(["far outside of them (atom", "found 1 pair that is (atoms 0 and 1)"])
+    {
+        assert!(
+            line.starts_with("mlff-student: WARNING (once): ") && line.contains(words),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn running_out_of_memory_is_an_error_that_leaves_everything_usable() {
     let dir = tempfile::tempdir().unwrap();
     let memory = program(&dir, "tests/c/memory.c");
@@ -168,7 +188,7 @@ fn the_fortran_types_have_the_fields_of_the_headers_structs() {
         assert!(expected.len() > 5, "{name}: {expected:?}");
         compared += 1;
     }
-    assert_eq!(compared, 6);
+    assert_eq!(compared, 7);
 }
 
 #[test]
@@ -224,4 +244,5 @@ fn valgrind_finds_nothing_in_the_c_programs() {
     };
     check(&program(&dir, "examples/c/md.c"), Path::new("20"));
     check(&program(&dir, "tests/c/bad_input.c"), &bad_files(&dir));
+    check(&program(&dir, "tests/c/check.c"), Path::new(""));
 }

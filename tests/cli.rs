@@ -448,3 +448,29 @@ fn train_passes_arguments_and_status_on() {
     assert_eq!(text(&output.stdout), "--from a b --help\n");
     assert_eq!(output.status.code(), Some(3));
 }
+
+#[test]
+fn eval_names_structures_where_the_student_learned_nothing_or_ends_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let frame = |apart: f64| format!("3\n\nO 0 0 0\nH {apart} 0 0\nH -0.15 {} 0\n", apart + 0.1);
+    let file = write(&dir, "x.xyz", [frame(0.9), frame(0.4), frame(0.4)].concat());
+    let student = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/organics-small.safetensors");
+    let eval = |check: &[&str]| {
+        let mut command = tool();
+        command.arg("eval").arg(&student).arg(&file).args(check);
+        command
+    };
+    let output = run(&mut eval(&[]));
+    assert!(output.status.success() && text(&output.stdout).lines().count() == 3);
+    let said = text(&output.stderr);
+    let lines: Vec<&str> = said.lines().collect();
+    let [atoms, pairs, counts] = lines[..] else { panic!("{said}") };
+    assert!(atoms.contains("frame 2") && atoms.contains("found 2 atoms far outside"), "{said}");
+    assert!(pairs.contains("frame 2") && pairs.contains("(atoms 0 and 1)"), "{said}");
+    assert!(counts.contains("of 3 structures 2 have atoms outside"), "{said}");
+    let (out, stderr) = failure(&mut eval(&["--check", "strict"]), 1);
+    assert_eq!(out.lines().count(), 1);
+    assert!(stderr.contains("frame 2") && stderr.contains("atoms 0 and 1"), "{stderr}");
+    let output = run(&mut eval(&["--check", "off"]));
+    assert!(output.status.success() && output.stderr.is_empty());
+}

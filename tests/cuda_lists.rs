@@ -68,6 +68,7 @@ fn calculators() -> [Calculator; 2] {
 
 fn compare(what: &str, found: &Results, expected: &Results) {
     assert_eq!(found.forces.len(), expected.forces.len(), "{what}");
+    assert_eq!(found.overlaps, expected.overlaps, "{what}: atoms that overlap");
     let energies = found.atomic_energies.iter().zip(&expected.atomic_energies);
     for (atom, (found, expected)) in energies.enumerate() {
         let allowed = 2e-5 * (1.0 + expected.abs());

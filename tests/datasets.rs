@@ -194,6 +194,59 @@ fn unsound_frames_of_xyz_are_dropped_too() {
 }
 
 #[test]
+fn frames_with_atoms_on_top_of_each_other_are_dropped_across_cell_walls_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let frame = |name: &str, header: &str, apart: f64| {
+        format!(
+            "2\n{header} Properties=species:S:1:pos:R:3:forces:R:3 energy=-1 name={name}\n\
+             H 0 0 0 0 0 0\nO {apart} 0 0 0 0 0\n"
+        )
+    };
+    let cell = "Lattice=\"4 0 0 0 4 0 0 0 4\"";
+    let (walls, none) = (format!("{cell} pbc=\"T F F\""), format!("{cell} pbc=\"F F F\""));
+    // The smallest cell has an image of each atom within 0.1 Å; the last has no volume, which is for
+    // whoever computes to refuse.
+    let thin = "Lattice=\"0.09 0 0 0 4 0 0 0 4\" pbc=\"T F F\"";
+    let flat = "Lattice=\"4 0 0 4 0 0 0 0 4\" pbc=\"T T T\"";
+    let text = [
+        frame("near", "", 0.05),
+        frame("apart", "", 0.1001),
+        frame("wall", &walls, 3.95),
+        frame("no-wall", &none, 3.95),
+        frame("thin", thin, 0.7),
+        frame("same", "", 0.0),
+        frame("flat", flat, 0.01),
+    ];
+    let dataset = Dataset::load(&[write(&dir, "x.xyz", text.concat())]).unwrap();
+    let names: Vec<&str> = dataset.frames.iter().map(|frame| &*frame.name).collect();
+    assert_eq!(names, ["apart", "no-wall", "flat"]);
+    let [dropped] = &dataset.dropped[..] else { panic!("{:?}", dataset.dropped) };
+    assert_eq!(
+        dropped.sentence(),
+        "4 frames dropped, two atoms nearer to each other than 0.1 Å (near, wall, thin, same)"
+    );
+}
+
+#[test]
+fn in_a_large_frame_one_near_pair_is_found_without_comparing_all() {
+    let dir = tempfile::tempdir().unwrap();
+    // With all pairs of 60,000 atoms this would take seconds.
+    let atoms = 60_000;
+    for (name, last, expected) in [("sound", 0.5, 1), ("near", 0.06, 0)] {
+        let mut text = format!("{atoms}\nProperties=species:S:1:pos:R:3:forces:R:3 energy=1\n");
+        for k in 0..atoms - 1 {
+            let [x, y, z] = [k % 40, k / 40 % 40, k / 1600];
+            text += &format!("H {x} {y} {z} 0 0 0\n");
+        }
+        text += &format!("H 7 {last} 3 0 0 0\n");
+        let started = std::time::Instant::now();
+        let loaded = Dataset::load(&[write(&dir, &format!("{name}.xyz"), text)]);
+        assert_eq!(loaded.map_or(0, |dataset| dataset.frames.len()), expected, "{name}");
+        eprintln!("{name}: {:?}", started.elapsed());
+    }
+}
+
+#[test]
 fn copies_across_the_split_are_dropped_from_what_is_held_out() {
     let dataset = load("duplicates.h5");
     assert_eq!(dataset.frames.len(), 7);

@@ -95,9 +95,10 @@ fn every_struct_has_the_same_layout_in_c() {
             );)+
         };
     }
-    layout!(mlff_model_info: struct_size parameters cutoff continuous_at_cutoff);
-    layout!(mlff_options: struct_size threads engine);
+    layout!(mlff_model_info: struct_size parameters cutoff continuous_at_cutoff energy_range);
+    layout!(mlff_options: struct_size threads engine check reserved);
     layout!(mlff_calculator_info: struct_size memory exchanges seconds row_bytes reserved);
+    layout!(mlff_check: struct_size structures structure outside overlaps atoms pairs);
     layout!(mlff_topology: struct_size species owner list_cutoff neighbor_mask reserved);
     layout!(mlff_results: struct_size energy virial stress atomic_energies forces atomic_virials);
     layout!(mlff_structure: struct_size species positions cell periodic reserved);

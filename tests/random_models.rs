@@ -104,6 +104,7 @@ fn compare<const N: usize>(what: &str, runs: [Option<Results>; N], exact: &Resul
         for (found, exact) in energies.chain(virials) {
             assert!((found - exact).abs() <= 1e-4 * largest, "{what}: {found} {exact}");
         }
+        assert_eq!(found.outside, exact.outside, "{what}: atoms far outside the training data");
         if let Some(first) = &first {
             assert_eq!(first, &found, "{what}: bits differ from run to run");
         }

@@ -357,14 +357,56 @@ fn mistakes_are_refused_with_what_to_do() {
 }
 
 #[test]
+fn frames_that_are_not_like_the_training_data_are_counted_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut frames = own_labels();
+    // Water squeezed to half its size: oxygen and the first hydrogen are 0.4 Å apart.
+    for (name, kind) in [("squeezed", "odd"), ("squeezed again", "odd")] {
+        let mut frame = frames[0].clone();
+        (frame.name, frame.kind) = (name.into(), kind.into());
+        frame.species = vec![8, 1, 1];
+        frame.positions = vec![[0.0; 3], [0.4, 0.0, 0.0], [-0.15, 0.5, 0.0]];
+        (frame.forces, frame.cell, frame.periodic) = (vec![[0.0; 3]; 3], None, [false; 3]);
+        frames.push(frame);
+    }
+    let file = write_xyz(&dir, "x.xyz", &frames);
+    let student = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/organics-small.safetensors");
+    let output = validate(&student, &[&file], &["--split", "all", "--json", "-"]);
+    assert!(output.status.success() && !text(&output.stderr).contains("WARNING"), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let outside = &report["outside"];
+    assert_eq!(outside["has_energy_range"], true);
+    assert_eq!(outside["overall"]["frames"], 7);
+    assert_eq!(outside["overall"]["frames_outside"], 2);
+    assert_eq!(outside["overall"]["atoms_outside"], 4);
+    assert_eq!(outside["overall"]["frames_with_overlaps"], 2);
+    assert_eq!(outside["by_kind"].as_object().unwrap().len(), 1);
+    assert_eq!(outside["by_kind"]["odd"]["frames_outside"], 2);
+    assert_eq!(outside["first"][0]["name"], "squeezed");
+    assert_eq!(outside["first"][1]["overlaps"], serde_json::json!([[0, 1]]));
+    let output = validate(&student, &[&file], &["--split", "all"]);
+    let markdown = text(&output.stdout);
+    assert!(markdown.contains("2 of 7 frames have atoms (4 in all) whose energies are far"));
+    assert!(markdown.contains("| odd | 2 | 2 | 2 |"), "{markdown}");
+    assert!(markdown.contains("| squeezed again | odd | H2O | 1, 2 | 0–1 |"), "{markdown}");
+
+    // A student without a range finds overlaps alone, and says so.
+    let output = validate(&data("student.safetensors"), &[&file], &["--split", "all"]);
+    let markdown = text(&output.stdout);
+    assert!(markdown.contains("does not say which energies its training data have"), "{markdown}");
+    assert!(markdown.contains("| odd | 2 | 0 | 2 |"), "{markdown}");
+}
+
+#[test]
 fn structures_that_cannot_be_computed_are_dropped() {
     let dir = tempfile::tempdir().unwrap();
     let mut frames = own_labels();
-    frames[1].positions[1] = frames[1].positions[0];
+    // Left-handed.
+    frames[1].cell = Some([[0.0, 9.0, 0.0], [9.0, 0.0, 0.0], [0.0, 0.0, 9.0]]);
     let report = report(&[&write_xyz(&dir, "x.xyz", &frames)], &["--split", "all"]);
     assert_eq!(report["overall"]["frames"], 4);
     assert_eq!(report["dropped"][0]["examples"][0], "trajectory-1");
-    assert!(report["dropped"][0]["reason"].as_str().unwrap().contains("atoms at one place"));
+    assert!(report["dropped"][0]["reason"].as_str().unwrap().contains("bad cell"));
 }
 
 #[test]

@@ -4,10 +4,12 @@
 `Calculator` is for ASE; `Student` needs numpy alone.
 """
 
-from .library import Error
-from .student import Info, Results, Structure, Student
+from .library import Error, OutsideError
+from .student import Findings, Info, OutsideWarning, Results, Structure, Student
 
-__all__ = ["Calculator", "Error", "Info", "Results", "Structure", "Student"]
+__all__ = [
+    "Calculator", "Error", "Findings", "Info", "OutsideError", "OutsideWarning", "Results", "Structure", "Student"
+]
 
 
 def __getattr__(name):

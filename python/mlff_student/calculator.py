@@ -13,7 +13,7 @@ from .student import Structure, Student
 class Calculator(AseCalculator):
     """Energy, energies of atoms, forces and, where all three directions repeat, stress.
 
-    The arguments are those of Student; ASE's units (eV, Angstrom) and signs are the library's own.
+    The arguments are those of Student, check among them; ASE's units (eV, Angstrom) and signs are the library's own.
     """
 
     name = "mlff_student"
@@ -36,6 +36,11 @@ class Calculator(AseCalculator):
         ]
         if defects:
             warnings.warn(f"the energy of {model_path} {' and '.join(defects)}", stacklevel=2)
+
+    @property
+    def findings(self):
+        """What the last computation found that the student did not learn, see Student.findings."""
+        return self.student.findings
 
     def set(self, **changes):
         """Refused: a student is what it was made with."""

@@ -11,6 +11,8 @@ NAME = "libmlff_student.so"
 VARIABLE = "MLFF_STUDENT_LIBRARY"
 # The upper 16 bits of MLFF_ABI_VERSION, and of the SONAME.
 ABI_MAJOR = 0
+# MLFF_ERROR_OUTSIDE.
+OUTSIDE = 13
 
 
 class Error(RuntimeError):
@@ -20,6 +22,10 @@ class Error(RuntimeError):
         super().__init__(message)
         #: MLFF_ERROR_* as text, None where the library itself is the problem.
         self.status = status
+
+
+class OutsideError(Error):
+    """With check="strict": atoms where the student learned nothing, or atoms that overlap."""
 
 
 class Sized(ctypes.Structure):
@@ -41,6 +47,8 @@ class ModelInfo(Sized):
         ("cutoff", c_double),
         ("rotation_invariant", c_int32),
         ("continuous_at_cutoff", c_int32),
+        ("energy_range", c_int32),
+        ("reserved", c_int32),
     ]
 
 
@@ -54,6 +62,21 @@ class Options(Sized):
         ("threads", c_uint32),
         ("instruction_set", c_int32),
         ("engine", c_int32),
+        ("check", c_int32),
+        ("reserved", c_int32),
+    ]
+
+
+class Check(Sized):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("structures", c_uint32),
+        ("structure", c_uint32),
+        ("reserved", c_uint32),
+        ("outside", c_uint64),
+        ("overlaps", c_uint64),
+        ("atoms", c_int32 * 8),
+        ("pairs", c_int32 * 16),
     ]
 
 
@@ -94,6 +117,7 @@ FUNCTIONS = {
     "mlff_model_get_species": (c_int32, [c_void_p, c_uint32, POINTER(c_int32), POINTER(c_uint32)]),
     "mlff_calculator_new": (c_int32, [c_void_p, POINTER(Options), POINTER(c_void_p)]),
     "mlff_calculator_free": (None, [c_void_p]),
+    "mlff_calculator_get_check": (c_int32, [c_void_p, POINTER(Check)]),
     "mlff_calculator_compute_batch": (
         c_int32,
         [c_void_p, c_uint32, POINTER(StructureInput), POINTER(ResultsOutput)],
@@ -153,4 +177,5 @@ def check(library, status):
     """Raises what the library says about a failed call."""
     if status != 0:
         message = library.mlff_last_error().decode(errors="replace")
-        raise Error(message, library.mlff_status_name(status).decode())
+        kind = OutsideError if status == OUTSIDE else Error
+        raise kind(message, library.mlff_status_name(status).decode())

@@ -4,6 +4,7 @@
 import ctypes
 import os
 import threading
+import warnings
 import weakref
 from dataclasses import dataclass
 from typing import Any, Optional
@@ -15,6 +16,8 @@ from . import library as lib
 PRECISIONS = {"mixed": 0, "double": 1}
 FILTERS = {"table": 0, "exact": 1}
 ENGINES = {"own": 0, "torch": 1}
+# The library itself says nothing on stderr: warn is MLFF_CHECK_REPORT.
+CHECKS = {"warn": 1, "strict": 2, "off": 3}
 ARCHITECTURES = {1: "published", 2: "painn", 3: "torchscript"}
 
 
@@ -53,6 +56,28 @@ class Results:
     stress: Optional[np.ndarray]
 
 
+class OutsideWarning(UserWarning):
+    """A student was taken for what it did not learn."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a computation found that the student did not learn. Atoms are numbered from 0."""
+
+    #: In how many structures something was found.
+    structures: int = 0
+    #: The first of them, which all below is about.
+    structure: int = 0
+    #: How many atoms have energies far outside those of the student's training data.
+    outside: int = 0
+    #: The first of these atoms, at most 8, ascending.
+    atoms: tuple = ()
+    #: How many pairs of atoms are nearer to each other than half of the sum of their covalent radii.
+    overlaps: int = 0
+    #: The first of these pairs, at most 8.
+    pairs: tuple = ()
+
+
 @dataclass(frozen=True)
 class Info:
     """What a student is."""
@@ -70,6 +95,8 @@ class Info:
     rotation_invariant: bool
     #: Whether the architecture makes the energy continuous where pairs cross the cutoff.
     continuous_at_cutoff: bool
+    #: Whether the student says which energies atoms have in its training data. Without it atoms outside are not found.
+    energy_range: bool
 
 
 class Student:
@@ -82,16 +109,21 @@ class Student:
     threads    threads of each computation; the results do not depend on it
     device     "cpu", or an NVIDIA GPU: "cuda", "cuda:1"
     engine     "own", or "torch" for libtorch (slow, for comparison); TorchScript models always run there
+    check      where atoms are far outside of what the student learned, or overlap: "warn" (an OutsideWarning, once of
+               each), "strict" (an OutsideError) or "off"; see findings
     library    path of libmlff_student.so, see the README for where it is sought otherwise
     """
 
-    def __init__(self, path, precision="mixed", filter="table", threads=1, library=None, device="cpu", engine="own"):
+    def __init__(
+        self, path, precision="mixed", filter="table", threads=1, library=None, device="cpu", engine="own", check="warn"
+    ):
         # Copies find the files from another working directory, too.
         path = os.path.abspath(path)
         if library is not None and os.path.exists(library):
             library = os.path.abspath(library)
         self._arguments = {
-            "path": path, "precision": precision, "filter": filter, "threads": threads, "library": library, "device": device, "engine": engine
+            "path": path, "precision": precision, "filter": filter, "threads": threads, "library": library, "device": device,
+            "engine": engine, "check": check,
         }
         kind, index = device_of(device)
         self._options = lib.Options(
@@ -101,7 +133,9 @@ class Student:
             precision=choice("precision", precision, PRECISIONS),
             filter=choice("filter", filter, FILTERS),
             threads=positive("threads", threads),
+            check=choice("check", check, CHECKS),
         )
+        self._findings, self._warned = Findings(), set()
         self._library = lib.load(lib.find(library))
         self._open()
 
@@ -143,12 +177,21 @@ class Student:
             self._calculator = None
             self._free()
 
+    @property
+    def findings(self):
+        """What the last computation found that the student did not learn, also one that ended with an OutsideError;
+        nothing with check="off"."""
+        return self._findings
+
     def compute(self, structure):
         """Results for a Structure."""
-        return self.compute_batch([structure])[0]
+        return self._compute([structure])[0]
 
     def compute_batch(self, structures):
         """Results for each Structure, for all of them or, on error, for none."""
+        return self._compute(structures)
+
+    def _compute(self, structures):
         structures = [as_arrays(k, structure) for k, structure in enumerate(structures)]
         if self._calculator is not None and self._process != os.getpid():
             # Threads, a GPU and locks stayed in the process that was forked.
@@ -169,9 +212,15 @@ class Student:
             )
             outputs[k] = lib.ResultsOutput(atomic_energies=energies.ctypes.data, forces=forces.ctypes.data)
         with self._lock:
-            self._check(
-                self._library.mlff_calculator_compute_batch(self._calculator, len(structures), inputs, outputs)
-            )
+            self._findings = Findings()
+            status = self._library.mlff_calculator_compute_batch(self._calculator, len(structures), inputs, outputs)
+            if status in (0, lib.OUTSIDE):
+                self._findings = self._found()
+            self._check(status)
+            said = sentences(self._findings, self._warned)
+        for sentence in said:
+            # Of the line that called compute.
+            warnings.warn(sentence, OutsideWarning, stacklevel=3)
         return [
             Results(output.energy, energies, forces, matrix(output.virial), matrix(output.stress) if pbc.all() else None)
             for (_, _, _, pbc), output, (energies, forces) in zip(structures, outputs, arrays)
@@ -179,6 +228,14 @@ class Student:
 
     def _check(self, status):
         lib.check(self._library, status)
+
+    def _found(self):
+        raw = lib.Check()
+        self._check(self._library.mlff_calculator_get_check(self._calculator, ctypes.byref(raw)))
+        atoms = tuple(atom for atom in raw.atoms if atom >= 0)
+        ends = [atom for atom in raw.pairs if atom >= 0]
+        pairs = tuple(zip(ends[::2], ends[1::2]))
+        return Findings(raw.structures, raw.structure, raw.outside, atoms, raw.overlaps, pairs)
 
     def _describe(self, model):
         raw = lib.ModelInfo()
@@ -197,7 +254,37 @@ class Student:
             raw.cutoff,
             bool(raw.rotation_invariant),
             bool(raw.continuous_at_cutoff),
+            bool(raw.energy_range),
         )
+
+
+def sentences(findings, said):
+    """What there is to say of atoms and of pairs, unless it was `said` before, where it is noted."""
+    place = f"structure {findings.structure}" if findings.structure > 0 or findings.structures > 1 else ""
+    if findings.structures > 1:
+        place += f", the first of {findings.structures}"
+    place += ": " if place else ""
+    new = []
+    if findings.outside > 0 and "atoms" not in said:
+        said.add("atoms")
+        atoms = named(findings.atoms, findings.outside)
+        new.append(
+            f"{place}atoms with energies far outside of those of the student's training data ({atoms}): its forces there "
+            "are guesses; look at what surrounds these atoms, or train on structures like this one"
+        )
+    if findings.overlaps > 0 and "pairs" not in said:
+        said.add("pairs")
+        pairs = named([f"{i} and {j}" for i, j in findings.pairs], findings.overlaps)
+        new.append(
+            f"{place}atoms nearer to each other than half of the sum of their covalent radii ({pairs}): remove one of the "
+            "two or move them apart"
+        )
+    return new
+
+
+def named(first, count):
+    """The first few of so many."""
+    return ", ".join(map(str, first)) + (f", … {count} in all" if count > len(first) else "")
 
 
 def choice(what, value, choices):

@@ -61,6 +61,7 @@ fn code(kind: ErrorKind) -> mlff_status {
         ErrorKind::Internal => MLFF_ERROR_INTERNAL,
         ErrorKind::NoDevice => MLFF_ERROR_NO_DEVICE,
         ErrorKind::DeviceLost => MLFF_ERROR_DEVICE_LOST,
+        ErrorKind::Outside => MLFF_ERROR_OUTSIDE,
     }
 }
 
@@ -103,6 +104,7 @@ pub(super) fn status_name(status: mlff_status) -> &'static CStr {
         MLFF_ERROR_INTERNAL => c"MLFF_ERROR_INTERNAL",
         MLFF_ERROR_NO_DEVICE => c"MLFF_ERROR_NO_DEVICE",
         MLFF_ERROR_DEVICE_LOST => c"MLFF_ERROR_DEVICE_LOST",
+        MLFF_ERROR_OUTSIDE => c"MLFF_ERROR_OUTSIDE",
         _ => c"unknown mlff_status",
     }
 }
@@ -187,6 +189,7 @@ mod tests {
             Internal,
             NoDevice,
             DeviceLost,
+            Outside,
         ];
         let names: std::collections::BTreeSet<_> =
             kinds.iter().map(|kind| status_name(code(*kind))).collect();

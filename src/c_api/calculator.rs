@@ -2,14 +2,16 @@
 
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
-use super::arguments::{choice, invalid, not_null_mut};
+use super::arguments::{choice, invalid, not_null_mut, reserved};
 use super::boundary::{quietly, status_of};
 use super::device::{self, MLFF_DEVICE_CPU, MLFF_DEVICE_CUDA};
 use super::handle::{self, Handle};
 use super::model::mlff_model;
 use super::status::mlff_status;
 use super::versioned::{self, versioned};
-use crate::engine::{Backend, Calculator, Device, FilterMode, InstructionSet, Options, Precision};
+use crate::engine::{
+    Backend, Calculator, Check, Device, FilterMode, InstructionSet, NAMED, Options, Precision,
+};
 use crate::error::{Error, ErrorKind, Result};
 
 /// This library's kernels; libtorch for TorchScript models, which they cannot evaluate. @since 0.1.0
@@ -38,6 +40,16 @@ pub const MLFF_ISA_PORTABLE: i32 = 1;
 pub const MLFF_ISA_AVX2: i32 = 2;
 /// AVX-512 F. @since 0.1.0
 pub const MLFF_ISA_AVX512: i32 = 3;
+
+/// A line on stderr, once for atoms outside and once for overlaps in a calculator's life.
+/// @since 0.1.0
+pub const MLFF_CHECK_WARN: i32 = 0;
+/// Nothing is said: the caller asks, with mlff_calculator_get_check(). @since 0.1.0
+pub const MLFF_CHECK_REPORT: i32 = 1;
+/// The compute fails with MLFF_ERROR_OUTSIDE. @since 0.1.0
+pub const MLFF_CHECK_STRICT: i32 = 2;
+/// Nothing is checked. @since 0.1.0
+pub const MLFF_CHECK_OFF: i32 = 3;
 
 /// More threads than any machine has cores are a mistake, not a wish.
 const MOST_THREADS: u32 = 4096;
@@ -112,9 +124,14 @@ pub struct mlff_options {
     pub instruction_set: i32,
     /// MLFF_ENGINE_*.
     pub engine: i32,
+    /// MLFF_CHECK_*: what is done where the student is taken for what it did not learn, see
+    /// mlff_check.
+    pub check: i32,
+    /// 0.
+    pub reserved: i32,
 }
-versioned!(mlff_options, published [32], fields
-    struct_size device device_index precision filter threads instruction_set engine);
+versioned!(mlff_options, published [32, 40], fields
+    struct_size device device_index precision filter threads instruction_set engine check reserved);
 
 /// What a calculator uses. Set struct_size, then call mlff_calculator_get_info().
 ///
@@ -240,6 +257,84 @@ pub unsafe extern "C" fn mlff_calculator_get_info(
     })
 }
 
+/// What the last compute of a calculator found that its student did not learn. Set struct_size, then
+/// call mlff_calculator_get_check().
+///
+/// Atoms outside: what the network gives them is far below or above the energies of atoms of their
+/// element in its training data (0.25 eV below, 5 eV above). They are looked for in every compute, if
+/// mlff_model_info.energy_range is 1 and with MLFF_ENGINE_OWN.
+///
+/// Overlaps: pairs of atoms nearer to each other than half of the sum of their covalent radii. They
+/// are looked for in the first mlff_calculator_compute() after each mlff_calculator_set_topology(),
+/// and in structures; of other computes there are none here. Each pair counts once, also where its
+/// atoms are on two processes: there one of the two has it.
+///
+/// Atoms go by the caller's numbers, from 0. With a topology a ghost goes by its owner where that is
+/// known, else by its own index.
+///
+/// @since 0.1.0
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct mlff_check {
+    /// In: sizeof(mlff_check).
+    pub struct_size: u32,
+    /// In how many structures something was found: 0 or 1, or more of a batch.
+    pub structures: u32,
+    /// The first of these structures, from 0, which all below is about; 0 but of a batch.
+    pub structure: u32,
+    /// In: 0.
+    pub reserved: u32,
+    /// How many atoms are outside.
+    pub outside: u64,
+    /// How many pairs overlap.
+    pub overlaps: u64,
+    /// The first 8 atoms outside, ascending; -1 where there are fewer.
+    pub atoms: [i32; 8],
+    /// The first 8 pairs that overlap, two atoms each, one pair behind the other; -1 where there
+    /// are fewer.
+    pub pairs: [i32; 16],
+}
+const _: () = assert!(NAMED == 8);
+versioned!(mlff_check, published [128], fields
+    struct_size structures structure reserved outside overlaps atoms pairs);
+
+/// Says what the last compute of a calculator found, also one that failed with MLFF_ERROR_OUTSIDE.
+/// After any other failure, before the first compute and with MLFF_CHECK_OFF nothing was found.
+///
+/// One call at a time for each calculator.
+///
+/// @param calculator borrowed for the call
+/// @param check in: struct_size; out: the rest, untouched on error
+/// @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT or MLFF_ERROR_STATE
+///
+/// @since 0.1.0
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlff_calculator_get_check(
+    calculator: *const mlff_calculator,
+    check: *mut mlff_check,
+) -> mlff_status {
+    status_of(|| {
+        // SAFETY: both are what is documented.
+        let (calculator, mut out) = unsafe { (enter(calculator)?, versioned::read(check)?) };
+        reserved(out.reserved, "mlff_check.reserved")?;
+        let findings = calculator.findings();
+        out.structures = findings.structures as u32;
+        out.structure = findings.structure as u32;
+        out.outside = findings.outside as u64;
+        out.overlaps = findings.overlaps as u64;
+        out.atoms = numbers(&findings.atoms);
+        out.pairs = numbers(findings.pairs.as_flattened());
+        // SAFETY: `out` was read there.
+        unsafe { versioned::write(check, &out) };
+        Ok(())
+    })
+}
+
+/// Atoms for C, -1 behind the last one.
+fn numbers<const N: usize>(atoms: &[u32]) -> [i32; N] {
+    std::array::from_fn(|k| atoms.get(k).map_or(-1, |&atom| atom as i32))
+}
+
 fn number_of(set: InstructionSet) -> i32 {
     match set {
         InstructionSet::Best => MLFF_ISA_BEST,
@@ -285,6 +380,17 @@ fn options_of(options: &mlff_options) -> Result<Options> {
             (MLFF_ENGINE_TORCH, "MLFF_ENGINE_TORCH", Backend::Torch),
         ],
     )?;
+    let check = choice(
+        options.check,
+        "mlff_options.check",
+        &[
+            (MLFF_CHECK_WARN, "MLFF_CHECK_WARN", Check::Warn),
+            (MLFF_CHECK_REPORT, "MLFF_CHECK_REPORT", Check::Report),
+            (MLFF_CHECK_STRICT, "MLFF_CHECK_STRICT", Check::Strict),
+            (MLFF_CHECK_OFF, "MLFF_CHECK_OFF", Check::Off),
+        ],
+    )?;
+    reserved(options.reserved as u32, "mlff_options.reserved")?;
     if options.threads > MOST_THREADS {
         return invalid(format!(
             "mlff_options.threads is {}: expected at most {MOST_THREADS}, and no more than the \
@@ -304,7 +410,7 @@ fn options_of(options: &mlff_options) -> Result<Options> {
         }
     };
     let threads = options.threads as usize;
-    Ok(Options { backend, device, precision, filter, threads, instruction_set })
+    Ok(Options { backend, device, precision, filter, threads, instruction_set, check })
 }
 
 #[cfg(test)]

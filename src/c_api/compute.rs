@@ -104,8 +104,9 @@ versioned!(mlff_structure, published [48], fields
 ///     infinite, two atoms at one place, energy or forces that are not finite), MLFF_ERROR_MEMORY,
 ///     MLFF_ERROR_CALLBACK, MLFF_ERROR_STATE (no topology is set, or a structure was computed
 ///     since), MLFF_ERROR_UNSUPPORTED (a driver that cannot compile the kernels),
-///     MLFF_ERROR_DEVICE_LOST, or, from a TorchScript model that is not what
-///     docs/torchscript.md describes, MLFF_ERROR_FORMAT or MLFF_ERROR_INVALID_ARGUMENT
+///     MLFF_ERROR_DEVICE_LOST, MLFF_ERROR_OUTSIDE (with MLFF_CHECK_STRICT, when all exchanges are
+///     done), or, from a TorchScript model that is not what docs/torchscript.md describes,
+///     MLFF_ERROR_FORMAT or MLFF_ERROR_INVALID_ARGUMENT
 ///
 /// @since 0.1.0
 #[unsafe(no_mangle)]

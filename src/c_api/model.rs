@@ -61,10 +61,15 @@ pub struct mlff_model_info {
     pub rotation_invariant: i32,
     /// 0 or 1: whether the architecture makes the energy continuous where pairs cross the cutoff.
     pub continuous_at_cutoff: i32,
+    /// 0 or 1: whether the model says which energies atoms have in its training data. Beyond them
+    /// energies saturate, and atoms far outside are found (mlff_check); without it they are not.
+    pub energy_range: i32,
+    /// 0.
+    pub reserved: i32,
 }
-versioned!(mlff_model_info, published [48], fields
+versioned!(mlff_model_info, published [48, 56], fields
     struct_size architecture hidden blocks basis species_count parameters cutoff
-    rotation_invariant continuous_at_cutoff);
+    rotation_invariant continuous_at_cutoff energy_range reserved);
 
 /// Loads a student from a file (safetensors, a PyTorch checkpoint, ONNX or TorchScript), or a TorchScript
 /// model of any network that was saved with a description (docs/torchscript.md). No code from the file is run
@@ -134,6 +139,7 @@ pub unsafe extern "C" fn mlff_model_get_info(
                 out.architecture = MLFF_ARCHITECTURE_SCRIPT;
                 (out.hidden, out.blocks, out.basis, out.parameters) = (0, 0, 0, 0);
                 (out.rotation_invariant, out.continuous_at_cutoff) = (0, 0);
+                out.energy_range = 0;
             }
         }
         // SAFETY: `out` was read there.
@@ -154,6 +160,7 @@ fn describe_student(model: &Model, out: &mut mlff_model_info) {
     out.rotation_invariant = model.architecture.is_rotation_invariant().into();
     out.continuous_at_cutoff =
         model.blocks.iter().all(|block| block.filter.envelope == EnvelopePlace::Filter).into();
+    out.energy_range = model.energy_range.is_some().into();
 }
 
 /// Lists the elements that a model knows, as atomic numbers, ascending.

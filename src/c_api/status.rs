@@ -44,6 +44,9 @@ pub const MLFF_ERROR_NO_DEVICE: i32 = 11;
 /// A device stopped working: no calculator of this process can use it until the process is started
 /// again. @since 0.1.0
 pub const MLFF_ERROR_DEVICE_LOST: i32 = 12;
+/// With MLFF_CHECK_STRICT: atoms where the student learned nothing, or atoms that overlap.
+/// mlff_calculator_get_check() says which. @since 0.1.0
+pub const MLFF_ERROR_OUTSIDE: i32 = 13;
 
 /// The MLFF_ABI_VERSION that the loaded library was built with. Its major part must equal the
 /// header's.

@@ -6,10 +6,11 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::progress::Progress;
-use super::{Failure, device, load_any, print, to_json};
+use super::{Failure, device, load_any, print, say, to_json};
 use crate::dataset::extxyz::{Frame, Reader};
 use crate::engine::{
-    Backend, Calculator, Device, FilterMode, InstructionSet, Options, Precision, Results, Structure,
+    Backend, Calculator, Check, Device, FilterMode, Findings, InstructionSet, Options, Precision,
+    Results, Structure,
 };
 use crate::error::Result;
 
@@ -38,6 +39,16 @@ pub(super) struct Arguments {
     /// Instructions of the kernels
     #[arg(long, value_enum, default_value = "best")]
     isa: InstructionSetName,
+    /// Where atoms are outside of what the student learned, or overlap: say so on stderr, or end
+    #[arg(long, value_enum, default_value = "warn")]
+    check: CheckName,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum CheckName {
+    Warn,
+    Strict,
+    Off,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -104,13 +115,50 @@ pub(super) fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
     let potential = load_any(&arguments.model)?;
     let mut calculator = Calculator::new(potential, options(arguments))?;
     let mut progress = Progress::new();
+    let mut found = Found::default();
     while let Some(frame) = reader.next_frame()? {
         let line = evaluate(&mut calculator, &frame).map_err(|e| e.within(reader.place(&frame)))?;
         print(&line)?;
+        found.add(calculator.findings(), || reader.place(&frame));
         progress.show(reader.frames(), reader.share());
     }
     progress.finish();
+    found.finish(reader.frames());
     Ok(())
+}
+
+/// How many structures have atoms outside, and atoms that overlap.
+#[derive(Default)]
+struct Found {
+    outside: usize,
+    overlaps: usize,
+}
+
+impl Found {
+    /// Says it of the first ones.
+    fn add(&mut self, findings: &Findings, place: impl Fn() -> String) {
+        for (sentence, count) in [
+            (findings.about_atoms(), &mut self.outside),
+            (findings.about_pairs(), &mut self.overlaps),
+        ] {
+            let Some(sentence) = sentence else { continue };
+            *count += 1;
+            if *count == 1 {
+                say(&format!("warning: {}: {sentence}", place()));
+            }
+        }
+    }
+
+    /// Says of how many structures it is true.
+    fn finish(&self, all: usize) {
+        if self.outside.max(self.overlaps) > 1 {
+            say(&format!(
+                "warning: of {all} structures {} have atoms outside of the training data, and {} \
+                 atoms that overlap",
+                self.outside, self.overlaps
+            ));
+        }
+    }
 }
 
 fn options(arguments: &Arguments) -> Options {
@@ -127,6 +175,12 @@ fn options(arguments: &Arguments) -> Options {
         },
         threads: usize::from(arguments.threads),
         instruction_set: arguments.isa.into(),
+        check: match arguments.check {
+            // Said with the structure's place.
+            CheckName::Warn => Check::Report,
+            CheckName::Strict => Check::Strict,
+            CheckName::Off => Check::Off,
+        },
     }
 }
 

@@ -257,7 +257,11 @@ impl Report {
         line(
             "energies of atoms",
             match &self.energy_range {
-                None => "without bounds: mlff-student calibrate finds them".into(),
+                None => {
+                    "without bounds, so that atoms outside of the training data are not found: \
+                         mlff-student calibrate finds bounds"
+                        .into()
+                }
                 Some(_) => format!("saturate beyond (eV): {}", ranges.join(", ")),
             },
         );

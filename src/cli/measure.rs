@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::engine::{Calculator, FilterMode, Options, Precision, Structure};
+use crate::engine::{Calculator, Check, FilterMode, Options, Precision, Structure};
 use crate::error::Result;
 use crate::model::{Model, symbol};
 use crate::vector::{self, dot};
@@ -69,6 +69,8 @@ impl Measure {
         let options = Options {
             precision: Precision::Double,
             filter: FilterMode::Exact,
+            // Its shapes are no structures.
+            check: Check::Off,
             ..Options::default()
         };
         let calculator = Calculator::new(Arc::clone(model), options)?;

@@ -95,6 +95,11 @@ fn print(text: &str) -> std::result::Result<(), Failure> {
     }
 }
 
+/// Writes a line to stderr; nowhere is left to report that it is closed.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Refuses to write a student under another name than *.safetensors, or over the file that is read.
 fn check_output(input: &Path, output: &Path) -> Result<()> {
     if output.extension().is_none_or(|extension| extension != "safetensors") {

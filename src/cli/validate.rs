@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -11,7 +10,7 @@ use clap::ValueEnum;
 
 use super::eval::PrecisionName;
 use super::progress::Progress;
-use super::{Failure, check_writable, load, print, to_json, unwritable, write};
+use super::{Failure, check_writable, load, print, say, to_json, unwritable, write};
 use crate::dataset::{Dataset, Split};
 use crate::engine::Options;
 use crate::error::{Error, ErrorKind, Result};
@@ -155,8 +154,4 @@ fn predict(
     });
     progress.finish();
     predictions
-}
-
-fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
 }

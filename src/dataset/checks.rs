@@ -5,10 +5,15 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::{Dataset, Frame, Source, Split, UNITS};
 use crate::error::{Error, ErrorKind, Result};
+use crate::neighbors::neighborhood;
 use crate::vector::norm;
 
 /// Positions closer than this are the same (Å): text files round.
 const SAME: f64 = 1e-5;
+
+/// Atoms are never so near to each other (Å): no method that makes labels is meant for it, and the
+/// repulsion of two such nuclei, thousands of eV/Å, would outweigh all other errors.
+const NEAREST: f64 = 0.1;
 
 /// The highest atomic number that has a name.
 const LAST_ELEMENT: u8 = 118;
@@ -114,9 +119,29 @@ fn defect(frame: &Frame) -> Option<&'static str> {
         Some("forces that are no finite numbers")
     } else if stress.is_some_and(|stress| !finite(&stress)) {
         Some("a stress that is not nine finite numbers")
+    } else if has_near_atoms(frame) {
+        Some("two atoms nearer to each other than 0.1 Å")
     } else {
         None
     }
+}
+
+/// Whether two atoms are nearer to each other than [`NEAREST`], images included. Cells that are no
+/// cells are left to whoever computes with them.
+fn has_near_atoms(frame: &Frame) -> bool {
+    /// All pairs of so few atoms take less time than a list of near ones.
+    const FEW: usize = 64;
+    let Frame { positions, cell, periodic, .. } = frame;
+    let near = |a: &[f64; 3], b: &[f64; 3]| norm(std::array::from_fn(|k| a[k] - b[k])) < NEAREST;
+    if positions.len() <= FEW && *periodic == [false; 3] {
+        let mut pairs = positions.iter().enumerate();
+        return pairs.any(|(i, a)| positions[..i].iter().any(|b| near(a, b)));
+    }
+    let Ok(list) = neighborhood(positions, *cell, *periodic, NEAREST) else { return false };
+    list.offsets.windows(2).enumerate().any(|(i, row)| {
+        let neighbors = &list.neighbors[row[0]..row[1]];
+        neighbors.iter().any(|&j| near(&positions[i], &list.place(positions, j).1))
+    })
 }
 
 /// The teacher of all files, where they do not contradict each other.

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use super::{Engine, Results, Structure, Topology, TopologyInput, Virials, pair};
+use super::{Engine, Results, Structure, Topology, TopologyInput, Virials, findings, pair};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::collected;
 use crate::model::Scope;
@@ -133,13 +133,16 @@ pub struct Workspace {
     pub results: Results,
     /// Time spent on neighbor lists (s), without what the engine makes of them.
     pub listing: f64,
+    /// Whether structures are searched for overlaps.
+    overlaps: bool,
     system: System,
 }
 
 impl Workspace {
-    /// For `engine`.
-    pub fn new(engine: Box<dyn Engine>) -> Self {
-        Self { engine, results: Results::default(), listing: 0.0, system: System::default() }
+    /// For `engine`; `overlaps`: whether structures are searched for them.
+    pub fn new(engine: Box<dyn Engine>, overlaps: bool) -> Self {
+        let (results, system) = (Results::default(), System::default());
+        Self { engine, results, listing: 0.0, overlaps, system }
     }
 
     /// Computes structures together; `results` holds their atoms one behind the other. Replaces the
@@ -147,14 +150,27 @@ impl Workspace {
     pub fn compute(&mut self, scope: &Scope, structures: &[Structure<'_>]) -> Result<()> {
         structures.iter().try_for_each(|structure| check(scope, structure))?;
         if let Some(computed) = self.engine.compute_structures(structures, &mut self.results) {
-            return computed;
+            computed?;
+            if self.overlaps && self.engine.may_overlap() {
+                // A list of its own, of near atoms alone.
+                let near = Scope { cutoff: findings::longest(scope), ..scope.clone() };
+                self.system.set(&near, structures)?;
+                let topology = self.system.topology(&near)?;
+                self.results.overlaps = findings::overlaps(&topology, &self.system.positions)?;
+            }
+            return Ok(());
         }
         let started = Instant::now();
         self.system.set(scope, structures)?;
         let topology = self.system.topology(scope)?;
         self.listing += started.elapsed().as_secs_f64();
         self.engine.set_topology(topology)?;
-        self.engine.compute(&self.system.positions, None, Virials::Atomic, &mut self.results)
+        let positions = &self.system.positions;
+        self.engine.compute(positions, None, Virials::Atomic, &mut self.results)?;
+        if self.overlaps {
+            self.results.overlaps = findings::overlaps(self.engine.topology(), positions)?;
+        }
+        Ok(())
     }
 
     /// Results of each structure of a run, whose first one is called `first` in errors.
@@ -178,12 +194,22 @@ impl Workspace {
         for structure in structures {
             let atoms = start..start + structure.positions.len();
             start = atoms.end;
-            let Results { atomic_energies, forces, atomic_virials, .. } = &self.results;
-            all.push(pair::total(
+            let Results { atomic_energies, forces, atomic_virials, outside, overlaps, .. } =
+                &self.results;
+            let mut results = pair::total(
                 collected(atomic_energies[atoms.clone()].iter().copied())?,
                 collected(forces[atoms.clone()].iter().copied())?,
-                collected(atomic_virials[atoms].iter().copied())?,
-            ));
+                collected(atomic_virials[atoms.clone()].iter().copied())?,
+            );
+            // Both ascend, and no pair is of two structures.
+            let first = atoms.start as u32;
+            let place = |end: usize| outside.partition_point(|&atom| (atom as usize) < end);
+            let own = &outside[place(atoms.start)..place(atoms.end)];
+            results.outside = collected(own.iter().map(|atom| atom - first))?;
+            let place = |end: usize| overlaps.partition_point(|&[atom, _]| (atom as usize) < end);
+            let own = &overlaps[place(atoms.start)..place(atoms.end)];
+            results.overlaps = collected(own.iter().map(|pair| pair.map(|atom| atom - first)))?;
+            all.push(results);
         }
         Ok(all)
     }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::batch::{self, Workspace};
+use super::findings::{self, Check, Findings};
 use super::layers;
 use super::{
     Backend, Engine, Exchange, FilterMode, InstructionSet, Precision, Reference, Results, Seconds,
@@ -40,6 +41,8 @@ pub struct Options {
     pub threads: usize,
     /// Instructions of the fast kernels.
     pub instruction_set: InstructionSet,
+    /// What is done about atoms where the student learned nothing, and atoms that overlap.
+    pub check: Check,
 }
 
 /// Positions and a cell, as callers without a neighbor list have them.
@@ -82,6 +85,12 @@ pub struct Calculator {
     workers: Vec<Mutex<Workspace>>,
     /// Owned atoms and ghosts of the caller's neighbor list.
     counts: Option<(usize, usize)>,
+    /// Whether atoms of the caller's list are still to be searched for overlaps.
+    new_list: bool,
+    /// Of the last compute.
+    findings: Findings,
+    /// Whether a line on stderr spoke of atoms outside, and of overlaps.
+    warned: [bool; 2],
 }
 
 impl Calculator {
@@ -129,9 +138,12 @@ impl Calculator {
             options,
             pool,
             process: std::process::id(),
-            workspace: Workspace::new(engine),
+            workspace: Workspace::new(engine, options.check != Check::Off),
             workers: Vec::new(),
             counts: None,
+            new_list: false,
+            findings: Findings::default(),
+            warned: [false; 2],
         })
     }
 
@@ -153,6 +165,7 @@ impl Calculator {
         self.workspace.listing += started.elapsed().as_secs_f64();
         self.workspace.engine.set_topology(topology)?;
         self.counts = Some(counts);
+        self.new_list = true;
         Ok(())
     }
 
@@ -163,6 +176,7 @@ impl Calculator {
     }
 
     /// Computes with the list of [`Self::set_topology`] at `positions`: owned atoms, then ghosts.
+    /// Overlaps are looked for once with each list.
     pub fn compute(
         &mut self,
         positions: &[[f64; 3]],
@@ -187,16 +201,27 @@ impl Calculator {
             ));
         }
         self.check_process()?;
+        self.findings = Findings::default();
         let Workspace { engine, results, .. } = &mut self.workspace;
         engine.compute(positions, exchange, virials, results)?;
-        Ok(results)
+        // After the engine, which is more exact about positions that are no numbers or the same,
+        // and whose exchanges other ranks wait for.
+        if self.new_list && self.options.check != Check::Off {
+            results.overlaps = findings::overlaps(engine.topology(), positions)?;
+        }
+        let findings = Findings::of(std::slice::from_ref(results));
+        self.judge(findings)?;
+        self.new_list = false;
+        Ok(&self.workspace.results)
     }
 
     /// Computes a structure from its positions and cell alone. No list is set afterwards.
     pub fn compute_structure(&mut self, structure: &Structure<'_>) -> Result<&Results> {
         self.counts = None;
         self.check_process()?;
+        self.findings = Findings::default();
         self.workspace.compute(&self.scope, std::slice::from_ref(structure))?;
+        self.judge(Findings::of(std::slice::from_ref(&self.workspace.results)))?;
         Ok(&self.workspace.results)
     }
 
@@ -206,6 +231,7 @@ impl Calculator {
     pub fn compute_batch(&mut self, structures: &[Structure<'_>]) -> Result<Vec<Results>> {
         self.counts = None;
         self.check_process()?;
+        self.findings = Findings::default();
         let most = self.workspace.engine.together();
         let runs = batch::together(structures, most);
         let mut found: Vec<Option<Result<Vec<Results>>>> = Vec::new();
@@ -214,7 +240,8 @@ impl Calculator {
         if let Some(pool) = &self.pool {
             while self.workers.len() < pool.current_num_threads() {
                 let twin = self.workspace.engine.twin()?;
-                self.workers.push(Mutex::new(Workspace::new(twin)));
+                let overlaps = self.options.check != Check::Off;
+                self.workers.push(Mutex::new(Workspace::new(twin, overlaps)));
             }
             let workers = &self.workers;
             pool.install(|| {
@@ -239,7 +266,28 @@ impl Calculator {
         for found in found.into_iter().flatten() {
             all.extend(found?);
         }
+        self.judge(Findings::of(&all))?;
         Ok(all)
+    }
+
+    /// What the last compute found, also where it failed for that ([`Check::Strict`]). Nothing is
+    /// looked for with [`Check::Off`].
+    pub fn findings(&self) -> &Findings {
+        &self.findings
+    }
+
+    /// Does what the options ask for about what was found.
+    fn judge(&mut self, findings: Findings) -> Result<()> {
+        if self.options.check == Check::Off {
+            return Ok(());
+        }
+        self.findings = findings;
+        match self.options.check {
+            Check::Strict => self.findings.refuse()?,
+            Check::Warn => self.findings.warn(&mut self.warned),
+            Check::Report | Check::Off => {}
+        }
+        Ok(())
     }
 
     /// Threads do not follow a fork, and the child would wait for them for ever; neither does a GPU.

@@ -8,6 +8,7 @@ mod batch;
 mod calculator;
 mod cpu;
 mod cuda;
+mod findings;
 mod layers;
 mod order;
 mod pair;
@@ -20,6 +21,7 @@ pub use batch::runs;
 pub use calculator::{Calculator, Device, Options, Structure};
 pub use cpu::{BLOCK, peak};
 pub use cuda::gpus;
+pub use findings::{Check, Findings, NAMED};
 pub use reference::Reference;
 pub use topology::{Topology, TopologyInput};
 
@@ -133,6 +135,13 @@ pub struct Results {
     /// Each owned atom's part of the virial: half of each of its pairs. Sums to `virial` (but for rounding).
     /// May be empty where nobody asked ([`Virials::Total`]).
     pub atomic_virials: Vec<[f64; 9]>,
+    /// Owned atoms, ascending, whose network energy is far outside of what the student's training
+    /// data have ([`crate::model::energy_range::is_outside`]). None of a model without a range,
+    /// and none with libtorch, which is not asked.
+    pub outside: Vec<u32>,
+    /// Pairs of atoms that are nearer to each other than half of the sum of their covalent radii:
+    /// those that a [`Calculator`] looked for, which it does with a new list and in structures.
+    pub overlaps: Vec<[u32; 2]>,
 }
 
 /// Wall time spent since an engine was made (s). What an engine does not tell apart is in the rest: on a GPU
@@ -169,6 +178,9 @@ pub trait Engine: Send {
         results: &mut Results,
     ) -> Result<()>;
 
+    /// The list that was set last.
+    fn topology(&self) -> &Topology;
+
     /// Computes structures side by side, the atoms of one behind those of the other, where the engine finds
     /// pairs itself; else gives none, and a list has to be made. Replaces the list that was set. On error
     /// `results` is untouched.
@@ -178,6 +190,12 @@ pub trait Engine: Send {
         _results: &mut Results,
     ) -> Option<Result<()>> {
         None
+    }
+
+    /// Whether two atoms of the structures that [`Self::compute_structures`] computed last may
+    /// overlap. An engine that finds pairs itself knows their distances.
+    fn may_overlap(&self) -> bool {
+        true
     }
 
     /// Most atoms of small structures that are best computed together.

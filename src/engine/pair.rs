@@ -95,7 +95,8 @@ pub fn total(
     let virial = sum(&atomic_virials);
     // An empty sum is −0.
     let energy = atomic_energies.iter().sum::<f64>() + 0.0;
-    Results { energy, atomic_energies, forces, virial, atomic_virials }
+    let (outside, overlaps) = (Vec::new(), Vec::new());
+    Results { energy, atomic_energies, forces, virial, atomic_virials, outside, overlaps }
 }
 
 /// The sum of virials.

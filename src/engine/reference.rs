@@ -12,7 +12,7 @@ use super::table::{FilterTable, Interpolation};
 use super::{Engine, Exchange, FilterMode, Results, Rows, Seconds, Topology, Virials, pair};
 use crate::error::Result;
 use crate::memory::ask_for;
-use crate::model::energy_range::bounded;
+use crate::model::energy_range::{bounded, is_outside};
 use crate::model::filter::{silu, silu_slope};
 use crate::model::{Linear, Mlp, Model, Seen, Update};
 
@@ -497,11 +497,16 @@ impl Engine for Reference {
         }
 
         let mut atomic_energies = vec![0.0; owned];
+        let mut outside = Vec::new();
         let mut bar = Features { s: vec![0.0; total * h], v: vec![0.0; total * 3 * g] };
         for i in (0..owned).filter(|&i| self.topology.species[i] > 0) {
             let (energy, mut s_bar) = readout(&model.head, &now.s[i * h..][..h]);
             let number = self.topology.species[i];
-            let (energy, slope) = bounded(energy, model.energy_bounds(number));
+            let range = model.energy_bounds(number);
+            let (energy, slope) = bounded(energy, range);
+            if is_outside(energy, range) {
+                outside.push(i as u32);
+            }
             s_bar.iter_mut().for_each(|bar| *bar *= slope);
             atomic_energies[i] = energy + model.reference_energies[usize::from(number)];
             bar.s[i * h..][..h].copy_from_slice(&s_bar);
@@ -547,7 +552,7 @@ impl Engine for Reference {
                 pair::add(&mut forces[i], &mut virials[i], &pair.r, g);
             }
         }
-        let found = pair::total(atomic_energies, forces, virials);
+        let found = Results { outside, ..pair::total(atomic_energies, forces, virials) };
         pair::check_results(&found)?;
         *results = found;
         self.memory = saved.len() * total * 10 * h * size_of::<f64>();
@@ -562,6 +567,10 @@ impl Engine for Reference {
 
     fn memory(&self) -> [usize; 2] {
         [self.memory + self.topology.memory(), 0]
+    }
+
+    fn topology(&self) -> &Topology {
+        &self.topology
     }
 
     fn together(&self) -> usize {

@@ -11,12 +11,21 @@
 //! ```
 //!
 //! Value, slope and second derivative are continuous at both ends.
+//!
+//! The range holds all but one in 10,000 atoms of the training frames, so an atom just outside is
+//! ordinary. [`is_outside`] tells atoms that are so far outside that the network guesses.
 
 /// b (eV).
 pub const BELOW: f64 = 0.5;
 
 /// a (eV).
 pub const ABOVE: f64 = 20.0;
+
+/// An atom is far outside if its network energy is so much below the range (eV).
+pub const FAR_BELOW: f64 = 0.25;
+
+/// The same above it (eV). Hot and colliding atoms have high energies, so more is allowed there.
+pub const FAR_ABOVE: f64 = 5.0;
 
 /// For each element, between which energies the network's energies of atoms lay in training.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,9 +52,42 @@ pub fn bounded(x: f64, [low, high]: [f64; 2]) -> (f64, f64) {
     }
 }
 
+/// Whether an atom is far outside the energies of its element, from its bounded energy (eV):
+/// [`bounded`] grows with the network's energy, so that need not be kept.
+pub fn is_outside(bounded: f64, [low, high]: [f64; 2]) -> bool {
+    // Nearly all atoms are in the range.
+    if low <= bounded && bounded <= high {
+        return false;
+    }
+    let [lowest, highest] = ordinary([low, high]);
+    bounded < lowest || bounded > highest
+}
+
+/// Between which bounded energies an atom is not far outside (eV).
+pub fn ordinary([low, high]: [f64; 2]) -> [f64; 2] {
+    [bounded(low - FAR_BELOW, [low, high]).0, bounded(high + FAR_ABOVE, [low, high]).0]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn atoms_are_outside_where_their_network_energy_is_far_from_the_range() {
+        let range = [-1.0, 3.0];
+        let outside = |x| is_outside(bounded(x, range).0, range);
+        for x in [-1.249, -1.0, 0.0, 3.0, 7.999] {
+            assert!(!outside(x), "{x}");
+        }
+        for x in [-1e32, -1.251, 8.001, 1e32] {
+            assert!(outside(x), "{x}");
+        }
+        // What is no number is an error of its own.
+        assert!(!outside(f64::NAN));
+        for x in [-1e32, 0.0, 1e32] {
+            assert!(!is_outside(bounded(x, UNBOUNDED).0, UNBOUNDED), "{x}");
+        }
+    }
 
     #[test]
     fn energies_in_the_range_are_not_touched_and_others_end_where_the_formulas_say() {

@@ -14,6 +14,7 @@
 //! width load exactly, and engines narrow them as they need.
 
 mod arrays;
+pub mod covalent;
 pub mod energy_range;
 pub mod filter;
 pub mod format;

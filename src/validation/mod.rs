@@ -6,6 +6,7 @@
 
 mod calibrate;
 mod groups;
+mod outside;
 mod pictures;
 mod predict;
 mod prune;
@@ -24,6 +25,7 @@ use crate::vector::norm;
 
 pub use calibrate::energy_range;
 pub use groups::Group;
+pub use outside::{Counts, Outside, OutsideFrame};
 pub use pictures::draw;
 pub use predict::{Prediction, predict, species, structure};
 pub use prune::pruned;
@@ -47,6 +49,8 @@ pub struct Report {
     pub dropped: Vec<Dropped>,
     /// What a reader should know beside the figures.
     pub notes: Vec<String>,
+    /// Frames that are not like the student's training data.
+    pub outside: Outside,
     /// Over all frames.
     pub overall: Errors,
     /// By use of the frames (train, valid, test).
@@ -166,6 +170,7 @@ impl Report {
             },
             dropped: dataset.dropped.clone(),
             notes,
+            outside: Outside::new(model, &pairs),
             overall: Errors::of(&pairs),
             by_split: groups::by_split(&pairs),
             by_kind: groups::by_kind(&pairs),

@@ -103,7 +103,13 @@ fn without_references(
 ) -> Vec<(f64, f64)> {
     let zero: Vec<Prediction> = frames
         .iter()
-        .map(|_| Prediction { energy: 0.0, forces: Vec::new(), stress: None })
+        .map(|_| Prediction {
+            energy: 0.0,
+            forces: Vec::new(),
+            stress: None,
+            outside: Vec::new(),
+            overlaps: Vec::new(),
+        })
         .collect();
     let labels = super::references::fit(frames, &zero).unwrap_or_default();
     let point = |(frame, prediction): (&Frame, &Prediction)| {

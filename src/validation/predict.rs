@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::dataset::{Dataset, Frame};
-use crate::engine::{Calculator, Options, Results, Structure};
+use crate::engine::{Calculator, Check, Options, Results, Structure};
 use crate::error::{ErrorKind, Result};
 use crate::model::Model;
 
@@ -16,14 +16,18 @@ pub struct Prediction {
     pub forces: Vec<[f64; 3]>,
     /// eV/Å³, positive = tension; `None` unless periodic in three directions.
     pub stress: Option<[[f64; 3]; 3]>,
+    /// Atoms far outside of what the student learned, ascending.
+    pub outside: Vec<u32>,
+    /// Pairs of atoms that overlap.
+    pub overlaps: Vec<[u32; 2]>,
 }
 
 /// Frames computed between two calls of `done`: enough of twenty atoms to keep many threads busy.
 const TOGETHER: usize = 1024;
 
 /// Evaluates all frames, small ones in batches; on a processor results do not depend on the number of
-/// threads. Frames with elements that the model lacks, and those that it cannot be evaluated on (atoms
-/// at one place), are dropped from the dataset and counted there; the rest have one prediction each.
+/// threads. Frames with elements that the model lacks, and those that it cannot be evaluated on (bad
+/// cells), are dropped from the dataset and counted there; the rest have one prediction each.
 /// `done` is told how many frames are done.
 pub fn predict(
     model: &Arc<Model>,
@@ -46,6 +50,8 @@ pub(super) fn evaluate<T>(
     keep: impl Fn(&Structure<'_>, &Results) -> T,
     mut done: impl FnMut(usize),
 ) -> Result<Vec<Result<T>>> {
+    // Whoever asks for results sees what is outside.
+    let options = Options { check: Check::Report, ..options };
     let mut calculator = Calculator::new(Arc::clone(model), options)?;
     let mut kept: Vec<Result<T>> = Vec::new();
     kept.try_reserve_exact(frames.len())?;
@@ -84,6 +90,8 @@ impl Prediction {
             energy: results.energy,
             forces: results.forces.clone(),
             stress: structure.stress(&results.virial),
+            outside: results.outside.clone(),
+            overlaps: results.overlaps.clone(),
         }
     }
 }
@@ -113,7 +121,9 @@ fn keep_computed(
     let mut failed = failed.into_iter();
     dataset.drop(|_| {
         let failed = failed.next().unwrap_or(false);
-        failed.then(|| "the model cannot be evaluated there (atoms at one place, bad cell)".into())
+        failed.then(|| {
+            "the model cannot be evaluated there (bad cell, results that are no numbers)".into()
+        })
     });
     dataset.require_frames()?;
     Ok(kept)

@@ -77,6 +77,7 @@ impl Report {
                 references.map(|(symbol, energy)| format!("{symbol} {energy:.4}")).collect();
             let _ = writeln!(text, "{} eV.", references.join(", "));
         }
+        text += &self.outside.markdown();
         text += &worst("Largest errors of forces", &self.worst_forces);
         text += &worst("Largest errors of energies, references fitted", &self.worst_energies);
         if !pictures.is_empty() {
@@ -153,7 +154,7 @@ fn table(title: &str, groups: &[Group]) -> String {
 }
 
 /// A name from the data, which must not end its cell.
-fn cell(name: &str) -> String {
+pub(super) fn cell(name: &str) -> String {
     name.replace('|', "\\|")
 }
 

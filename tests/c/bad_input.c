@@ -228,6 +228,12 @@ static void calculators(void) {
     bad = good;
     bad.engine = 2;
     new_calculator(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_options.engine is 2");
+    bad = good;
+    bad.check = 4;
+    new_calculator(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_options.check is 4");
+    bad = good;
+    bad.reserved = 1;
+    new_calculator(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_options.reserved is 1");
 
     mlff_calculator *out = NULL;
     WRONG(mlff_calculator_new(NULL, &good, &out), MLFF_ERROR_INVALID_ARGUMENT, "model is a null");
@@ -238,6 +244,28 @@ static void calculators(void) {
     WRONG(mlff_calculator_get_info(calculator, &info), MLFF_ERROR_INVALID_ARGUMENT, "struct_size is 0");
     WRONG(mlff_calculator_get_info(NULL, &info), MLFF_ERROR_INVALID_ARGUMENT, "calculator is a null");
     WRONG(mlff_calculator_get_info(calculator, NULL), MLFF_ERROR_INVALID_ARGUMENT, "null pointer");
+
+    mlff_check check;
+    memset(&check, 0, sizeof check);
+    WRONG(mlff_calculator_get_check(calculator, &check), MLFF_ERROR_INVALID_ARGUMENT, "struct_size is 0");
+    check.struct_size = sizeof check;
+    WRONG(mlff_calculator_get_check(NULL, &check), MLFF_ERROR_INVALID_ARGUMENT, "calculator is a null");
+    WRONG(mlff_calculator_get_check(calculator, NULL), MLFF_ERROR_INVALID_ARGUMENT, "null pointer");
+    check.reserved = 1;
+    WRONG(mlff_calculator_get_check(calculator, &check), MLFF_ERROR_INVALID_ARGUMENT, "reserved is 1");
+}
+
+/* A caller of the first version, whose options end before `check`. */
+static void older_structs(void) {
+    mlff_options older = options();
+    older.struct_size = 32;
+    older.check = 4;
+    mlff_calculator *out = NULL;
+    if (mlff_calculator_new(model, &older, &out) != MLFF_OK) {
+        printf("FAILED shorter options: %s\n", mlff_last_error());
+        ++failures;
+    }
+    mlff_calculator_free(out);
 }
 
 /* A caller of a later version, whose struct has more fields. */
@@ -677,6 +705,7 @@ int main(int argc, char **argv) {
 
     models();
     calculators();
+    older_structs();
     newer_structs();
     topologies();
     computes();

@@ -65,6 +65,8 @@ pub fn sized_options() -> mlff_options {
         threads: 0,
         instruction_set: MLFF_ISA_BEST,
         engine: MLFF_ENGINE_OWN,
+        check: MLFF_CHECK_WARN,
+        reserved: 0,
     }
 }
 

@@ -76,6 +76,20 @@ int main(int argc, char **argv) {
         require(std::fabs(part - alone.virial[k]) < 1e-12, "atomic virials sum to the virial");
     }
 
+    require(model.info().energy_range == 1, "the student knows the energies of its training data");
+    options.check = MLFF_CHECK_STRICT;
+    mlff::Calculator strict(model, options);
+    // Oxygen and the first hydrogen, 0.4 angstrom apart: half of the sum of their radii is 0.485.
+    mlff::Structure near = water;
+    near.positions[3] = 0.4;
+    throws(MLFF_ERROR_OUTSIDE, "atoms 0 and 1", [&] { strict.compute_structure(near); });
+    const mlff_check found_near = strict.check();
+    require(found_near.overlaps == 1 && found_near.pairs[0] == 0 && found_near.pairs[1] == 1 &&
+                found_near.pairs[2] == -1,
+            "the check after a strict failure");
+    require(strict.compute_structure(water).energy == alone.energy, "usable after a strict failure");
+    require(strict.check().structures == 0, "nothing is found in water");
+
     mlff::Structure boxed = water;
     boxed.cell = {9.0, 0.0, 0.0, 0.0, 9.0, 0.0, 0.0, 0.0, 9.0};
     boxed.periodic = {true, true, true};

@@ -43,17 +43,18 @@ program faces
   integer(c_int32_t), parameter :: neighbors(7) = [2, 3, 1, 3, 4, 1, 2]
 
   type(mlff_model_t) :: model
-  type(mlff_calculator_t) :: calculator
+  type(mlff_calculator_t) :: calculator, refusing
   type(mlff_model_info) :: info
   type(mlff_calculator_info) :: used
-  type(mlff_options) :: options
+  type(mlff_options) :: options, strict
+  type(mlff_check_t) :: check
   type(mlff_results_t) :: alone, found
   type(copy_t) :: exchange
   integer(c_int32_t), allocatable :: known(:)
   integer(c_int32_t) :: number
   character(4096) :: path
   character(:), allocatable :: message
-  real(c_double) :: cell(3, 3)
+  real(c_double) :: cell(3, 3), near(3, 3)
   integer :: stat, failures, i
 
   failures = 0
@@ -80,13 +81,30 @@ program faces
   call calculator%compute_structure(species(:3), positions(:, :3), alone, stat=stat, errmsg=message)
   call expect(MLFF_ERROR_INVALID_ARGUMENT, 'calculator')
   call calculator%create(model, options)
-  call model%destroy()
   call calculator%get_info(used)
 
   call calculator%compute_structure(species(:3), positions(:, :3), alone)
   call require(abs(sum(alone%atomic_energies) - alone%energy) < 1e-12_c_double, 'atomic energies')
   call require(maxval(abs(sum(alone%atomic_virials, 3) - alone%virial)) < 1e-12_c_double, 'atomic virials')
   call require(all(shape(alone%forces) == [3, 3]), 'shape of the forces')
+  ! Oxygen and the first hydrogen, 0.4 Angstrom apart: half of the sum of their radii is 0.485.
+  near = positions(:, :3)
+  near(1, 2) = 0.4_c_double
+  call calculator%get_check(check)
+  call require(check%overlaps == 0 .and. size(check%pairs, 2) == 0 .and. size(check%atoms) == 0, 'nothing in water')
+  strict%check = MLFF_CHECK_STRICT
+  call refusing%create(model, strict)
+  call model%destroy()
+  call refusing%compute_structure(species(:3), near, found, stat=stat, errmsg=message)
+  call expect(MLFF_ERROR_OUTSIDE, 'atoms 0 and 1')
+  call refusing%get_check(check)
+  call require(check%overlaps == 1 .and. all(shape(check%pairs) == [2, 1]), 'one pair')
+  call require(all(check%pairs(:, 1) == [1, 2]), 'atoms are numbered from 1')
+  call require(check%outside == size(check%atoms), 'all atoms outside are named')
+  call refusing%compute_structure(species(:3), positions(:, :3), found)
+  call refusing%destroy()
+  call refusing%get_check(check, stat, message)
+  call expect(MLFF_ERROR_INVALID_ARGUMENT, 'calculator')
   call calculator%compute_structure(species(:2), positions(:, :3), found, stat=stat, errmsg=message)
   call expect(MLFF_ERROR_INVALID_ARGUMENT, 'size(species)')
   cell = 0

@@ -19,6 +19,12 @@ def smooth():
     return found
 
 
+@pytest.fixture(params=SHIPPED, ids=lambda path: path.stem)
+def shipped(request):
+    """Every student that ships: they say which energies their training data have."""
+    return request.param
+
+
 @pytest.fixture(params=[PAINN, PUBLISHED, *SHIPPED], ids=lambda path: path.stem)
 def model(request):
     """Every student that is there, one after the other."""

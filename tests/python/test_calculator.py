@@ -15,7 +15,7 @@ from ase.io import read, write
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from places import PUBLISHED, TOOL, missing
-from mlff_student import Calculator, Error
+from mlff_student import Calculator, Error, OutsideError, OutsideWarning
 
 
 def calculator(model, **options):
@@ -163,6 +163,22 @@ def test_a_failure_leaves_no_results_of_the_structure_before(smooth):
         calc.calculate(atoms)
     with pytest.raises(Error):
         calc.get_potential_energy(atoms)
+
+
+def test_check_is_passed_on_and_its_findings_are_there(shipped):
+    atoms = molecule("H2O")
+    atoms.calc = calculator(shipped, check="strict")
+    assert atoms.calc.todict()["check"] == "strict"
+    energy = atoms.get_potential_energy()
+    atoms.positions[1] = atoms.positions[0] + [0.0, 0.2, 0.3]
+    with pytest.raises(OutsideError, match="atoms 0 and 1"):
+        atoms.get_potential_energy()
+    assert atoms.calc.findings.pairs == ((0, 1),)
+    atoms.calc = calculator(shipped)
+    with pytest.warns(OutsideWarning, match="0 and 1"):
+        atoms.get_potential_energy()
+    atoms.set_positions(molecule("H2O").positions)
+    assert atoms.get_potential_energy() == energy and atoms.calc.findings.overlaps == 0
 
 
 def test_cells_of_either_hand_are_one_lattice(smooth):

@@ -9,12 +9,13 @@ import shutil
 import subprocess
 import sys
 import threading
+import warnings
 
 import numpy as np
 import pytest
 
-from places import ROOT, TARGET
-from mlff_student import Error, Structure, Student, library
+from places import ROOT, SHIPPED, TARGET
+from mlff_student import Error, Findings, OutsideError, OutsideWarning, Structure, Student, library
 
 BUILT = TARGET / "release" / "libmlff_student.so"
 WATER = Structure([8, 1, 1], [[0.0, 0.0, 0.1], [0.0, 0.76, -0.5], [0.0, -0.76, -0.5]])
@@ -32,6 +33,7 @@ def test_structs_are_those_of_the_header():
     for name, struct in {
         "mlff_model_info": library.ModelInfo,
         "mlff_options": library.Options,
+        "mlff_check": library.Check,
         "mlff_structure": library.StructureInput,
         "mlff_results": library.ResultsOutput,
     }.items():
@@ -89,6 +91,7 @@ def test_describes_the_student(model):
     info = Student(model).info
     assert info.cutoff > 0 and info.parameters > 1000 and {1, 6, 8} <= set(info.species)
     assert info.rotation_invariant == info.continuous_at_cutoff == (info.architecture == "painn")
+    assert info.energy_range == (model in SHIPPED)
 
 
 def test_batch_equals_one_by_one(model):
@@ -160,6 +163,7 @@ def test_wrong_shapes_are_refused(smooth, structure, words):
         ({"precision": "single"}, "precision 'single': expected 'mixed' or 'double'"),
         ({"filter": "fast"}, "filter 'fast': expected 'table' or 'exact'"),
         ({"engine": "jax"}, "engine 'jax': expected 'own' or 'torch'"),
+        ({"check": "no"}, "check 'no': expected 'warn' or 'strict' or 'off'"),
         ({"device": "gpu"}, "device 'gpu': expected 'cpu', 'cuda'"),
         ({"device": "cuda:first"}, "device 'cuda:first': expected 'cpu', 'cuda'"),
         ({"threads": 0}, "threads 0: expected a whole number"),
@@ -170,6 +174,67 @@ def test_wrong_shapes_are_refused(smooth, structure, words):
 def test_wrong_options_are_refused(smooth, options, words):
     with pytest.raises(ValueError, match=words):
         Student(smooth, **options)
+
+
+# Squeezed to half its size: oxygen and the first hydrogen are nearer than half of the sum of their radii, 0.485 A.
+SQUEEZED = Structure([8, 1, 1], [[0.0, 0.0, 0.0], [0.4, 0.0, 0.0], [-0.15, 0.5, 0.0]])
+
+
+def test_warns_once_of_atoms_outside_and_once_of_overlaps(shipped):
+    student = Student(shipped)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        student.compute(WATER)
+        assert not caught and student.findings == Findings()
+        student.compute(SQUEEZED)
+        student.compute_batch([WATER, SQUEEZED, SQUEEZED])
+    said = [str(warning.message) for warning in caught]
+    assert [warning.category for warning in caught] == [OutsideWarning] * len(said)
+    assert "nearer to each other than half of the sum of their covalent radii (0 and 1): " in said[-1]
+    # Not every student has atoms outside there.
+    assert len(said) == 1 + ("far outside of those of the student's training data" in said[0])
+    # Of the line that called.
+    assert {warning.filename for warning in caught} == {__file__}
+    findings = student.findings
+    assert (findings.structures, findings.structure, findings.overlaps, findings.pairs) == (2, 1, 1, ((0, 1),))
+    assert findings.outside == len(findings.atoms) and (findings.outside > 0) == (len(said) == 2)
+
+
+def test_a_student_of_two_says_which_structure_it_was(shipped):
+    student = Student(shipped)
+    with pytest.warns(OutsideWarning, match=r"^structure 1, the first of 2: atoms nearer"):
+        student.compute_batch([WATER, SQUEEZED, SQUEEZED])
+    with pytest.warns(OutsideWarning, match=r"^structure 1: atoms nearer"):
+        Student(shipped).compute_batch([WATER, SQUEEZED])
+
+
+def test_strict_raises_says_which_and_goes_on(shipped):
+    student = Student(shipped, check="strict")
+    for structures in ([SQUEEZED], [WATER, SQUEEZED]):
+        with pytest.raises(OutsideError, match="atoms 0 and 1") as caught:
+            student.compute_batch(structures)
+        assert caught.value.status == "MLFF_ERROR_OUTSIDE"
+        assert student.findings.pairs == ((0, 1),) and student.findings.structure == len(structures) - 1
+    assert student.compute(WATER).energy == Student(shipped).compute(WATER).energy
+    assert student.findings == Findings()
+
+
+def test_off_says_nothing(shipped):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        student = Student(shipped, check="off")
+        student.compute(SQUEEZED)
+    assert student.findings == Findings()
+
+
+def test_the_library_itself_says_nothing_on_stderr(shipped):
+    code = f"""
+import sys, warnings; sys.path.insert(0, {str(ROOT / 'python')!r}); warnings.simplefilter("ignore")
+from mlff_student import Student, Structure
+Student({str(shipped)!r}, library={str(BUILT)!r}).compute(Structure({SQUEEZED.numbers}, {SQUEEZED.positions}))
+"""
+    found = python(code)
+    assert (found.returncode, found.stderr) == (0, ""), found
 
 
 def test_a_closed_student_refuses_to_compute(smooth):

@@ -8,7 +8,6 @@
 pub mod batch;
 pub mod checkpoint;
 pub mod config;
-pub mod covalent;
 #[expect(unsafe_code)] // dlopen.
 mod cuda;
 pub mod curves;

@@ -2,14 +2,13 @@
 
 use mlff_student::model::{
     Architecture, Basis, Block, Envelope, EnvelopePlace, Filter, Linear, Mlp, Model, Norm,
-    Repulsion, Update, atomic_number,
+    Repulsion, Update, atomic_number, covalent,
 };
 use mlff_student::{Error, ErrorKind, Result};
 use tch::{Device, Kind, Tensor};
 
 use crate::batch::Radial;
 use crate::config;
-use crate::covalent;
 use crate::parameters::{Layer, Parameters, Shape};
 
 /// What does not change in training.

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use super::system::System;
 use crate::c_api::{
-    self, MLFF_ABI_VERSION, MLFF_DEVICE_CPU, MLFF_DEVICE_CUDA, MLFF_ENGINE_OWN, MLFF_ENGINE_TORCH,
-    MLFF_ISA_AVX2, MLFF_ISA_AVX512, MLFF_ISA_BEST, MLFF_ISA_PORTABLE, mlff_calculator,
-    mlff_calculator_info, mlff_exchange_fn, mlff_model, mlff_options, mlff_results, mlff_status,
-    mlff_structure, mlff_topology,
+    self, MLFF_ABI_VERSION, MLFF_CHECK_REPORT, MLFF_DEVICE_CPU, MLFF_DEVICE_CUDA, MLFF_ENGINE_OWN,
+    MLFF_ENGINE_TORCH, MLFF_ISA_AVX2, MLFF_ISA_AVX512, MLFF_ISA_BEST, MLFF_ISA_PORTABLE,
+    mlff_calculator, mlff_calculator_info, mlff_exchange_fn, mlff_model, mlff_options,
+    mlff_results, mlff_status, mlff_structure, mlff_topology,
 };
 use crate::engine::{Backend, Device, InstructionSet, Options};
 use crate::error::{Error, ErrorKind, Result};
@@ -159,6 +159,9 @@ impl Library {
                 Backend::Own => MLFF_ENGINE_OWN,
                 Backend::Torch => MLFF_ENGINE_TORCH,
             },
+            // As in LAMMPS, where the plugin asks.
+            check: MLFF_CHECK_REPORT,
+            reserved: 0,
         };
         let mut loaded = std::ptr::null_mut();
         let mut handle = std::ptr::null_mut();

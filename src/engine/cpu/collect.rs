@@ -7,6 +7,7 @@ use super::simd::{Task, Vector};
 use crate::engine::{Topology, Virials, pair};
 use crate::error::Result;
 use crate::memory::emptied;
+use crate::model::energy_range::is_outside;
 use crate::model::{Model, Repulsion};
 use crate::vector::norm;
 
@@ -22,6 +23,8 @@ pub struct Sums {
     pub virials: Vec<[f64; 9]>,
     /// Sum of all virials (eV); zero if those of atoms were asked for.
     pub virial: [f64; 9],
+    /// Rows of the block's atoms whose energies are far outside the training data.
+    pub outside: Vec<u32>,
 }
 
 /// What is known of the block whose gradients are summed.
@@ -63,9 +66,24 @@ impl Sums {
         Ok(())
     }
 
+    /// Looks for atoms outside: now, while energies are the readout's, within these `bounds`.
+    pub fn find_outside(&mut self, bounds: &[[f64; 2]]) -> Result<()> {
+        self.outside.clear();
+        for (row, (&energy, &range)) in self.energies.iter().zip(bounds).enumerate() {
+            if is_outside(energy, range) {
+                self.outside.try_reserve(1)?;
+                self.outside.push(row as u32);
+            }
+        }
+        Ok(())
+    }
+
     /// Bytes allocated.
     pub fn memory(&self) -> usize {
-        8 * self.energies.capacity() + 24 * self.forces.capacity() + 72 * self.virials.capacity()
+        4 * self.outside.capacity()
+            + 8 * self.energies.capacity()
+            + 24 * self.forces.capacity()
+            + 72 * self.virials.capacity()
     }
 }
 

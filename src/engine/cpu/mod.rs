@@ -293,8 +293,9 @@ impl<V: Vector> Cpu<V> {
         let place =
             |first| Place { model: &student.model, topology, plan, positions, first, per_step };
         each(pool.as_deref(), blocks.iter_mut().enumerate(), |(index, block)| {
-            let Block { pairs, sums, .. } = block;
+            let Block { pairs, sums, bounds, .. } = block;
             sums.clear(plan.block_rows, virials)?;
+            sums.find_outside(bounds)?;
             pairs.unsee();
             V::run(Collect { place: place(index * plan.block_rows), pairs, virials, sums });
             Ok(())
@@ -302,7 +303,10 @@ impl<V: Vector> Cpu<V> {
         let mut atomic_energies = filled(topology.owned, 0.0)?;
         let mut forces = filled(topology.owned, [0.0; 3])?;
         let mut atomic_virials = filled(virials.of_atoms(topology.owned), [0.0; 9])?;
+        let mut outside = Vec::new();
         for (atoms, block) in plan.atoms[..plan.active].chunks(plan.block_rows).zip(&*blocks) {
+            outside.try_reserve(block.sums.outside.len())?;
+            outside.extend(block.sums.outside.iter().map(|&row| atoms[row as usize]));
             for (row, &atom) in atoms.iter().enumerate() {
                 let atom = atom as usize;
                 atomic_energies[atom] = block.sums.energies[row];
@@ -323,7 +327,8 @@ impl<V: Vector> Cpu<V> {
                 }
             }
         }
-        let mut found = pair::total(atomic_energies, forces, atomic_virials);
+        outside.sort_unstable();
+        let mut found = Results { outside, ..pair::total(atomic_energies, forces, atomic_virials) };
         if virials == Virials::Total {
             found.virial = pair::sum(blocks.iter().map(|block| &block.sums.virial));
         }
@@ -404,6 +409,10 @@ impl<V: Vector> Engine for Cpu<V> {
             + self.plan.as_ref().map_or(0, Plan::memory)
             + self.positions.capacity() * size_of::<[f64; 3]>();
         [own, sum(&self.student.tables) + self.student.network.memory()]
+    }
+
+    fn topology(&self) -> &Topology {
+        &self.topology
     }
 
     fn together(&self) -> usize {

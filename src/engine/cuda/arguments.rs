@@ -125,7 +125,9 @@ arguments! {
         parts: u32, active: u32, total: u32, reserved: u32,
         per_length: f64, softening: f64, core: f64,
         references: Address, charges: Address, charge_powers: Address, radii: Address,
+        ordinary: Address, reaches: Address,
         network: Address, energies: Address, forces: Address, virials: Address,
+        outside: Address, near: Address,
     }
 
     /// `halo.cuh`

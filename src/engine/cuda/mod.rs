@@ -33,9 +33,9 @@ use self::arguments::FindPairs;
 use self::border::Border;
 use self::device::{Array, Device, Pinned};
 pub use self::failure::INSTEAD_OF_A_FORK;
-use self::pass::{List, Pass, Places};
+use self::pass::{Flag, List, Pass, Places};
 use self::plan::Plan;
-use self::structures::Structures;
+use self::structures::{Ready, Structures};
 use self::student::Student;
 use super::{
     Engine, Exchange, FilterMode, Options, Precision, Results, Seconds, Structure, Topology,
@@ -44,6 +44,7 @@ use super::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{collected, filled};
 use crate::model::Model;
+use crate::model::energy_range::is_outside;
 
 /// An engine for `model` on GPU `index`.
 pub fn engine(model: Arc<Model>, options: Options, index: usize) -> Result<Box<dyn Engine>> {
@@ -127,6 +128,8 @@ struct Cuda {
     /// Room for pairs that the last structures needed, and their number of atoms: the next ones are often the same,
     /// a little moved.
     room: (usize, usize),
+    /// Whether two atoms of the last structures may overlap.
+    near: bool,
     pass: Pass,
     seconds: Seconds,
 }
@@ -147,6 +150,7 @@ impl Cuda {
             border: Border::new(&student),
             structures: Structures::new(&student),
             room: (0, 0),
+            near: false,
             pass: Pass::new(&student),
             seconds: Seconds::default(),
             student,
@@ -294,12 +298,19 @@ impl Cuda {
             grids: 0,
         };
         self.pass.finish(&list, &places)?;
-        if self.pass.found_bad() {
+        if self.pass.raised(Flag::Bad) {
             pair::check_finite(positions)?;
             return Err(pass::unconfirmed());
         }
+        let mut outside = Vec::new();
+        if self.pass.raised(Flag::Outside) {
+            let (atom, species) = (|row| plan.atoms[row], |atom| self.topology.species[atom]);
+            outside = find_outside(&self.student.model, self.pass.network(&list)?, atom, species)?;
+        }
         let given = self.pass.give(list.owned, results);
-        given.or_else(|error| check_places(&self.topology, plan, positions).and(Err(error)))
+        given.or_else(|error| check_places(&self.topology, plan, positions).and(Err(error)))?;
+        results.outside = outside;
+        Ok(())
     }
 
     /// Nothing of a step that failed goes on behind the next one's back, or leaves its marks there.
@@ -325,8 +336,24 @@ impl Cuda {
         Ok(())
     }
 
+    /// Atoms of structures that are far outside.
+    fn outside_of(&mut self, ready: &Ready, structures: &[Structure<'_>]) -> Result<Vec<u32>> {
+        if !self.pass.raised(Flag::Outside) {
+            return Ok(Vec::new());
+        }
+        let mut species: Vec<u8> = Vec::new();
+        species.try_reserve_exact(ready.list.owned)?;
+        for structure in structures {
+            species.extend(structure.species.iter().map(|&number| number as u8));
+        }
+        let atoms = self.structures.atoms_of_rows(ready)?;
+        let atom = |row: usize| atoms.map_or(row as u32, |atoms| atoms[row]);
+        let energies = self.pass.network(&ready.list)?;
+        find_outside(&self.student.model, energies, atom, |atom| species[atom])
+    }
+
     /// Structures that are on the device, until there is room for all their pairs or a position is found to be bad.
-    fn with_pairs(&mut self, ready: &structures::Ready) -> Result<()> {
+    fn with_pairs(&mut self, ready: &Ready) -> Result<()> {
         let (atoms, before) = self.room;
         let mut capacity = ready.capacity;
         if atoms == ready.list.active {
@@ -345,7 +372,7 @@ impl Cuda {
             }
             self.pass.finish(&ready.list, &ready.places)?;
             // A bad step is not run again.
-            if self.pass.found_bad() {
+            if self.pass.raised(Flag::Bad) {
                 return Ok(());
             }
             let pairs = self.pass.found_pairs();
@@ -364,6 +391,26 @@ impl Cuda {
             };
         }
     }
+}
+
+/// Atoms, ascending, whose energies are far outside: of the network's energies of rows, whose `atom`s
+/// and their `species` (atomic numbers) are asked for.
+fn find_outside(
+    model: &Model,
+    energies: &[f64],
+    atom: impl Fn(usize) -> u32,
+    species: impl Fn(usize) -> u8,
+) -> Result<Vec<u32>> {
+    let mut outside = Vec::new();
+    for (row, &energy) in energies.iter().enumerate() {
+        let atom = atom(row);
+        if is_outside(energy, model.energy_bounds(species(atom as usize))) {
+            outside.try_reserve(1)?;
+            outside.push(atom);
+        }
+    }
+    outside.sort_unstable();
+    Ok(outside)
 }
 
 /// Refuses atoms at one place, where something went wrong.
@@ -425,6 +472,7 @@ impl Engine for Cuda {
         results: &mut Results,
     ) -> Option<Result<()>> {
         self.plan = None;
+        self.near = false;
         let started = Instant::now();
         let scope = self.student.model.scope();
         let ready = match self.structures.prepare(structures, &scope) {
@@ -439,13 +487,17 @@ impl Engine for Cuda {
             self.student.device.wait().map(|()| *results = Results::default())
         } else {
             self.with_pairs(&ready).and_then(|()| {
-                if self.pass.found_bad() {
+                if self.pass.raised(Flag::Bad) {
                     structures::check_positions(structures, scope.cutoff)?;
                     return Err(pass::unconfirmed());
                 }
+                let outside = self.outside_of(&ready, structures)?;
+                self.near = self.pass.raised(Flag::Near);
                 self.pass.give(owned, results).or_else(|error| {
                     structures::check_places(structures, scope.cutoff).and(Err(error))
-                })
+                })?;
+                results.outside = outside;
+                Ok(())
             })
         };
         if done.is_err() {
@@ -471,6 +523,14 @@ impl Engine for Cuda {
             + self.topology.memory()
             + self.plan.as_ref().map_or(0, Plan::memory);
         [own, self.student.memory()]
+    }
+
+    fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    fn may_overlap(&self) -> bool {
+        self.near
     }
 
     fn together(&self) -> usize {

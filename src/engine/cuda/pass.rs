@@ -15,8 +15,19 @@ use crate::model::Architecture;
 /// Numbers that a step gives for each atom: energy, force and virial.
 const RESULTS: usize = 1 + 3 + 9;
 
-/// Numbers in front of them: whether a position is bad, and how many pairs there are.
-const HEADER: usize = 2;
+/// Numbers in front of them: the flags below, and at 1 how many pairs there are.
+const HEADER: usize = 4;
+
+/// Flags that kernels raise, and where they are in the header.
+#[derive(Clone, Copy)]
+pub enum Flag {
+    /// A position is not finite.
+    Bad = 0,
+    /// An atom is far outside the student's training data.
+    Outside = 2,
+    /// Two atoms of structures may overlap.
+    Near = 3,
+}
 
 /// The atoms of a step, and where their pairs are.
 #[derive(Clone, Copy)]
@@ -73,6 +84,8 @@ pub struct Pass {
     clean: bool,
     /// A copy of them.
     found: Pinned<f64>,
+    /// A copy of the network's energies, where somebody asked.
+    network_found: Pinned<f64>,
 }
 
 impl Pass {
@@ -95,6 +108,7 @@ impl Pass {
             virials: Virials::Atomic,
             clean: false,
             found: Pinned::new(device),
+            network_found: Pinned::new(device),
             student: Arc::clone(student),
         }
     }
@@ -155,7 +169,7 @@ impl Pass {
 
     /// What a kernel sets to 1 if a position is not finite.
     pub fn bad(&self) -> Address {
-        self.results.at(0)
+        self.results.at(Flag::Bad as usize)
     }
 
     /// Where the number of all pairs goes.
@@ -324,10 +338,14 @@ impl Pass {
             charges: kinds.charges.address(),
             charge_powers: kinds.charge_powers.address(),
             radii: kinds.radii.address(),
+            ordinary: kinds.ordinary.address(),
+            reaches: kinds.reaches.address(),
             network: self.network.address(),
             energies: self.results.at(HEADER),
             forces: self.results.at(HEADER + list.owned),
             virials: self.results.at(HEADER + 4 * list.owned),
+            outside: self.results.at(Flag::Outside as usize),
+            near: self.results.at(Flag::Near as usize),
         };
         let name = if places.grids == 0 { "sums" } else { "sums_of_structures" };
         let (shared, virials) = match self.virials {
@@ -345,12 +363,24 @@ impl Pass {
         student.device.wait()
     }
 
-    /// Whether a position of this step was not finite.
-    pub fn found_bad(&mut self) -> bool {
-        let bad = self.found.values()[0].to_bits() != 0;
-        // The flag stays until it is cleared.
-        self.clean &= !bad;
-        bad
+    /// Whether a kernel of this step raised a flag.
+    pub fn raised(&mut self, flag: Flag) -> bool {
+        let raised = self.found.values()[flag as usize].to_bits() != 0;
+        // It stays until it is cleared.
+        self.clean &= !raised;
+        raised
+    }
+
+    /// The network's energy of each active row (eV), within the student's range.
+    pub fn network(&mut self, list: &List) -> Result<&[f64]> {
+        self.network_found.resize(list.active)?;
+        // SAFETY: nobody uses the copy before the next line has waited for it.
+        #[allow(unsafe_code)]
+        unsafe {
+            self.network.begin_read(0..list.active, &mut self.network_found)?;
+        }
+        self.student.device.wait()?;
+        Ok(self.network_found.values())
     }
 
     /// How many pairs a list made on the device has.
@@ -397,6 +427,7 @@ impl Pass {
             + self.network.memory()
             + self.results.memory()
             + self.found.memory()
+            + self.network_found.memory()
     }
 }
 

@@ -52,6 +52,8 @@ pub struct Structures {
     row_bins: Array<[u32; 3]>,
     row_structures: Array<u32>,
     row_kinds: Array<u32>,
+    /// A copy of `row_atoms`, where somebody asked.
+    row_atoms_found: Pinned<u32>,
 }
 
 /// Structures that are on the device, ready for [`Structures::find_pairs`].
@@ -121,6 +123,7 @@ impl Structures {
             row_bins: Array::new(device),
             row_structures: Array::new(device),
             row_kinds: Array::new(device),
+            row_atoms_found: Pinned::new(device),
         }
     }
 
@@ -377,6 +380,21 @@ impl Structures {
         self.student.launch("messages", "scan", launch, &arguments)
     }
 
+    /// The atom of each row; none: the row's number is the atom's.
+    pub fn atoms_of_rows(&mut self, ready: &Ready) -> Result<Option<&[u32]>> {
+        if ready.unsorted.is_none() {
+            return Ok(None);
+        }
+        self.row_atoms_found.resize(ready.list.active)?;
+        // SAFETY: nobody uses the copy before the next line has waited for it.
+        #[allow(unsafe_code)]
+        unsafe {
+            self.row_atoms.begin_read(0..ready.list.active, &mut self.row_atoms_found)?;
+        }
+        self.student.device.wait()?;
+        Ok(Some(self.row_atoms_found.values()))
+    }
+
     /// Bytes allocated.
     pub fn memory(&self) -> usize {
         let words = [
@@ -397,6 +415,7 @@ impl Structures {
             + self.row_bins.memory()
             + self.sent.memory()
             + self.staged.memory()
+            + self.row_atoms_found.memory()
     }
 }
 

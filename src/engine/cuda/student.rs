@@ -6,8 +6,9 @@ use super::arguments::{Arguments, SLICE};
 use super::device::{Array, Device, Kernel, Launch};
 use super::network::Network;
 use super::{shape, tables};
-use crate::engine::layers;
+use crate::engine::{findings, layers};
 use crate::error::Result;
+use crate::model::energy_range::ordinary;
 use crate::model::{Model, repulsion};
 
 /// A student in a device's memory.
@@ -46,6 +47,10 @@ pub struct Kinds {
     pub charge_powers: Array<f64>,
     /// The same.
     pub radii: Array<f64>,
+    /// The same.
+    pub reaches: Array<f64>,
+    /// The same.
+    pub ordinary: Array<[f64; 2]>,
     /// See `kernels/atoms.cuh`.
     pub bounds: Array<[f64; 2]>,
 }
@@ -76,7 +81,7 @@ impl Kinds {
                 &model.species.iter().map(|&number| value(number)).collect::<Vec<_>>(),
             )
         };
-        let bounds = model.species.iter().map(|&number| model.energy_bounds(number));
+        let bounds = || model.species.iter().map(|&number| model.energy_bounds(number));
         let radius = |number| model.repulsion.as_ref().map_or(0.0, |found| found.radius(number));
         Ok(Self {
             of,
@@ -87,16 +92,20 @@ impl Kinds {
             charges: each(&|number| f64::from(number))?,
             charge_powers: each(&|number| f64::from(number).powf(repulsion::EXPONENT))?,
             radii: each(&radius)?,
-            bounds: Array::of(device, &bounds.collect::<Vec<_>>())?,
+            reaches: each(&findings::reach)?,
+            ordinary: Array::of(device, &bounds().map(ordinary).collect::<Vec<_>>())?,
+            bounds: Array::of(device, &bounds().collect::<Vec<_>>())?,
         })
     }
 
     fn memory(&self) -> usize {
-        let numbers = [&self.references, &self.charges, &self.charge_powers, &self.radii];
+        let numbers =
+            [&self.references, &self.charges, &self.charge_powers, &self.radii, &self.reaches];
         self.embedding.memory()
             + self.features.memory()
             + numbers.iter().map(|array| array.memory()).sum::<usize>()
             + self.bounds.memory()
+            + self.ordinary.memory()
     }
 }
 

@@ -236,6 +236,10 @@ impl Engine for Torch {
         Ok(())
     }
 
+    fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
     fn together(&self) -> usize {
         // A TorchScript model may give the energy of all atoms alone, or let all of them see each other.
         if self.evaluator.script { 0 } else { 1 << 14 }

@@ -27,11 +27,16 @@ struct Sums {
   /// Of each kind: what is added to its energy (eV), Z, Z to the power 0.23, and the radius of its repulsion (Å),
   /// as in model::repulsion; 0: it does not repel.
   const double *references, *charges, *charge_powers, *radii;
+  /// Of each kind: between which two bounded energies an atom is not far outside the training data (eV), and its part
+  /// of the distance below which it overlaps with another atom (Å).
+  const double *ordinary, *reaches;
   /// Of each row: the network's energy (eV).
   const double *network;
   /// Of each of the caller's atoms: energy (eV), three forces (eV/Å), nine virials (eV), these of each block of
   /// threads instead where only their total is asked for.
   double *energies, *forces, *virials;
+  /// 1 if an atom is far outside the training data; 1 if two atoms of structures without a list may overlap.
+  uint32_t *outside, *near;
 };
 
 struct Repulsion {
@@ -83,6 +88,8 @@ template <bool LISTED> __device__ inline void sums_of_atom(const Sums &p, uint32
         r[a] += translation(grid, shift, a);
     }
     const double d = sqrt(r[0] * r[0] + r[1] * r[1] + r[2] * r[2]);
+    if (!LISTED && d < p.reaches[kind] + p.reaches[pair.kind])
+      note(p.near);
     double bar[4] = {};
     for (uint32_t part = 0; part < p.parts; ++part)
       for (int q = 0; q < 4; ++q)
@@ -111,7 +118,10 @@ template <bool LISTED> __device__ inline void sums_of_atom(const Sums &p, uint32
   for (int q = 0; q < 9; ++q)
     virial[q] = over_warp(virial[q]);
   if (lane == 0) {
-    p.energies[atom] = p.network[row] + p.references[kind] + energy;
+    const double network = p.network[row], *ordinary = p.ordinary + 2 * kind;
+    if (network < ordinary[0] || network > ordinary[1])
+      note(p.outside);
+    p.energies[atom] = network + p.references[kind] + energy;
     for (int a = 0; a < 3; ++a)
       p.forces[3 * atom + a] = force[a];
     if (!p.total)

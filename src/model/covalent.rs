@@ -1,4 +1,4 @@
-//! Covalent radii, which scale the repulsion.
+//! Covalent radii, which scale the repulsion and tell which atoms overlap.
 
 /// By atomic number (Å): Cordero et al. 2008, doi 10.1039/b801115j; sp3 carbon, low spin.
 const RADII: [f64; 55] = [
@@ -8,7 +8,7 @@ const RADII: [f64; 55] = [
     1.44, 1.42, 1.39, 1.39, 1.38, 1.39, 1.40,
 ];
 
-/// Radius of an element up to xenon (Å).
+/// Radius of an element up to xenon (Å); none is known of others.
 pub fn radius(atomic_number: u8) -> Option<f64> {
     RADII.get(usize::from(atomic_number)).copied().filter(|&radius| radius > 0.0)
 }
