@@ -87,7 +87,7 @@ fn all_engines_find_the_same_atoms_outside() {
     for (side, seed) in [(5, 1), (13, 2)] {
         let cube = Cube::new(side, seed);
         let atoms = cube.positions.len();
-        assert!(atoms < 512 || atoms > 2 * BLOCK);
+        assert!(!(512..=2 * BLOCK).contains(&atoms));
         let (model, expected) = student_and_outside(&cube);
         assert!(expected.len() > atoms / 25 && expected.len() < atoms / 2);
         for (what, options) in engines() {
