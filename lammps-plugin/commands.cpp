@@ -33,7 +33,9 @@ constexpr Choice INSTRUCTION_SETS[] = {{"best", MLFF_ISA_BEST},
 constexpr Choice ARCHITECTURES[] = {{"published", MLFF_ARCHITECTURE_PUBLISHED}, {"painn", MLFF_ARCHITECTURE_PAINN}};
 constexpr Choice ENGINES[] = {{"own", MLFF_ENGINE_OWN}, {"torch", MLFF_ENGINE_TORCH}};
 constexpr Choice CHECKS[] = {
-    {"warn", PairMLFFStudent::WARN}, {"strict", PairMLFFStudent::STRICT}, {"off", PairMLFFStudent::OFF}};
+    {"warn", PairMLFFStudent::WARN},
+    {"strict", PairMLFFStudent::STRICT},
+    {"off", PairMLFFStudent::OFF}};
 struct Keyword {
   const char *name, *values;
 };
@@ -322,9 +324,10 @@ void PairMLFFStudent::describe_check() const
   if (options.engine == MLFF_ENGINE_TORCH || info.architecture == MLFF_ARCHITECTURE_SCRIPT)
     what = ": atoms that overlap, but with libtorch none outside of the training data";
   else if (!info.energy_range)
-    what = ": atoms that overlap, but none outside of the training data, since this model does not say which "
-           "energies atoms have there";
-  utils::logmesg(lmp, std::string("mlff_student: check ") + name_of(CHECKS, check) + (check == OFF ? "" : what) + "\n");
+    what = ": atoms that overlap, but none outside of the training data, since this model does not "
+           "say which energies atoms have there";
+  if (check == OFF) what.clear();
+  utils::logmesg(lmp, std::string("mlff_student: check ") + name_of(CHECKS, check) + what + "\n");
 }
 
 // Called on rank 0 alone.

@@ -347,8 +347,8 @@ void PairMLFFStudent::tally()
   }
 }
 
-// Atoms where the model learned nothing, and atoms that overlap. What ranks find is their own: none waits for
-// another one here.
+// Atoms where the model learned nothing, and atoms that overlap. What ranks find is their own: none
+// waits for another one here.
 void PairMLFFStudent::check_findings()
 {
   if (check == OFF) return;
@@ -356,22 +356,27 @@ void PairMLFFStudent::check_findings()
   found.struct_size = sizeof(found);
   if (mlff_calculator_get_check(calculator.get(), &found) != MLFF_OK) fail_here();
   const auto id = [&](int32_t index) { return std::to_string(atom->tag[index]); };
-  const std::string step = " at step " + std::to_string(update->ntimestep);
+  const auto of = [&](uint64_t count, const char *what, const std::string &ids) {
+    const std::string step = " at step " + std::to_string(update->ntimestep) + ": ";
+    return step + std::to_string(count) + what + ids + (count > 8 ? ", ..." : "");
+  };
   if (found.overlaps > 0) {
     std::string ids;
     for (int k = 0; k < 16 && found.pairs[k] >= 0; k += 2)
       ids += (k > 0 ? ", " : "") + id(found.pairs[k]) + " and " + id(found.pairs[k + 1]);
-    tell("atoms are nearer to each other than half of the sum of their covalent radii" + step + ": " +
-             std::to_string(found.overlaps) + " pair(s), atom IDs " + ids + (found.overlaps > 8 ? ", ..." : "") +
+    tell("atoms are nearer to each other than half of the sum of their covalent radii" +
+             of(found.overlaps, " pair(s), atom IDs ", ids) +
              ": remove one of the two or move them apart",
          said_overlaps);
   }
   if (found.outside > 0) {
     std::string ids;
-    for (int k = 0; k < 8 && found.atoms[k] >= 0; k++) ids += (k > 0 ? ", " : "") + id(found.atoms[k]);
-    tell("atoms have energies far outside of those of the model's training data" + step + ": " +
-             std::to_string(found.outside) + " atom(s), IDs " + ids + (found.outside > 8 ? ", ..." : "") +
-             ": its forces there are guesses; look at what surrounds these atoms, or train on structures like this one",
+    for (int k = 0; k < 8 && found.atoms[k] >= 0; k++)
+      ids += (k > 0 ? ", " : "") + id(found.atoms[k]);
+    tell("atoms have energies far outside of those of the model's training data" +
+             of(found.outside, " atom(s), IDs ", ids) +
+             ": its forces there are guesses; look at what surrounds these atoms, or train on "
+             "structures like this one",
          said_outside);
   }
 }

@@ -19,8 +19,8 @@ namespace LAMMPS_NS {
 
 class PairMLFFStudent : public Pair {
  public:
-  // What is done where the model is taken for what it did not learn. The library is only asked, since messages
-  // need atom IDs and steps.
+  // What is done where the model is taken for what it did not learn. The library is only asked,
+  // since messages need atom IDs and steps.
   enum Check : int32_t { WARN, STRICT, OFF };
 
   explicit PairMLFFStudent(LAMMPS *);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use mlff_student::engine::{Calculator, FilterMode, Options, Precision, Results, Structure};
+use mlff_student::engine::{Calculator, Check, FilterMode, Options, Precision, Results, Structure};
 use mlff_student::model::energy_range::{ABOVE, BELOW};
 use mlff_student::model::{Model, symbol};
 use tempfile::TempDir;
@@ -30,8 +30,13 @@ fn molecules(count: usize, edge: f64, seed: u64) -> Vec<(Vec<i32>, Vec<[f64; 3]>
 }
 
 fn compute(model: &Model, (species, positions): &(Vec<i32>, Vec<[f64; 3]>)) -> Results {
-    let options =
-        Options { precision: Precision::Double, filter: FilterMode::Exact, ..Options::default() };
+    let options = Options {
+        precision: Precision::Double,
+        filter: FilterMode::Exact,
+        // Random molecules.
+        check: Check::Off,
+        ..Options::default()
+    };
     let mut calculator = Calculator::new(Arc::new(model.clone()), options).unwrap();
     let structure = Structure { species, positions, cell: None, periodic: [false; 3] };
     calculator.compute_structure(&structure).unwrap().clone()

@@ -46,8 +46,8 @@ fn engines() -> Vec<(String, Options)> {
     all
 }
 
-/// A student and a range of energies of which atoms of the cube are outside on both sides; which ones,
-/// as the definition has it.
+/// A student and a range of energies of which atoms of the cube are outside on both sides; which
+/// ones, as the definition has it.
 fn student_and_outside(cube: &Cube) -> (Arc<Model>, Vec<u32>) {
     let mut plain = Model { repulsion: None, energy_range: None, ..students::smooth(32, 2) };
     // Energies that spread over more than the 5.25 eV that are still ordinary.
@@ -108,8 +108,8 @@ fn all_engines_find_the_same_atoms_outside() {
     }
 }
 
-/// Two waters far apart in a cube, the second one with a hydrogen atom at the oxygen, and an image of
-/// an oxygen atom across the wall at one of its own kind.
+/// Two waters far apart in a cube, the second one with a hydrogen atom at the oxygen, and an image
+/// of an oxygen atom across the wall at one of its own kind.
 fn overlapping() -> (Vec<i32>, Vec<[f64; 3]>) {
     let species = vec![8, 1, 1, 8, 1, 1, 8, 8];
     let positions = vec![

@@ -43,6 +43,7 @@ fn outcome(compute: impl FnOnce(*mut mlff_results) -> mlff_status) -> Result<Fou
         atomic_energies: vec![7.0; 5],
         forces: vec![[7.0; 3]; 5],
         atomic_virials: vec![[7.0; 9]; 5],
+        check: [0; 2],
     };
     let mut results =
         mlff_results { energy: 7.0, virial: [7.0; 9], stress: [7.0; 9], ..found.results() };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bits::bits;
 use mlff_student::ErrorKind;
-use mlff_student::engine::{Calculator, Device, Options, Precision, Results, Structure};
+use mlff_student::engine::{Calculator, Check, Device, Options, Precision, Results, Structure};
 use mlff_student::model::{Architecture, Model};
 
 type Matrix = [[f64; 3]; 3];
@@ -61,8 +61,10 @@ impl Atoms {
 fn calculators() -> [Calculator; 2] {
     shim::instead_of_a_gpu();
     let model: Arc<Model> = Arc::new(students::random(Architecture::Published, 16, 2, &[8]));
-    let double = Options { precision: Precision::Double, ..Options::default() };
-    let cuda = Options { device: Device::Cuda(0), ..Options::default() };
+    // Atoms anywhere overlap.
+    let usual = Options { check: Check::Report, ..Options::default() };
+    let double = Options { precision: Precision::Double, ..usual };
+    let cuda = Options { device: Device::Cuda(0), ..usual };
     [double, cuda].map(|options| Calculator::new(Arc::clone(&model), options).unwrap())
 }
 

@@ -204,8 +204,8 @@ fn frames_with_atoms_on_top_of_each_other_are_dropped_across_cell_walls_too() {
     };
     let cell = "Lattice=\"4 0 0 0 4 0 0 0 4\"";
     let (walls, none) = (format!("{cell} pbc=\"T F F\""), format!("{cell} pbc=\"F F F\""));
-    // The smallest cell has an image of each atom within 0.1 Å; the last has no volume, which is for
-    // whoever computes to refuse.
+    // The smallest cell has an image of each atom within 0.1 Å; the last has no volume, which is
+    // for whoever computes to refuse.
     let thin = "Lattice=\"0.09 0 0 0 4 0 0 0 4\" pbc=\"T F F\"";
     let flat = "Lattice=\"4 0 0 4 0 0 0 0 4\" pbc=\"T T T\"";
     let text = [

@@ -16,7 +16,7 @@ use std::sync::{Barrier, Mutex};
 
 use c_calls::{Found, new_calculator, ok, sized_options};
 use mlff_student::c_api::*;
-use mlff_student::model::{Architecture, Model, Repulsion};
+use mlff_student::model::{Architecture, EnergyRange, Model, Repulsion};
 use toolchain::model;
 
 /// A periodic system.
@@ -72,7 +72,8 @@ const CUDA: How = How { device: MLFF_DEVICE_CUDA, precision: MLFF_PRECISION_MIXE
 
 fn calculator(file: &str, how: How) -> *mut mlff_calculator {
     let How { device, precision } = how;
-    new_calculator(&model(file), mlff_options { device, precision, ..sized_options() })
+    let check = MLFF_CHECK_REPORT;
+    new_calculator(&model(file), mlff_options { device, precision, check, ..sized_options() })
 }
 
 fn alone(system: &System, file: &str, how: How) -> Found {
@@ -83,7 +84,8 @@ fn alone(system: &System, file: &str, how: How) -> Found {
         cell: Some(&system.cell),
         periodic: [true; 3],
     };
-    let found = structure.compute(calculator);
+    let mut found = structure.compute(calculator);
+    found.check = c_calls::check(calculator);
     // SAFETY: not used again.
     unsafe { mlff_calculator_free(calculator) };
     found
@@ -234,6 +236,7 @@ fn compute(
             let entries = numneigh.iter().sum::<i32>() as usize;
             assert_within_the_memory_of_the_design(file, part, entries, taken as usize);
         }
+        found.check = c_calls::check(calculator);
         mlff_calculator_free(calculator);
     }
     found.take(&results);
@@ -288,6 +291,7 @@ fn divided(
     let mut whole = Found::zeros(system.species.len());
     for (part, (found, _)) in parts.iter().zip(found) {
         whole.energy += found.energy;
+        whole.check.iter_mut().zip(found.check).for_each(|(sum, part)| *sum += part);
         whole.virial.iter_mut().zip(found.virial).for_each(|(sum, part)| *sum += part);
         for (i, &atom) in part.atoms[..part.owned].iter().enumerate() {
             whole.atomic_energies[atom] = found.atomic_energies[i];
@@ -300,9 +304,13 @@ fn divided(
 
 /// In x-halves, in slabs beside a rank without atoms, and in a way that no MD code would.
 fn check(file: &str, how: How, energy: f64, force: f64) {
-    let system = water();
+    let whole = check_system(&water(), file, how, energy, force);
+    assert_eq!(whole.check[1], 0, "water does not overlap");
+}
+
+fn check_system(system: &System, file: &str, how: How, energy: f64, force: f64) -> Found {
     let middle = system.cell[0][0] / 2.0;
-    let whole = alone(&system, file, how);
+    let whole = alone(system, file, how);
     assert!(whole.forces.iter().flatten().any(|f| f.abs() > 0.1), "nothing to compare");
     let halves = |atom: usize| usize::from(system.positions[atom][0] > middle);
     let with_empty = |atom: usize| 2 * halves(atom);
@@ -310,7 +318,8 @@ fn check(file: &str, how: How, energy: f64, force: f64) {
     let rank_of: [(usize, &dyn Fn(usize) -> usize); 3] =
         [(2, &halves), (3, &with_empty), (3, &scattered)];
     for ((ranks, rank_of), with_owners) in rank_of.into_iter().zip([false, true, true]) {
-        let found = divided(&system, ranks, rank_of, file, how, with_owners);
+        let found = divided(system, ranks, rank_of, file, how, with_owners);
+        assert_eq!(found.check, whole.check, "{file}: atoms outside and overlaps on {ranks} ranks");
         let atoms = system.species.len() as f64;
         assert!((found.energy - whole.energy).abs() <= energy * atoms, "{file} {ranks}");
         let close = |a: &[f64], b: &[f64], tolerance: f64, what: &str| {
@@ -324,6 +333,30 @@ fn check(file: &str, how: How, energy: f64, force: f64) {
         close(&found.virial, &whole.virial, force * atoms, "virials");
         let (a, b) = (found.atomic_virials.as_flattened(), whole.atomic_virials.as_flattened());
         close(a, b, 10.0 * force, "atomic virials");
+    }
+    whole
+}
+
+#[test]
+fn atoms_outside_and_overlaps_are_found_by_one_rank_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let mut model = students::narrow(24, 16, 2);
+    // Some atoms are far below it.
+    model.energy_range = Some(EnergyRange { bounds: vec![[0.3, 0.5]; 9] });
+    model.save(&path).unwrap();
+    let mut system = water();
+    // A hydrogen of every other molecule comes too near to its oxygen: half of the sum of their
+    // radii is 0.485 Å. Atoms scattered over ranks share such pairs, across cell walls too.
+    let molecules = system.positions.len() / 3;
+    for oxygen in (0..molecules).step_by(2).map(|molecule| 3 * molecule) {
+        let (r, d) = (system.positions[oxygen], [0.1, -0.2, 0.3]);
+        system.positions[oxygen + 1] = std::array::from_fn(|x| r[x] + d[x]);
+    }
+    shim::instead_of_a_gpu();
+    for (how, energy, force) in [(DOUBLE, 1e-10, 1e-8), (MIXED, 2e-6, 1e-3), (CUDA, 2e-6, 1e-3)] {
+        let whole = check_system(&system, path.to_str().unwrap(), how, energy, force);
+        assert!(whole.check[0] > 0 && whole.check[1] == 12, "{:?}", whole.check);
     }
 }
 

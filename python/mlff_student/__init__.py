@@ -8,7 +8,15 @@ from .library import Error, OutsideError
 from .student import Findings, Info, OutsideWarning, Results, Structure, Student
 
 __all__ = [
-    "Calculator", "Error", "Findings", "Info", "OutsideError", "OutsideWarning", "Results", "Structure", "Student"
+    "Calculator",
+    "Error",
+    "Findings",
+    "Info",
+    "OutsideError",
+    "OutsideWarning",
+    "Results",
+    "Structure",
+    "Student",
 ]
 
 

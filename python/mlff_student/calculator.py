@@ -13,7 +13,8 @@ from .student import Structure, Student
 class Calculator(AseCalculator):
     """Energy, energies of atoms, forces and, where all three directions repeat, stress.
 
-    The arguments are those of Student, check among them; ASE's units (eV, Angstrom) and signs are the library's own.
+    The arguments are those of Student, check among them; ASE's units (eV, Angstrom) and signs are
+    the library's own.
     """
 
     name = "mlff_student"

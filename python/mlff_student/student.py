@@ -72,7 +72,7 @@ class Findings:
     outside: int = 0
     #: The first of these atoms, at most 8, ascending.
     atoms: tuple = ()
-    #: How many pairs of atoms are nearer to each other than half of the sum of their covalent radii.
+    #: How many pairs of atoms are nearer than half of the sum of their covalent radii.
     overlaps: int = 0
     #: The first of these pairs, at most 8.
     pairs: tuple = ()
@@ -95,7 +95,8 @@ class Info:
     rotation_invariant: bool
     #: Whether the architecture makes the energy continuous where pairs cross the cutoff.
     continuous_at_cutoff: bool
-    #: Whether the student says which energies atoms have in its training data. Without it atoms outside are not found.
+    #: Whether the student says which energies atoms have in its training data. Without it atoms
+    #: outside are not found.
     energy_range: bool
 
 
@@ -109,21 +110,35 @@ class Student:
     threads    threads of each computation; the results do not depend on it
     device     "cpu", or an NVIDIA GPU: "cuda", "cuda:1"
     engine     "own", or "torch" for libtorch (slow, for comparison); TorchScript models always run there
-    check      where atoms are far outside of what the student learned, or overlap: "warn" (an OutsideWarning, once of
-               each), "strict" (an OutsideError) or "off"; see findings
+    check      where atoms are far outside of what the student learned, or overlap: "warn" (an
+               OutsideWarning, once of each), "strict" (an OutsideError) or "off"; see findings
     library    path of libmlff_student.so, see the README for where it is sought otherwise
     """
 
     def __init__(
-        self, path, precision="mixed", filter="table", threads=1, library=None, device="cpu", engine="own", check="warn"
+        self,
+        path,
+        precision="mixed",
+        filter="table",
+        threads=1,
+        library=None,
+        device="cpu",
+        engine="own",
+        check="warn",
     ):
         # Copies find the files from another working directory, too.
         path = os.path.abspath(path)
         if library is not None and os.path.exists(library):
             library = os.path.abspath(library)
         self._arguments = {
-            "path": path, "precision": precision, "filter": filter, "threads": threads, "library": library, "device": device,
-            "engine": engine, "check": check,
+            "path": path,
+            "precision": precision,
+            "filter": filter,
+            "threads": threads,
+            "library": library,
+            "device": device,
+            "engine": engine,
+            "check": check,
         }
         kind, index = device_of(device)
         self._options = lib.Options(
@@ -179,8 +194,8 @@ class Student:
 
     @property
     def findings(self):
-        """What the last computation found that the student did not learn, also one that ended with an OutsideError;
-        nothing with check="off"."""
+        """What the last computation found that the student did not learn, also one that ended with
+        an OutsideError; nothing with check="off"."""
         return self._findings
 
     def compute(self, structure):
@@ -213,7 +228,8 @@ class Student:
             outputs[k] = lib.ResultsOutput(atomic_energies=energies.ctypes.data, forces=forces.ctypes.data)
         with self._lock:
             self._findings = Findings()
-            status = self._library.mlff_calculator_compute_batch(self._calculator, len(structures), inputs, outputs)
+            compute = self._library.mlff_calculator_compute_batch
+            status = compute(self._calculator, len(structures), inputs, outputs)
             if status in (0, lib.OUTSIDE):
                 self._findings = self._found()
             self._check(status)
@@ -259,25 +275,27 @@ class Student:
 
 
 def sentences(findings, said):
-    """What there is to say of atoms and of pairs, unless it was `said` before, where it is noted."""
-    place = f"structure {findings.structure}" if findings.structure > 0 or findings.structures > 1 else ""
+    """What there is to say of atoms and of pairs, unless it is in `said`, where it is noted."""
+    place = ""
     if findings.structures > 1:
-        place += f", the first of {findings.structures}"
-    place += ": " if place else ""
+        place = f"structure {findings.structure}, the first of {findings.structures}: "
+    elif findings.structure > 0:
+        place = f"structure {findings.structure}: "
     new = []
     if findings.outside > 0 and "atoms" not in said:
         said.add("atoms")
         atoms = named(findings.atoms, findings.outside)
         new.append(
-            f"{place}atoms with energies far outside of those of the student's training data ({atoms}): its forces there "
-            "are guesses; look at what surrounds these atoms, or train on structures like this one"
+            f"{place}atoms with energies far outside of those of the student's training data "
+            f"({atoms}): its forces there are guesses; look at what surrounds these atoms, or "
+            "train on structures like this one"
         )
     if findings.overlaps > 0 and "pairs" not in said:
         said.add("pairs")
         pairs = named([f"{i} and {j}" for i, j in findings.pairs], findings.overlaps)
         new.append(
-            f"{place}atoms nearer to each other than half of the sum of their covalent radii ({pairs}): remove one of the "
-            "two or move them apart"
+            f"{place}atoms nearer to each other than half of the sum of their covalent radii "
+            f"({pairs}): remove one of the two or move them apart"
         )
     return new
 

@@ -257,20 +257,20 @@ pub unsafe extern "C" fn mlff_calculator_get_info(
     })
 }
 
-/// What the last compute of a calculator found that its student did not learn. Set struct_size, then
-/// call mlff_calculator_get_check().
+/// What the last compute of a calculator found that its student did not learn. Set struct_size,
+/// then call mlff_calculator_get_check().
 ///
 /// Atoms outside: what the network gives them is far below or above the energies of atoms of their
-/// element in its training data (0.25 eV below, 5 eV above). They are looked for in every compute, if
-/// mlff_model_info.energy_range is 1 and with MLFF_ENGINE_OWN.
+/// element in its training data (0.25 eV below, 5 eV above). They are looked for in every compute,
+/// if mlff_model_info.energy_range is 1 and with MLFF_ENGINE_OWN.
 ///
 /// Overlaps: pairs of atoms nearer to each other than half of the sum of their covalent radii. They
 /// are looked for in the first mlff_calculator_compute() after each mlff_calculator_set_topology(),
 /// and in structures; of other computes there are none here. Each pair counts once, also where its
 /// atoms are on two processes: there one of the two has it.
 ///
-/// Atoms go by the caller's numbers, from 0. With a topology a ghost goes by its owner where that is
-/// known, else by its own index.
+/// Atoms go by the caller's numbers, from 0. With a topology a ghost goes by its owner where that
+/// is known, else by its own index.
 ///
 /// @since 0.1.0
 #[derive(Clone, Copy)]

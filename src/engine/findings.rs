@@ -76,9 +76,9 @@ impl Findings {
             count => (format!("{count} atoms"), format!("atoms {atoms}")),
         };
         Some(format!(
-            "expected energies of atoms as in the student's training data, found {count} far outside \
-             of them ({these}): its forces there are guesses; look at what surrounds these atoms, or \
-             train on structures like this one"
+            "expected energies of atoms as in the student's training data, found {count} far \
+             outside of them ({these}): its forces there are guesses; look at what surrounds these \
+             atoms, or train on structures like this one"
         ))
     }
 
@@ -91,8 +91,8 @@ impl Findings {
             count => (format!("{count} pairs that are"), format!("atoms {pairs}")),
         };
         Some(format!(
-            "expected no two atoms nearer than half of the sum of their covalent radii, found {count} \
-             ({these}): remove one of the two or move them apart"
+            "expected no two atoms nearer than half of the sum of their covalent radii, found \
+             {count} ({these}): remove one of the two or move them apart"
         ))
     }
 
@@ -197,8 +197,8 @@ mod tests {
     use super::*;
     use crate::engine::TopologyInput;
 
-    /// Overlaps of a rank whose atoms, hydrogen all of them, are at `owned` and `ghosts` of which it
-    /// knows the owner, or not.
+    /// Overlaps of a rank whose atoms, hydrogen all of them, are at `owned` and `ghosts`, of which
+    /// it knows the owner, or not.
     fn overlaps_of(
         owned: &[[f64; 3]],
         ghosts: &[[f64; 3]],
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_pair_of_two_ranks_is_found_by_one_of_them() {
-        // In whichever direction one atom lies from the other: half of the sum of the radii is 0.31 Å.
+        // In whichever direction one atom lies from the other. They overlap below 0.31 Å.
         for r in [[0.3, 0.0, 0.0], [-0.2, 0.1, 0.0], [0.0, 0.0, -0.3], [0.0, 1e-9, 0.2]] {
             let (one, other) = ([[5.0; 3]], [r.map(|x| 5.0 + x)]);
             // The second rank sees both a cell away.

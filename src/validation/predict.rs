@@ -25,9 +25,9 @@ pub struct Prediction {
 /// Frames computed between two calls of `done`: enough of twenty atoms to keep many threads busy.
 const TOGETHER: usize = 1024;
 
-/// Evaluates all frames, small ones in batches; on a processor results do not depend on the number of
-/// threads. Frames with elements that the model lacks, and those that it cannot be evaluated on (bad
-/// cells), are dropped from the dataset and counted there; the rest have one prediction each.
+/// Evaluates all frames, small ones in batches; on a processor results do not depend on the number
+/// of threads. Frames with elements that the model lacks, and those that it cannot be evaluated on
+/// (bad cells), are dropped from the dataset and counted there; the rest have one prediction each.
 /// `done` is told how many frames are done.
 pub fn predict(
     model: &Arc<Model>,

@@ -247,12 +247,15 @@ static void calculators(void) {
 
     mlff_check check;
     memset(&check, 0, sizeof check);
-    WRONG(mlff_calculator_get_check(calculator, &check), MLFF_ERROR_INVALID_ARGUMENT, "struct_size is 0");
+    WRONG(mlff_calculator_get_check(calculator, &check), MLFF_ERROR_INVALID_ARGUMENT,
+          "struct_size is 0");
     check.struct_size = sizeof check;
-    WRONG(mlff_calculator_get_check(NULL, &check), MLFF_ERROR_INVALID_ARGUMENT, "calculator is a null");
+    WRONG(mlff_calculator_get_check(NULL, &check), MLFF_ERROR_INVALID_ARGUMENT,
+          "calculator is a null");
     WRONG(mlff_calculator_get_check(calculator, NULL), MLFF_ERROR_INVALID_ARGUMENT, "null pointer");
     check.reserved = 1;
-    WRONG(mlff_calculator_get_check(calculator, &check), MLFF_ERROR_INVALID_ARGUMENT, "reserved is 1");
+    WRONG(mlff_calculator_get_check(calculator, &check), MLFF_ERROR_INVALID_ARGUMENT,
+          "reserved is 1");
 }
 
 /* A caller of the first version, whose options end before `check`. */

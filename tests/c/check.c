@@ -18,8 +18,8 @@ static void require(int holds, const char *what) {
 
 static mlff_model *model;
 
-/* A water molecule; and one squeezed to half its size. Its oxygen and first hydrogen are 0.4 angstrom
- * apart, where half of the sum of their radii is 0.485. */
+/* A water molecule; and one squeezed to half its size. Its oxygen and first hydrogen are 0.4
+ * angstrom apart, where half of the sum of their radii is 0.485. */
 static const int32_t species[3] = {8, 1, 1};
 static const double sound[9] = {0.0, 0.0, 0.0, 0.96, 0.0, 0.0, -0.24, 0.93, 0.0};
 static const double broken[9] = {0.0, 0.0, 0.0, 0.4, 0.0, 0.0, -0.15, 0.5, 0.0};
@@ -94,14 +94,15 @@ static int nothing(const mlff_calculator *calculator) {
 /* The pair, and at least one atom outside. */
 static int both(const mlff_calculator *calculator) {
     const mlff_check check = check_of(calculator);
-    return check.structures == 1 && check.outside > 0 && check.atoms[0] >= 0 && check.atoms[7] == -1 &&
-           check.overlaps == 1 && check.pairs[0] == 0 && check.pairs[1] == 1 && check.pairs[2] == -1;
+    const int pair = check.overlaps == 1 && check.pairs[0] == 0 && check.pairs[1] == 1;
+    return check.structures == 1 && check.outside > 0 && check.atoms[0] >= 0 &&
+           check.atoms[7] == -1 && pair && check.pairs[2] == -1;
 }
 
 static mlff_status compute(mlff_calculator *calculator, const double *positions) {
     mlff_results results = empty();
     const mlff_status status = mlff_calculator_compute(calculator, positions, NULL, NULL, &results);
-    require((status == MLFF_OK) != untouched(&results), "results are written, or untouched on error");
+    require((status == MLFF_OK) != untouched(&results), "results are untouched on error alone");
     return status;
 }
 
@@ -109,7 +110,7 @@ static mlff_status compute_structure(mlff_calculator *calculator, const double *
     const mlff_structure water = structure(positions);
     mlff_results results = empty();
     const mlff_status status = mlff_calculator_compute_structure(calculator, &water, &results);
-    require((status == MLFF_OK) != untouched(&results), "results are written, or untouched on error");
+    require((status == MLFF_OK) != untouched(&results), "results are untouched on error alone");
     return status;
 }
 

@@ -19,6 +19,8 @@ pub struct Found {
     pub atomic_energies: Vec<f64>,
     pub forces: Vec<[f64; 3]>,
     pub atomic_virials: Vec<[f64; 9]>,
+    /// How many atoms are outside, and how many pairs overlap, where somebody asked.
+    pub check: [u64; 2],
 }
 
 impl Found {
@@ -30,6 +32,7 @@ impl Found {
             atomic_energies: vec![0.0; atoms],
             forces: vec![[0.0; 3]; atoms],
             atomic_virials: vec![[0.0; 9]; atoms],
+            check: [0; 2],
         }
     }
 
@@ -103,6 +106,16 @@ pub fn info(calculator: *const mlff_calculator) -> mlff_calculator_info {
     // SAFETY: a calculator of these tests.
     ok(unsafe { mlff_calculator_get_info(calculator, &mut info) });
     info
+}
+
+/// How many atoms outside the last compute found, and how many pairs that overlap.
+pub fn check(calculator: *const mlff_calculator) -> [u64; 2] {
+    // SAFETY: integers may be zero.
+    let mut check: mlff_check = unsafe { std::mem::zeroed() };
+    check.struct_size = size_of::<mlff_check>() as u32;
+    // SAFETY: a calculator of these tests.
+    ok(unsafe { mlff_calculator_get_check(calculator, &mut check) });
+    [check.outside, check.overlaps]
 }
 
 /// Atoms and a cell.

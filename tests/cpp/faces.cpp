@@ -87,7 +87,8 @@ int main(int argc, char **argv) {
     require(found_near.overlaps == 1 && found_near.pairs[0] == 0 && found_near.pairs[1] == 1 &&
                 found_near.pairs[2] == -1,
             "the check after a strict failure");
-    require(strict.compute_structure(water).energy == alone.energy, "usable after a strict failure");
+    const double again = strict.compute_structure(water).energy;
+    require(again == alone.energy, "usable after a strict failure");
     require(strict.check().structures == 0, "nothing is found in water");
 
     mlff::Structure boxed = water;

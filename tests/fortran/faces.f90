@@ -91,7 +91,8 @@ program faces
   near = positions(:, :3)
   near(1, 2) = 0.4_c_double
   call calculator%get_check(check)
-  call require(check%overlaps == 0 .and. size(check%pairs, 2) == 0 .and. size(check%atoms) == 0, 'nothing in water')
+  call require(check%overlaps == 0 .and. size(check%pairs, 2) == 0, 'no overlaps in water')
+  call require(check%outside == 0 .and. size(check%atoms) == 0, 'no atom outside in water')
   strict%check = MLFF_CHECK_STRICT
   call refusing%create(model, strict)
   call model%destroy()

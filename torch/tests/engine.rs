@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use mlff_student::dataset::Frame;
 use mlff_student::engine::{
-    Backend, Calculator, FilterMode, Options, Precision, Results, Structure, TopologyInput, Virials,
+    Backend, Calculator, Check, FilterMode, Options, Precision, Results, Structure, TopologyInput,
+    Virials,
 };
 use mlff_student::model::{EnergyRange, Model, Potential};
 use mlff_student::validation::{species, structure};
@@ -302,4 +303,19 @@ fn what_is_wrong_with_a_torchscript_model_is_said() {
         assert_eq!(error.kind(), kind, "{name}: {error}");
         assert!(error.message().contains(text), "{name}: {error}");
     }
+}
+
+#[test]
+fn overlaps_are_found_with_libtorch_too_and_atoms_outside_are_not() {
+    let (_, student) = students().swap_remove(0);
+    let options = Options { check: Check::Report, ..torch(Precision::Double) };
+    let mut calculator = Calculator::new(student, options).unwrap();
+    // Oxygen and hydrogen overlap below 0.485 Å.
+    let positions = [[0.0; 3], [0.4, 0.0, 0.0], [0.0, 1.0, 0.0]];
+    let structure =
+        Structure { species: &[8, 1, 1], positions: &positions, cell: None, periodic: [false; 3] };
+    let found = calculator.compute_structure(&structure).unwrap();
+    assert_eq!(found.overlaps, [[0, 1]]);
+    assert!(found.outside.is_empty());
+    assert_eq!(calculator.findings().overlaps, 1);
 }

@@ -393,8 +393,8 @@ impl Cuda {
     }
 }
 
-/// Atoms, ascending, whose energies are far outside: of the network's energies of rows, whose `atom`s
-/// and their `species` (atomic numbers) are asked for.
+/// Atoms, ascending, whose energies are far outside: of the network's energies of rows, whose
+/// `atom`s and their `species` (atomic numbers) are asked for.
 fn find_outside(
     model: &Model,
     energies: &[f64],

@@ -27,15 +27,16 @@ struct Sums {
   /// Of each kind: what is added to its energy (eV), Z, Z to the power 0.23, and the radius of its repulsion (Å),
   /// as in model::repulsion; 0: it does not repel.
   const double *references, *charges, *charge_powers, *radii;
-  /// Of each kind: between which two bounded energies an atom is not far outside the training data (eV), and its part
-  /// of the distance below which it overlaps with another atom (Å).
+  /// Of each kind: between which two bounded energies an atom is not far outside the training data
+  /// (eV), and its part of the distance below which it overlaps with another atom (Å).
   const double *ordinary, *reaches;
   /// Of each row: the network's energy (eV).
   const double *network;
   /// Of each of the caller's atoms: energy (eV), three forces (eV/Å), nine virials (eV), these of each block of
   /// threads instead where only their total is asked for.
   double *energies, *forces, *virials;
-  /// 1 if an atom is far outside the training data; 1 if two atoms of structures without a list may overlap.
+  /// 1 if an atom is far outside the training data; 1 if two atoms of structures without a list may
+  /// overlap.
   uint32_t *outside, *near;
 };
 
