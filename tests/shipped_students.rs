@@ -297,16 +297,23 @@ fn the_labels_that_ship_are_sound_and_hold_enough_out() {
     }
     let known = molecules(Split::Train, None);
     assert!(known.len() >= 3000, "{}", known.len());
-    // Nor in dimers, clusters and collisions. Liquids share common molecules.
-    let parts = |split| -> BTreeSet<&str> {
+    // Nor in dimers, clusters and collisions. Liquids share common molecules. What crystals hold out
+    // is the crystal: a molecule of one may be trained on alone, but in no other crystal.
+    let parts = |split, crystals: bool| -> BTreeSet<&str> {
         let frames = dataset.frames.iter().filter(|frame| {
-            frame.split == Some(split) && !["water", "periodic"].contains(&&*frame.kind)
+            frame.split == Some(split)
+                && !["water", "periodic"].contains(&&*frame.kind)
+                && (frame.kind == "crystal") == crystals
         });
         frames.flat_map(|frame| frame.molecule.split('.')).filter(|part| !part.is_empty()).collect()
     };
-    let known = parts(Split::Train);
-    for held_out in [Split::Valid, Split::Test] {
-        let both: Vec<&str> = parts(held_out).intersection(&known).copied().collect();
-        assert!(both.is_empty(), "{both:?}");
+    for crystals in [false, true] {
+        let known = parts(Split::Train, crystals);
+        for held_out in [Split::Valid, Split::Test] {
+            let found = parts(held_out, crystals);
+            assert!(!found.is_empty(), "{held_out:?}, crystals: {crystals}");
+            let both: Vec<&str> = found.intersection(&known).copied().collect();
+            assert!(both.is_empty(), "{held_out:?}: {both:?}");
+        }
     }
 }
