@@ -17,7 +17,7 @@ TORCH := torch==2.11.0 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85
 # Older releases that the plugin is tested with; their wheels bring MPI, but not its header.
 OLD_RELEASES := 2022.6.23.4.0 2023.8.2.3.1 2024.8.29.3.0
 
-.PHONY: all library plugin venv trainer teacher-venv data labels-cc demo ptx test test-rust test-ptx test-trainer test-teacher test-python test-lammps test-lammps-all tools bench bench-peers fmt lint gpu-bundle clean help
+.PHONY: all library plugin venv trainer teacher-venv data labels-cc demo ptx test test-rust test-ptx test-trainer test-teacher test-python test-lammps test-lammps-all test-make tools bench bench-peers fmt lint gpu-bundle clean help
 .DELETE_ON_ERROR:
 # Environments made by pattern rules are kept.
 .SECONDARY:
@@ -148,7 +148,7 @@ $(MODEL):
 demo: $(MODEL) all ## molecular dynamics of a droplet of ethanol and water in LAMMPS; MODEL=... chooses the student
 	$(BIN)/python examples/lammps/demo.py --model $(MODEL) --venv $(VENV) --plugin $(PLUGIN)
 
-test: test-rust test-ptx test-python test-lammps test-lammps-all test-teacher test-trainer ## all tests
+test: test-rust test-ptx test-python test-lammps test-lammps-all test-teacher test-trainer test-make ## all tests
 
 # In the release profile: the tests load the library that users load, and it is built once.
 test-rust: library venv tools ## tests of the library, the tool, and the C, C++ and Fortran faces
@@ -170,6 +170,10 @@ test-trainer: $(TORCH_READY) ## tests of the trainer and of the engine on libtor
 test-python: library venv ## tests in Python and ASE
 	@echo "== tests in Python and ASE"
 	$(BIN)/python -m pytest tests/python tests/validation
+
+test-make: venv trainer ## that what is built is not built again
+	@echo "== tests of make"
+	$(BIN)/python -m pytest tests/make
 
 # The CUDA kernels in LAMMPS run in the shim that the library's tests compile, TorchScript models in libtorch.
 test-lammps: all test-rust trainer ## tests in LAMMPS
@@ -219,7 +223,7 @@ bench-peers: all $(DEEPMD_READY) ## the speed in LAMMPS beside compressed DeePMD
 
 # The published students and cases, where they are, are no part of the project: such a bundle is for testing, not for passing on.
 BUNDLE := $(TARGET)/gpu-bundle
-TESTS := reference_cases random_models batches ranks cuda_lists cuda_systems cuda_drift
+TESTS := numbers cuda
 
 gpu-bundle: library ## target/gpu-bundle: what checks and times the CUDA kernels on a machine that has a GPU, its driver and nothing else; run its run.sh there
 	@rm -rf $(BUNDLE) && mkdir -p $(BUNDLE)/bin $(BUNDLE)/project/models $(BUNDLE)/shared/reference

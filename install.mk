@@ -38,7 +38,7 @@ install: ## the library, its headers and the tools into PREFIX (/usr/local)
 	done
 	chmod 644 '$(install_prefix)/lib/pkgconfig/mlff_student.pc' '$(install_cmake)'/*.cmake
 	install -m 644 '$(install_root)LICENSE-MIT' '$(install_root)LICENSE-APACHE' \
-	  '$(install_root)src/plot/DejaVuSans.LICENSE' '$(install_doc)/'
+	  '$(install_root)tool/src/plot/DejaVuSans.LICENSE' '$(install_doc)/'
 	@# The loader looks into its cache alone.
 	@if test -z '$(DESTDIR)' && test "$$(id -u)" = 0 && command -v ldconfig >/dev/null; then ldconfig || true; fi
 	@echo "Programs that do not find libmlff_student.so.$(install_major): LD_LIBRARY_PATH=$(PREFIX)/lib"

@@ -85,13 +85,13 @@ report() {
   echo "# $(nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader 2>/dev/null || echo 'no nvidia-smi here')"
   echo "# processor: $(nproc) threads of $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)"
   echo
-  [ -d shared/reference/cases ] && check "reference cases within the default precision's tolerance" bin/reference_cases --include-ignored cuda
-  check "any number of channels against float64; the same bits twice" bin/random_models
-  check "pairs found on the GPU against the processor's; the same bits twice" bin/cuda_lists
-  check "50,653 atoms against the processor; the same bits twice" bin/cuda_systems
-  check "batches against single calls; the same bits twice" bin/batches a_batch_on_a_gpu
-  [ -d shared/reference/cases ] && check "ranks against one calculator" bin/ranks --include-ignored gpus
-  check "energy over 50 ps without a thermostat, as on the processor" bin/cuda_drift --include-ignored --nocapture over_50
+  [ -d shared/reference/cases ] && check "reference cases within the default precision's tolerance" bin/numbers --include-ignored cuda
+  check "any number of channels against float64; the same bits twice" bin/numbers random_models::
+  check "pairs found on the GPU against the processor's; the same bits twice" bin/cuda lists::
+  check "50,653 atoms against the processor; the same bits twice" bin/cuda systems::
+  check "batches against single calls; the same bits twice" bin/numbers a_batch_on_a_gpu
+  [ -d shared/reference/cases ] && check "ranks against one calculator" bin/numbers --include-ignored gpus
+  check "energy over 50 ps without a thermostat, as on the processor" bin/cuda --include-ignored --nocapture over_50
   if command -v compute-sanitizer >/dev/null; then
     for tool in memcheck racecheck; do
       for student in $(printf '%s\n' "${students[@]}" | grep -e medium -e 77k); do

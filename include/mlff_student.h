@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Generated from src/c_api by `MLFF_UPDATE_HEADER=1 cargo test --test header`: edit there. */
+/* Generated from src/c_api by `MLFF_UPDATE_HEADER=1 cargo test --test c_api header`: edit there. */
 
 /**
  * Distilled machine-learned force fields: energies, forces and virials for molecular dynamics.

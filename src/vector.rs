@@ -1,22 +1,22 @@
 //! Vectors in space.
 
 /// a · b.
-pub(crate) fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
+pub fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 }
 
 /// a × b.
-pub(crate) fn cross(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
+pub fn cross(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
     [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
 }
 
 /// |a|.
-pub(crate) fn norm(a: [f64; 3]) -> f64 {
+pub fn norm(a: [f64; 3]) -> f64 {
     dot(a, a).sqrt()
 }
 
 /// The rotation of a unit quaternion x i + y j + z k + w.
-pub(crate) fn rotation([x, y, z, w]: [f64; 4]) -> [[f64; 3]; 3] {
+pub fn rotation([x, y, z, w]: [f64; 4]) -> [[f64; 3]; 3] {
     [
         [1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - z * w), 2.0 * (x * z + y * w)],
         [2.0 * (x * y + z * w), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - x * w)],
@@ -25,6 +25,6 @@ pub(crate) fn rotation([x, y, z, w]: [f64; 4]) -> [[f64; 3]; 3] {
 }
 
 /// Volume that three lattice vectors span, whichever hand they are (Å³).
-pub(crate) fn volume([a, b, c]: [[f64; 3]; 3]) -> f64 {
+pub fn volume([a, b, c]: [[f64; 3]; 3]) -> f64 {
     dot(a, cross(b, c)).abs()
 }

@@ -1,5 +1,5 @@
 //! The C API: the only `extern "C"` of the library. `include/mlff_student.h` is generated from
-//! these files (`tests/header.rs`), so their documentation is written for C.
+//! these files (`tests/c_api/header.rs`), so their documentation is written for C.
 //!
 //! Patterns, one file each: `boundary` turns results and panics into a status, `handle` fixes
 //! who owns what a handle points to, `versioned` reads and writes structs that may grow,

@@ -65,7 +65,7 @@ impl Model {
     }
 
     /// Bytes of all numbers.
-    pub(crate) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.arrays().iter().map(|(_, _, values)| size_of_val(*values)).sum()
     }
 }

@@ -14,7 +14,7 @@ BETWEEN_RANKS = (1e-6, 5e-5)
 def shim():
     path = TARGET / "tmp" / "shim" / "libshim.so"
     if not path.exists():
-        missing(f"{path} is missing: cargo test --release --test reference_cases makes it")
+        missing(f"{path} is missing: cargo test --release --test numbers makes it")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFF_STUDENT_CUDA_SHIM", str(path.absolute()))
         yield

@@ -1,9 +1,9 @@
 //! Labelled frames, prepared once and put together as tensors for every step.
 
-use mlff_student::dataset::Frame;
 use mlff_student::model::{Envelope, Repulsion, Seen};
 use mlff_student::neighbors::neighborhood;
 use mlff_student::{Error, ErrorKind, Result};
+use mlff_student_tool::dataset::Frame;
 use tch::{Device, Kind, Tensor};
 
 /// Radial functions of all students trained here: sin(kπd/cutoff)/d, k = 1 … `size`, times an

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use mlff_student::plot::{self, Curve, Labels, Logarithmic};
 use mlff_student::{Error, ErrorKind, Result};
+use mlff_student_tool::plot::{self, Curve, Labels, Logarithmic};
 
 /// One look at the errors.
 #[derive(Clone, Copy, Debug, PartialEq)]

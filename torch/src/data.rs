@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use mlff_student::dataset::{Dataset, Frame, Split};
 use mlff_student::error::{Error, ErrorKind, Result};
+use mlff_student_tool::dataset::{Dataset, Frame, Split};
 use rayon::prelude::*;
 
 use crate::batch::{Baseline, Sample, pairs};

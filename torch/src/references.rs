@@ -1,6 +1,6 @@
 //! Energy of each element, so that the network learns only what binds atoms.
 
-use mlff_student::dataset::Frame;
+use mlff_student_tool::dataset::Frame;
 use tch::{Kind, Tensor};
 
 /// Pulls energies that the frames do not determine to a common value, and no others: far below the
@@ -29,7 +29,7 @@ pub fn fit(frames: &[Frame], species: &[u8]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use mlff_student::dataset::Split;
+    use mlff_student_tool::dataset::Split;
 
     use super::*;
 

@@ -8,11 +8,11 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use mlff_student::dataset::Frame;
 use mlff_student::engine::{self, Options};
 use mlff_student::model::{EnergyRange, Model};
-use mlff_student::validation::energy_range;
 use mlff_student::{Error, ErrorKind, Result};
+use mlff_student_tool::dataset::Frame;
+use mlff_student_tool::validation::energy_range;
 use tch::{Device, Kind, Tensor};
 
 use crate::batch::{Batch, Radial, Sample};

@@ -7,14 +7,14 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mlff_student::dataset::Frame;
 use mlff_student::engine::{
     Backend, Calculator, Check, FilterMode, Options, Precision, Results, Structure, TopologyInput,
     Virials,
 };
 use mlff_student::model::{EnergyRange, Model, Potential};
-use mlff_student::validation::{species, structure};
 use mlff_student::{Error, ErrorKind};
+use mlff_student_tool::dataset::Frame;
+use mlff_student_tool::validation::{species, structure};
 
 fn compute(potential: &Potential, options: Options, frames: &[Frame]) -> Vec<Results> {
     let mut calculator = Calculator::new(potential.clone(), options).unwrap();

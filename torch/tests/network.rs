@@ -15,7 +15,7 @@ fn largest(tensor: &Tensor) -> f64 {
     tensor.abs().max().double_value(&[])
 }
 
-fn batch(student: &Student, frames: &[mlff_student::dataset::Frame]) -> Batch {
+fn batch(student: &Student, frames: &[mlff_student_tool::dataset::Frame]) -> Batch {
     Batch::new(&data::samples(frames, student).unwrap(), &student.radial())
 }
 

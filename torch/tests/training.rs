@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use mlff_student::dataset::{Dataset, Frame, Split};
 use mlff_student::engine::Options;
 use mlff_student::model::{Model, symbol};
-use mlff_student::validation::predict;
+use mlff_student_tool::dataset::{Dataset, Frame, Split};
+use mlff_student_tool::validation::predict;
 use mlff_student_torch::config::{self, Config};
 use mlff_student_torch::data::Data;
 use mlff_student_torch::train::{Start, run};

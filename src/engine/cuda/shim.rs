@@ -1,4 +1,4 @@
-//! The kernels on the processor, for tests: a library that `tests/shim` compiles from the same
+//! The kernels on the processor, for tests: a library that `tests/support/shim.rs` compiles from the same
 //! source with `shim/shim.h` in front of it, named by an environment variable.
 //!
 //! It is as late as a GPU can be: nothing is done before somebody waits. It fails where another environment

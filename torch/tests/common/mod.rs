@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use mlff_student::dataset::{Frame, Split};
 use mlff_student::engine::{Calculator, Options, Precision};
 use mlff_student::model::Model;
-use mlff_student::validation;
+use mlff_student_tool::dataset::{Frame, Split};
+use mlff_student_tool::validation;
 use mlff_student_torch::config;
 use mlff_student_torch::parameters::Parameters;
 use mlff_student_torch::student::Student;
