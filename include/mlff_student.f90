@@ -73,6 +73,7 @@ module mlff_student
     integer(c_int32_t) :: continuous_at_cutoff = 0
     integer(c_int32_t) :: energy_range = 0
     integer(c_int32_t) :: reserved = 0
+    type(c_ptr) :: architecture_name = c_null_ptr
   end type
 
   type, bind(C), public :: mlff_options
@@ -85,7 +86,16 @@ module mlff_student
     integer(c_int32_t) :: instruction_set = MLFF_ISA_BEST
     integer(c_int32_t) :: engine = MLFF_ENGINE_OWN
     integer(c_int32_t) :: check = MLFF_CHECK_WARN
+    integer(c_int32_t) :: further(7) = 0
+  end type
+
+  type, bind(C), public :: mlff_option_info
+    integer(c_int32_t) :: struct_size = 0
     integer(c_int32_t) :: reserved = 0
+    type(c_ptr) :: name = c_null_ptr
+    type(c_ptr) :: values = c_null_ptr
+    type(c_ptr) :: default_value = c_null_ptr
+    type(c_ptr) :: about = c_null_ptr
   end type
 
   type, bind(C), public :: mlff_calculator_info
@@ -148,10 +158,11 @@ module mlff_student
 
   ! ---- Functions of mlff_student.h ----------------------------------------------------------------
 
-  public :: mlff_abi_version, mlff_version, mlff_last_error, mlff_status_name
+  public :: mlff_abi_version, mlff_version, mlff_last_error, mlff_last_error_atoms, mlff_status_name
   public :: mlff_device_count
   public :: mlff_model_load, mlff_model_free, mlff_model_get_info
   public :: mlff_model_get_species, mlff_model_find_species
+  public :: mlff_options_set, mlff_options_get, mlff_options_describe
   public :: mlff_calculator_new, mlff_calculator_free, mlff_calculator_get_info
   public :: mlff_calculator_get_check
   public :: mlff_calculator_set_topology, mlff_calculator_compute
@@ -168,6 +179,12 @@ module mlff_student
 
     type(c_ptr) function mlff_last_error() bind(C)
       import :: c_ptr
+    end function
+
+    integer(c_int32_t) function mlff_last_error_atoms(atoms, capacity) bind(C)
+      import :: c_int32_t
+      integer(c_int32_t), intent(inout) :: atoms(*)
+      integer(c_int32_t), value :: capacity
     end function
 
     type(c_ptr) function mlff_status_name(status) bind(C)
@@ -211,6 +228,26 @@ module mlff_student
       type(c_ptr), value :: model
       character(kind=c_char), intent(in) :: symbol(*)
       integer(c_int32_t), intent(inout) :: atomic_number
+    end function
+
+    integer(c_int32_t) function mlff_options_set(options, name, value) bind(C)
+      import :: c_int32_t, c_char, mlff_options
+      type(mlff_options), intent(inout) :: options
+      character(kind=c_char), intent(in) :: name(*), value(*)
+    end function
+
+    integer(c_int32_t) function mlff_options_get(options, name, value, size) bind(C)
+      import :: c_int32_t, c_char, mlff_options
+      type(mlff_options), intent(in) :: options
+      character(kind=c_char), intent(in) :: name(*)
+      character(kind=c_char), intent(inout) :: value(*)
+      integer(c_int32_t), value :: size
+    end function
+
+    integer(c_int32_t) function mlff_options_describe(index, info) bind(C)
+      import :: c_int32_t, mlff_option_info
+      integer(c_int32_t), value :: index
+      type(mlff_option_info), intent(inout) :: info
     end function
 
     integer(c_int32_t) function mlff_calculator_new(model, options, calculator) bind(C)

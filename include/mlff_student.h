@@ -315,10 +315,15 @@ typedef struct mlff_model_info {
      * 0.
      */
     int32_t reserved;
+    /**
+     * The architecture's name, for example "painn"; the library's, as long as it is loaded.
+     */
+    const char *architecture_name;
 } mlff_model_info;
 
 /**
- * How a calculator evaluates its model. Zero-filled but for struct_size: the defaults.
+ * How a calculator evaluates its model. Zero-filled but for struct_size: the defaults. Fields may
+ * be set directly or with mlff_options_set().
  *
  * @since 0.1.0
  */
@@ -336,8 +341,8 @@ typedef struct mlff_options {
      */
     int32_t device_index;
     /**
-     * MLFF_PRECISION_*. This, filter and instruction_set mean nothing for TorchScript models, which have
-     * a precision of their own.
+     * MLFF_PRECISION_*. This, filter and instruction_set mean nothing for TorchScript models,
+     * which have a precision of their own.
      */
     int32_t precision;
     /**
@@ -345,9 +350,10 @@ typedef struct mlff_options {
      */
     int32_t filter;
     /**
-     * Threads; 0 means 1, which suits one process for each core. On a GPU they mean nothing, and with
-     * MLFF_PRECISION_DOUBLE only mlff_calculator_compute_batch() uses more than one. They do not follow a
-     * fork: in the child a calculator of several threads, or of a GPU, is MLFF_ERROR_STATE.
+     * Threads; 0 means 1, which suits one process for each core. On a GPU they mean nothing, and
+     * with MLFF_PRECISION_DOUBLE only mlff_calculator_compute_batch() uses more than one. They do
+     * not follow a fork: in the child a calculator of several threads, or of a GPU, is
+     * MLFF_ERROR_STATE.
      */
     uint32_t threads;
     /**
@@ -364,10 +370,43 @@ typedef struct mlff_options {
      */
     int32_t check;
     /**
+     * 0. Room for options of later versions, which mlff_options_set() sets by name.
+     */
+    int32_t further[7];
+} mlff_options;
+
+/**
+ * One option by its name, see mlff_options_describe(). Texts are the library's and live as long
+ * as it is loaded.
+ *
+ * @since 0.1.0
+ */
+typedef struct mlff_option_info {
+    /**
+     * In: sizeof(mlff_option_info).
+     */
+    uint32_t struct_size;
+    /**
      * 0.
      */
-    int32_t reserved;
-} mlff_options;
+    uint32_t reserved;
+    /**
+     * What mlff_options_set() calls it; NULL behind the last option.
+     */
+    const char *name;
+    /**
+     * Its values: words between bars (mixed|double), where N stands for a number.
+     */
+    const char *values;
+    /**
+     * The value that zero-filled options have.
+     */
+    const char *default_value;
+    /**
+     * What it decides, without a full stop.
+     */
+    const char *about;
+} mlff_option_info;
 
 /**
  * What a calculator uses. Set struct_size, then call mlff_calculator_get_info().
@@ -680,6 +719,20 @@ const char *mlff_version(void);
 const char *mlff_last_error(void);
 
 /**
+ * The atoms that mlff_last_error() names, for callers whose users know other numbers: in the
+ * message's order, as the caller counts them, from 0 (with a topology owned atoms, then ghosts).
+ *
+ * Thread-safe: each thread has its own; cannot fail.
+ *
+ * @param atoms out: the first of them; not written behind capacity; NULL with capacity 0
+ * @param capacity length of atoms; no message names more than 24
+ * @return how many there are; 0 where the message names none
+ *
+ * @since 0.1.0
+ */
+uint32_t mlff_last_error_atoms(int32_t *atoms, uint32_t capacity);
+
+/**
  * The name of a status, for example "MLFF_ERROR_IO".
  *
  * Thread-safe; cannot fail.
@@ -784,6 +837,53 @@ mlff_status mlff_model_get_species(const struct mlff_model *model,
 mlff_status mlff_model_find_species(const struct mlff_model *model,
                                     const char *symbol,
                                     int32_t *atomic_number);
+
+/**
+ * Sets an option by its name, to a value given as a word: precision to double, device to cuda:1.
+ * mlff_options_describe() lists names and values.
+ *
+ * Thread-safe for different options.
+ *
+ * @param options the caller's, with struct_size set; untouched on error
+ * @param name zero-terminated
+ * @param value zero-terminated
+ * @return MLFF_OK or MLFF_ERROR_INVALID_ARGUMENT (no option of this name, no such value)
+ *
+ * @since 0.1.0
+ */
+mlff_status mlff_options_set(struct mlff_options *options, const char *name, const char *value);
+
+/**
+ * Gives the value of an option as a word.
+ *
+ * Thread-safe.
+ *
+ * @param options borrowed for the call; NULL means the defaults
+ * @param name zero-terminated
+ * @param value out: the word, zero-terminated; untouched on error
+ * @param size bytes that value holds; 32 are enough
+ * @return MLFF_OK or MLFF_ERROR_INVALID_ARGUMENT (no option of this name, or value is too short)
+ *
+ * @since 0.1.0
+ */
+mlff_status mlff_options_get(const struct mlff_options *options,
+                             const char *name,
+                             char *value,
+                             uint32_t size);
+
+/**
+ * Describes the options one by one: a program that lists them, or takes them from its users, needs
+ * no change for new ones.
+ *
+ * Thread-safe.
+ *
+ * @param index from 0; behind the last option, info.name is NULL
+ * @param info in: struct_size; out: the rest, untouched on error
+ * @return MLFF_OK or MLFF_ERROR_INVALID_ARGUMENT
+ *
+ * @since 0.1.0
+ */
+mlff_status mlff_options_describe(uint32_t index, struct mlff_option_info *info);
 
 /**
  * Makes a calculator for a model; tables are made here.

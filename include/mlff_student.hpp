@@ -21,6 +21,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mlff_student.h"
@@ -30,21 +31,27 @@ namespace mlff {
 /// A failed call; what() says what was expected, what was found and what to do. @since 0.1.0
 class Error : public std::runtime_error {
 public:
-    Error(mlff_status status, const std::string &message)
-        : std::runtime_error(message), status_(status) {}
+    Error(mlff_status status, const std::string &message, std::vector<std::int32_t> atoms = {})
+        : std::runtime_error(message), status_(status), atoms_(std::move(atoms)) {}
 
     /// MLFF_ERROR_*.
     mlff_status status() const noexcept { return status_; }
 
+    /// The atoms that the message names, see mlff_last_error_atoms().
+    const std::vector<std::int32_t> &atoms() const noexcept { return atoms_; }
+
 private:
     mlff_status status_;
+    std::vector<std::int32_t> atoms_;
 };
 
 namespace detail {
 
 inline void check(mlff_status status) {
     if (status != MLFF_OK) {
-        throw Error(status, mlff_last_error());
+        std::vector<std::int32_t> atoms(mlff_last_error_atoms(nullptr, 0));
+        mlff_last_error_atoms(atoms.data(), static_cast<std::uint32_t>(atoms.size()));
+        throw Error(status, mlff_last_error(), std::move(atoms));
     }
 }
 
@@ -82,6 +89,11 @@ template <typename Struct> Struct zeroed() noexcept {
     Struct value{};
     value.struct_size = static_cast<std::uint32_t>(sizeof(Struct));
     return value;
+}
+
+/// Sets an option by its name, see mlff_options_set(). @since 0.1.0
+inline void set(mlff_options &options, const std::string &name, const std::string &value) {
+    detail::check(mlff_options_set(&options, name.c_str(), value.c_str()));
 }
 
 /// A student. Can be moved, not copied; any number of threads may use one. @since 0.1.0

@@ -39,6 +39,7 @@ pub enum ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    atoms: Vec<u32>,
 }
 
 /// Short for a result with [`Error`].
@@ -47,7 +48,23 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error of `kind`; `message` says what was expected, what was found and what to do.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), atoms: Vec::new() }
+    }
+
+    /// Notes which atoms the message names, in its order: callers may have other names for them.
+    #[must_use]
+    pub fn about(mut self, atoms: &[usize]) -> Self {
+        // Where memory has run out, the message is all there is.
+        if self.atoms.try_reserve(atoms.len()).is_ok() {
+            self.atoms.extend(atoms.iter().map(|&atom| atom as u32));
+        }
+        self
+    }
+
+    /// The atoms that the message names, by the caller's numbers from 0; of a neighbor list owned
+    /// atoms first, then ghosts.
+    pub fn atoms(&self) -> &[u32] {
+        &self.atoms
     }
 
     /// The class of the error.

@@ -1,20 +1,26 @@
 //! Between Rust's results and C's statuses: nothing unwinds past this file.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::status::*;
+use crate::engine::NAMED;
 use crate::error::{ErrorKind, Result};
 
 /// Room for a message and its final zero: a path of the usual length and a few sentences.
 const MESSAGE_BYTES: usize = 4096;
 
+/// No message names more atoms: three times as many as a finding names.
+const MOST_ATOMS: usize = 3 * NAMED;
+
 thread_local! {
     // A plain array: storing a message needs no memory, so it also works when that has run out,
     // and the address stays valid as long as the thread lives.
     static LAST_ERROR: RefCell<[u8; MESSAGE_BYTES]> = const { RefCell::new([0; MESSAGE_BYTES]) };
+    /// How many atoms it names, and the first of them.
+    static ITS_ATOMS: Cell<(usize, [u32; MOST_ATOMS])> = const { Cell::new((0, [0; MOST_ATOMS])) };
 }
 
 /// Runs `call`; a failure's message becomes this thread's last error.
@@ -22,7 +28,7 @@ pub(super) fn status_of(call: impl FnOnce() -> Result<()>) -> mlff_status {
     let run = || match call() {
         Ok(()) => MLFF_OK,
         Err(error) => {
-            store(error.message());
+            store(error.message(), error.atoms());
             code(error.kind())
         }
     };
@@ -65,7 +71,16 @@ fn code(kind: ErrorKind) -> mlff_status {
     }
 }
 
-fn store(message: &str) {
+/// The atoms that this thread's last error names.
+pub(super) fn last_atoms() -> (usize, [u32; MOST_ATOMS]) {
+    ITS_ATOMS.get()
+}
+
+fn store(message: &str, atoms: &[u32]) {
+    let count = atoms.len().min(MOST_ATOMS);
+    let mut first = [0; MOST_ATOMS];
+    first[..count].copy_from_slice(&atoms[..count]);
+    ITS_ATOMS.set((count, first));
     let mut end = message.len().min(MESSAGE_BYTES - 1);
     while !message.is_char_boundary(end) {
         end -= 1;
@@ -85,7 +100,7 @@ fn store_panic(payload: &(dyn Any + Send)) {
         .copied()
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
-    store(&format!("a bug in mlff_student ({text}): please report it with your input"));
+    store(&format!("a bug in mlff_student ({text}): please report it with your input"), &[]);
 }
 
 /// The name of a status, for people.

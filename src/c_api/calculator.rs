@@ -1,58 +1,16 @@
-//! `mlff_options` and `mlff_calculator`.
+//! `mlff_calculator`.
 
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
-use super::arguments::{choice, invalid, not_null_mut, reserved};
+use super::arguments::{not_null_mut, reserved};
 use super::boundary::{quietly, status_of};
-use super::device::{self, MLFF_DEVICE_CPU, MLFF_DEVICE_CUDA};
 use super::handle::{self, Handle};
 use super::model::mlff_model;
+use super::options::{mlff_options, options_or_defaults};
 use super::status::mlff_status;
 use super::versioned::{self, versioned};
-use crate::engine::{
-    Backend, Calculator, Check, Device, FilterMode, InstructionSet, NAMED, Options, Precision,
-};
+use crate::engine::{Calculator, Device, NAMED};
 use crate::error::{Error, ErrorKind, Result};
-
-/// This library's kernels; libtorch for TorchScript models, which they cannot evaluate. @since 0.1.0
-pub const MLFF_ENGINE_OWN: i32 = 0;
-/// libtorch, on one process: plain tensor operations and automatic differentiation, slow, for
-/// comparison. Needs libmlff_student_torch.so beside this library or named by the environment variable
-/// MLFF_STUDENT_TORCH. @since 0.1.0
-pub const MLFF_ENGINE_TORCH: i32 = 1;
-
-/// Features and filters in float32; positions, distances, energies and virial sums in float64.
-/// @since 0.1.0
-pub const MLFF_PRECISION_MIXED: i32 = 0;
-/// All in float64: slow, for checking. @since 0.1.0
-pub const MLFF_PRECISION_DOUBLE: i32 = 1;
-
-/// Filters interpolated in a table. @since 0.1.0
-pub const MLFF_FILTER_TABLE: i32 = 0;
-/// Filters computed anew for every pair: slow, for checking. @since 0.1.0
-pub const MLFF_FILTER_EXACT: i32 = 1;
-
-/// The widest instructions that this processor has. @since 0.1.0
-pub const MLFF_ISA_BEST: i32 = 0;
-/// Instructions that every processor has. @since 0.1.0
-pub const MLFF_ISA_PORTABLE: i32 = 1;
-/// AVX2 with FMA. @since 0.1.0
-pub const MLFF_ISA_AVX2: i32 = 2;
-/// AVX-512 F. @since 0.1.0
-pub const MLFF_ISA_AVX512: i32 = 3;
-
-/// A line on stderr, once for atoms outside and once for overlaps in a calculator's life.
-/// @since 0.1.0
-pub const MLFF_CHECK_WARN: i32 = 0;
-/// Nothing is said: the caller asks, with mlff_calculator_get_check(). @since 0.1.0
-pub const MLFF_CHECK_REPORT: i32 = 1;
-/// The compute fails with MLFF_ERROR_OUTSIDE. @since 0.1.0
-pub const MLFF_CHECK_STRICT: i32 = 2;
-/// Nothing is checked. @since 0.1.0
-pub const MLFF_CHECK_OFF: i32 = 3;
-
-/// More threads than any machine has cores are a mistake, not a wish.
-const MOST_THREADS: u32 = 4096;
 
 /// Evaluates one model on one device; holds its workspace.
 ///
@@ -98,40 +56,6 @@ fn lock<T>(workspace: &Mutex<T>) -> Result<MutexGuard<'_, T>> {
         )
     })
 }
-
-/// How a calculator evaluates its model. Zero-filled but for struct_size: the defaults.
-///
-/// @since 0.1.0
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct mlff_options {
-    /// sizeof(mlff_options).
-    pub struct_size: u32,
-    /// MLFF_DEVICE_*.
-    pub device: i32,
-    /// Which of several devices of this kind; 0 for the processor.
-    pub device_index: i32,
-    /// MLFF_PRECISION_*. This, filter and instruction_set mean nothing for TorchScript models, which have
-    /// a precision of their own.
-    pub precision: i32,
-    /// MLFF_FILTER_*.
-    pub filter: i32,
-    /// Threads; 0 means 1, which suits one process for each core. On a GPU they mean nothing, and with
-    /// MLFF_PRECISION_DOUBLE only mlff_calculator_compute_batch() uses more than one. They do not follow a
-    /// fork: in the child a calculator of several threads, or of a GPU, is MLFF_ERROR_STATE.
-    pub threads: u32,
-    /// MLFF_ISA_*; other than MLFF_ISA_BEST for tests. Ignored with MLFF_PRECISION_DOUBLE.
-    pub instruction_set: i32,
-    /// MLFF_ENGINE_*.
-    pub engine: i32,
-    /// MLFF_CHECK_*: what is done where the student is taken for what it did not learn, see
-    /// mlff_check.
-    pub check: i32,
-    /// 0.
-    pub reserved: i32,
-}
-versioned!(mlff_options, published [32, 40], fields
-    struct_size device device_index precision filter threads instruction_set engine check reserved);
 
 /// What a calculator uses. Set struct_size, then call mlff_calculator_get_info().
 ///
@@ -188,12 +112,8 @@ pub unsafe extern "C" fn mlff_calculator_new(
     status_of(|| {
         // SAFETY: `model` is what is documented.
         let potential = unsafe { handle::borrow(model, "model") }?.clone();
-        let options = if options.is_null() {
-            Options::default()
-        } else {
-            // SAFETY: not null, so a struct, as documented.
-            options_of(&unsafe { versioned::read(options) }?)?
-        };
+        // SAFETY: `options` is what is documented.
+        let options = unsafe { options_or_defaults(options) }?;
         let out = not_null_mut(calculator, "calculator")?;
         let calculator = Calculator::new(potential, options)?;
         // SAFETY: `out` is not null and, as documented, may be written.
@@ -234,7 +154,7 @@ pub unsafe extern "C" fn mlff_calculator_get_info(
         let (calculator, mut out) = unsafe { (enter(calculator)?, versioned::read(info)?) };
         let options = calculator.options();
         let seconds = calculator.seconds();
-        out.instruction_set = number_of(calculator.instruction_set());
+        out.instruction_set = calculator.instruction_set() as i32;
         out.memory = calculator.memory() as u64;
         out.threads = match options.device {
             Device::Cpu => options.threads.max(1) as u32,
@@ -333,84 +253,6 @@ pub unsafe extern "C" fn mlff_calculator_get_check(
 /// Atoms for C, -1 behind the last one.
 fn numbers<const N: usize>(atoms: &[u32]) -> [i32; N] {
     std::array::from_fn(|k| atoms.get(k).map_or(-1, |&atom| atom as i32))
-}
-
-fn number_of(set: InstructionSet) -> i32 {
-    match set {
-        InstructionSet::Best => MLFF_ISA_BEST,
-        InstructionSet::Portable => MLFF_ISA_PORTABLE,
-        InstructionSet::Avx2 => MLFF_ISA_AVX2,
-        InstructionSet::Avx512 => MLFF_ISA_AVX512,
-    }
-}
-
-fn options_of(options: &mlff_options) -> Result<Options> {
-    let device = device::kind(options.device, "mlff_options.device")?;
-    let precision = choice(
-        options.precision,
-        "mlff_options.precision",
-        &[
-            (MLFF_PRECISION_MIXED, "MLFF_PRECISION_MIXED", Precision::Mixed),
-            (MLFF_PRECISION_DOUBLE, "MLFF_PRECISION_DOUBLE", Precision::Double),
-        ],
-    )?;
-    let filter = choice(
-        options.filter,
-        "mlff_options.filter",
-        &[
-            (MLFF_FILTER_TABLE, "MLFF_FILTER_TABLE", FilterMode::Table),
-            (MLFF_FILTER_EXACT, "MLFF_FILTER_EXACT", FilterMode::Exact),
-        ],
-    )?;
-    let instruction_set = choice(
-        options.instruction_set,
-        "mlff_options.instruction_set",
-        &[
-            (MLFF_ISA_BEST, "MLFF_ISA_BEST", InstructionSet::Best),
-            (MLFF_ISA_PORTABLE, "MLFF_ISA_PORTABLE", InstructionSet::Portable),
-            (MLFF_ISA_AVX2, "MLFF_ISA_AVX2", InstructionSet::Avx2),
-            (MLFF_ISA_AVX512, "MLFF_ISA_AVX512", InstructionSet::Avx512),
-        ],
-    )?;
-    let backend = choice(
-        options.engine,
-        "mlff_options.engine",
-        &[
-            (MLFF_ENGINE_OWN, "MLFF_ENGINE_OWN", Backend::Own),
-            (MLFF_ENGINE_TORCH, "MLFF_ENGINE_TORCH", Backend::Torch),
-        ],
-    )?;
-    let check = choice(
-        options.check,
-        "mlff_options.check",
-        &[
-            (MLFF_CHECK_WARN, "MLFF_CHECK_WARN", Check::Warn),
-            (MLFF_CHECK_REPORT, "MLFF_CHECK_REPORT", Check::Report),
-            (MLFF_CHECK_STRICT, "MLFF_CHECK_STRICT", Check::Strict),
-            (MLFF_CHECK_OFF, "MLFF_CHECK_OFF", Check::Off),
-        ],
-    )?;
-    reserved(options.reserved as u32, "mlff_options.reserved")?;
-    if options.threads > MOST_THREADS {
-        return invalid(format!(
-            "mlff_options.threads is {}: expected at most {MOST_THREADS}, and no more than the \
-             cores of this process",
-            options.threads
-        ));
-    }
-    let device = match (device, usize::try_from(options.device_index)) {
-        (MLFF_DEVICE_CUDA, Ok(index)) => Device::Cuda(index),
-        (MLFF_DEVICE_CPU, Ok(0)) => Device::Cpu,
-        _ => {
-            return invalid(format!(
-                "mlff_options.device_index is {}: expected 0 with MLFF_DEVICE_CPU, and the number of \
-                 a GPU, from 0, with MLFF_DEVICE_CUDA",
-                options.device_index
-            ));
-        }
-    };
-    let threads = options.threads as usize;
-    Ok(Options { backend, device, precision, filter, threads, instruction_set, check })
 }
 
 #[cfg(test)]

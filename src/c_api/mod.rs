@@ -21,6 +21,7 @@ mod calculator;
 mod compute;
 mod device;
 mod model;
+mod options;
 mod status;
 mod topology;
 
@@ -28,5 +29,6 @@ pub use calculator::*;
 pub use compute::*;
 pub use device::*;
 pub use model::*;
+pub use options::*;
 pub use status::*;
 pub use topology::*;

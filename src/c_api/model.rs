@@ -66,10 +66,12 @@ pub struct mlff_model_info {
     pub energy_range: i32,
     /// 0.
     pub reserved: i32,
+    /// The architecture's name, for example "painn"; the library's, as long as it is loaded.
+    pub architecture_name: *const c_char,
 }
-versioned!(mlff_model_info, published [48, 56], fields
+versioned!(mlff_model_info, published [48, 56, 64], fields
     struct_size architecture hidden blocks basis species_count parameters cutoff
-    rotation_invariant continuous_at_cutoff energy_range reserved);
+    rotation_invariant continuous_at_cutoff energy_range reserved architecture_name);
 
 /// Loads a student from a file (safetensors, a PyTorch checkpoint, ONNX or TorchScript), or a TorchScript
 /// model of any network that was saved with a description (docs/torchscript.md). No code from the file is run
@@ -140,6 +142,7 @@ pub unsafe extern "C" fn mlff_model_get_info(
                 (out.hidden, out.blocks, out.basis, out.parameters) = (0, 0, 0, 0);
                 (out.rotation_invariant, out.continuous_at_cutoff) = (0, 0);
                 out.energy_range = 0;
+                out.architecture_name = c"torchscript".as_ptr();
             }
         }
         // SAFETY: `out` was read there.
@@ -152,6 +155,10 @@ fn describe_student(model: &Model, out: &mut mlff_model_info) {
     out.architecture = match model.architecture {
         Architecture::Published => MLFF_ARCHITECTURE_PUBLISHED,
         Architecture::Painn => MLFF_ARCHITECTURE_PAINN,
+    };
+    out.architecture_name = match model.architecture {
+        Architecture::Published => c"published".as_ptr(),
+        Architecture::Painn => c"painn".as_ptr(),
     };
     out.hidden = model.hidden as u32;
     out.blocks = model.blocks.len() as u32;

@@ -85,6 +85,28 @@ pub extern "C" fn mlff_last_error() -> *const c_char {
     boundary::last_error()
 }
 
+/// The atoms that mlff_last_error() names, for callers whose users know other numbers: in the
+/// message's order, as the caller counts them, from 0 (with a topology owned atoms, then ghosts).
+///
+/// Thread-safe: each thread has its own; cannot fail.
+///
+/// @param atoms out: the first of them; not written behind capacity; NULL with capacity 0
+/// @param capacity length of atoms; no message names more than 24
+/// @return how many there are; 0 where the message names none
+///
+/// @since 0.1.0
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlff_last_error_atoms(atoms: *mut i32, capacity: u32) -> u32 {
+    let (count, named) = boundary::last_atoms();
+    for (k, &atom) in named[..count.min(capacity as usize)].iter().enumerate() {
+        if !atoms.is_null() {
+            // SAFETY: `k` is below `capacity`, so `atoms` has this element, as documented.
+            unsafe { atoms.add(k).write_unaligned(atom as i32) };
+        }
+    }
+    count as u32
+}
+
 /// The name of a status, for example "MLFF_ERROR_IO".
 ///
 /// Thread-safe; cannot fail.

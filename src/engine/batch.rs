@@ -235,9 +235,6 @@ fn check(scope: &Scope, structure: &Structure<'_>) -> Result<()> {
     }
     match structure.species.iter().position(|&number| number <= 0) {
         None => Ok(()),
-        Some(atom) => Err(Error::new(
-            ErrorKind::Species,
-            format!("atom {atom}: {}", scope.unknown_species(structure.species[atom])),
-        )),
+        Some(atom) => Err(scope.unknown_atom(atom, structure.species[atom])),
     }
 }

@@ -6,44 +6,15 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::batch::{self, Workspace};
-use super::findings::{self, Check, Findings};
+use super::findings::{self, Findings};
 use super::layers;
 use super::{
-    Backend, Engine, Exchange, FilterMode, InstructionSet, Precision, Reference, Results, Seconds,
-    Topology, TopologyInput, Virials,
+    Backend, Check, Device, Engine, Exchange, InstructionSet, Options, Precision, Reference,
+    Results, Seconds, Topology, TopologyInput, Virials,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Potential, Scope};
 use crate::vector::volume;
-
-/// Where to evaluate a model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Device {
-    /// The processor.
-    #[default]
-    Cpu,
-    /// The NVIDIA GPU of this number, counted from 0.
-    Cuda(usize),
-}
-
-/// How to evaluate a model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// Whose code.
-    pub backend: Backend,
-    /// The processor or a GPU.
-    pub device: Device,
-    /// Arithmetic of the features.
-    pub precision: Precision,
-    /// Evaluation of the filters.
-    pub filter: FilterMode,
-    /// Threads; 0 means 1, which suits one process for each core.
-    pub threads: usize,
-    /// Instructions of the fast kernels.
-    pub instruction_set: InstructionSet,
-    /// What is done about atoms where the student learned nothing, and atoms that overlap.
-    pub check: Check,
-}
 
 /// Positions and a cell, as callers without a neighbor list have them.
 #[derive(Clone, Copy, Debug)]

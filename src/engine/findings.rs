@@ -8,20 +8,6 @@ use super::{Results, Topology};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Scope, covalent};
 
-/// What is done about what is found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Check {
-    /// A line on stderr, once for atoms outside and once for overlaps in a calculator's life.
-    #[default]
-    Warn,
-    /// Nothing: whoever calls asks for [`Findings`].
-    Report,
-    /// The compute fails with [`ErrorKind::Outside`].
-    Strict,
-    /// Overlaps are not looked for, and atoms outside are not spoken of.
-    Off,
-}
-
 /// Atoms that are nearer to each other than this share of the sum of their covalent radii overlap:
 /// no bond is so short, and no training data reach so far.
 const OVERLAP: f64 = 0.5;
@@ -107,7 +93,14 @@ impl Findings {
             self.place(),
             said.join("; ")
         );
-        Err(Error::new(ErrorKind::Outside, message))
+        let named: Vec<usize> = self
+            .pairs
+            .as_flattened()
+            .iter()
+            .chain(&self.atoms)
+            .map(|&atom| atom as usize)
+            .collect();
+        Err(Error::new(ErrorKind::Outside, message).about(&named))
     }
 
     /// Says it on stderr, of atoms and of pairs unless that was `said` before.

@@ -10,6 +10,7 @@ mod cpu;
 mod cuda;
 mod findings;
 mod layers;
+mod options;
 mod order;
 mod pair;
 mod reference;
@@ -18,71 +19,18 @@ mod topology;
 pub mod torch;
 
 pub use batch::runs;
-pub use calculator::{Calculator, Device, Options, Structure};
+pub use calculator::{Calculator, Structure};
 pub use cpu::{BLOCK, peak};
 pub use cuda::gpus;
-pub use findings::{Check, Findings, NAMED};
+pub use findings::{Findings, NAMED};
+pub use options::{
+    Backend, Check, Device, FilterMode, InstructionSet, MOST_THREADS, OPTIONS, Options, Precision,
+    Row, Values,
+};
 pub use reference::Reference;
 pub use topology::{Topology, TopologyInput};
 
 use crate::error::Result;
-
-/// Which arithmetic the features use. Positions, distances, energies and virial sums are float64
-/// in all of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
-    /// float32 features and filters (fast kernels).
-    #[default]
-    Mixed,
-    /// float64 throughout (plain loops, for checking).
-    Double,
-}
-
-/// How the filter φ(d) is evaluated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum FilterMode {
-    /// Interpolation in a table made at load: of fifth degree on processors, cubic splines on GPUs.
-    #[default]
-    Table,
-    /// The network itself, for every pair (slow, for checking).
-    Exact,
-}
-
-/// Whose code evaluates a model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Backend {
-    /// This library's kernels, and libtorch for what they cannot evaluate: TorchScript models.
-    #[default]
-    Own,
-    /// libtorch: plain tensor operations and automatic differentiation (slow, for comparison).
-    Torch,
-}
-
-/// Which instructions the fast kernels use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum InstructionSet {
-    /// The widest that this processor has.
-    #[default]
-    Best,
-    /// What every processor of this kind has: SSE2 on x86-64, else plain Rust.
-    Portable,
-    /// AVX2 with FMA.
-    Avx2,
-    /// AVX-512 F.
-    Avx512,
-}
-
-impl InstructionSet {
-    /// The name used in files and messages.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Best => "best",
-            Self::Portable => "portable",
-            Self::Avx2 => "avx2",
-            Self::Avx512 => "avx512",
-        }
-    }
-}
 
 /// Feature rows on their way from owners to ghosts, in the caller's order: all owned atoms, then
 /// all ghosts.

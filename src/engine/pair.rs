@@ -15,7 +15,8 @@ pub fn check_finite(positions: &[[f64; 3]]) -> Result<()> {
                  step that is too long or atoms that overlap",
                 positions[atom][0], positions[atom][1], positions[atom][2]
             ),
-        )),
+        )
+        .about(&[atom])),
     }
 }
 
@@ -25,13 +26,13 @@ pub const COINCIDENT: f64 = 1e-9;
 /// The error for two atoms at one place, where no direction exists. Copies go by their owners' numbers, where
 /// these are known.
 pub fn same_place(i: usize, j: usize) -> Error {
-    let (first, second) = (i.min(j), i.max(j));
+    let both @ [first, second] = [i.min(j), i.max(j)];
     let message = if i == j {
         format!("atom {i} and an image of it are at the same place: check the list, and the images")
     } else {
         format!("atoms {first} and {second} are at the same place: move them apart or remove one")
     };
-    Error::new(ErrorKind::Numeric, message)
+    Error::new(ErrorKind::Numeric, message).about(if i == j { &both[..1] } else { &both })
 }
 
 /// Refuses results that are not numbers, naming the first atom concerned.
@@ -51,7 +52,8 @@ pub fn check_values(energies: &[f64], forces: &[[f64; 3]]) -> Result<()> {
                  surroundings are outside what this model was trained for",
                 energies[atom], forces[atom]
             ),
-        )),
+        )
+        .about(&[atom])),
     }
 }
 

@@ -50,7 +50,16 @@ pub struct Topology {
 const SAME_IMAGE: f64 = 1e-3;
 
 fn invalid<T>(message: String) -> Result<T> {
-    Err(Error::new(ErrorKind::InvalidArgument, message))
+    invalid_at(&[], message)
+}
+
+/// With the atoms that the message names, owned atoms before ghosts.
+fn invalid_at<T>(atoms: &[u32], message: String) -> Result<T> {
+    let mut error = Error::new(ErrorKind::InvalidArgument, message);
+    for &atom in atoms {
+        error = error.about(&[atom as usize]);
+    }
+    Err(error)
 }
 
 impl Topology {
@@ -99,19 +108,25 @@ impl Topology {
                     continue;
                 }
                 if atom as usize >= input.owned {
-                    return invalid(format!(
-                        "ghost {ghost} names atom {atom} as its owner, but there are {} owned \
+                    return invalid_at(
+                        &[(input.owned + ghost) as u32],
+                        format!(
+                            "ghost {ghost} names atom {atom} as its owner, but there are {} owned \
                          atoms: use an index from 0, or -1 for an atom of another rank",
-                        input.owned
-                    ));
+                            input.owned
+                        ),
+                    );
                 }
                 if species[atom as usize] != species[input.owned + ghost] {
-                    return invalid(format!(
-                        "ghost {ghost} has species {}, its owner, atom {atom}, has {}: give both \
+                    return invalid_at(
+                        &[(input.owned + ghost) as u32, atom as u32],
+                        format!(
+                            "ghost {ghost} has species {}, its owner, atom {atom}, has {}: give both \
                          the same",
-                        input.species[input.owned + ghost],
-                        input.species[atom as usize]
-                    ));
+                            input.species[input.owned + ghost],
+                            input.species[atom as usize]
+                        ),
+                    );
                 }
                 *slot = Some(atom as u32);
             }
@@ -146,19 +161,25 @@ impl Topology {
         for (i, list) in list_of.iter().enumerate() {
             if species[i] > 0 {
                 let Some(list) = list else {
-                    return invalid(format!(
-                        "owned atom {i} is part of this model but has no neighbor list: list every \
+                    return invalid_at(
+                        &[i as u32],
+                        format!(
+                            "owned atom {i} is part of this model but has no neighbor list: list every \
                          owned atom that has a species, or give it species 0"
-                    ));
+                        ),
+                    );
                 };
                 for &entry in *list {
                     let j = entry & input.mask;
                     if j < 0 || j as usize >= total {
-                        return invalid(format!(
-                            "neighbor {j} (list entry {entry}, mask {:#x}) of atom {i} is out of \
+                        return invalid_at(
+                            &[i as u32],
+                            format!(
+                                "neighbor {j} (list entry {entry}, mask {:#x}) of atom {i} is out of \
                              range: there are {total} owned atoms and ghosts",
-                            input.mask
-                        ));
+                                input.mask
+                            ),
+                        );
                     }
                     if species[j as usize] > 0 {
                         neighbors.push(j as u32);
@@ -206,11 +227,14 @@ impl Topology {
     pub fn check_resolved(&self) -> Result<()> {
         match self.unresolved() {
             None => Ok(()),
-            Some(j) => invalid(format!(
-                "ghost {} (atom {j}) has no owner on this rank and there is no exchange callback: \
-                 give the owner of every ghost, or a callback that fetches their rows",
-                j as usize - self.owned
-            )),
+            Some(j) => invalid_at(
+                &[j],
+                format!(
+                    "ghost {} (atom {j}) has no owner on this rank and there is no exchange \
+                     callback: give the owner of every ghost, or a callback that fetches their rows",
+                    j as usize - self.owned
+                ),
+            ),
         }
     }
 
@@ -280,11 +304,14 @@ impl Topology {
         unclear.sort_unstable();
         unclear.dedup();
         match surplus_pair {
-            Some([i, j]) if surplus_entries * 20 > entries => invalid(format!(
-                "the neighbor list is not full: atom {i} lists atom {j} more often than atom {j} \
+            Some([i, j]) if surplus_entries * 20 > entries => invalid_at(
+                &[i, j],
+                format!(
+                    "the neighbor list is not full: atom {i} lists atom {j} more often than atom {j} \
                  lists atom {i} ({surplus_entries} of {entries} entries are like this): build a \
                  list that holds each pair in both directions"
-            )),
+                ),
+            ),
             _ => {
                 self.unclear = unclear;
                 Ok(())
@@ -308,12 +335,15 @@ impl Topology {
                 let j = self.name(k);
                 let image =
                     if k as usize == j { String::new() } else { format!(" (its image {k})") };
-                return invalid(format!(
-                    "the neighbor list is not full: atom {i} lists atom {j}{image} at {d} Å, within \
+                return invalid_at(
+                    &[i, j as u32],
+                    format!(
+                        "the neighbor list is not full: atom {i} lists atom {j}{image} at {d} Å, within \
                      the cutoff of {cutoff} Å, but atom {j} does not list atom {i} from there: build a \
                      list that holds each pair in both directions, and look for one that was cut off \
                      at a number of neighbors"
-                ));
+                    ),
+                );
             }
         }
         // Only now: what was refused is looked at again.
@@ -339,9 +369,12 @@ impl Topology {
             row.sort_unstable();
             if let Some(twice) = row.windows(2).find(|pair| pair[0] == pair[1]) {
                 let k = twice[0][1];
-                return invalid(format!(
-                    "atom {i} lists atom {k} twice: build a list that holds each neighbor once"
-                ));
+                return invalid_at(
+                    &[i, k],
+                    format!(
+                        "atom {i} lists atom {k} twice: build a list that holds each neighbor once"
+                    ),
+                );
             }
         }
         // Where atom i lists atom j, itself or as an image.
@@ -387,10 +420,7 @@ fn check_species(scope: &Scope, species: &[i32]) -> Result<Vec<u8>> {
         match u8::try_from(number.max(0)) {
             Ok(number) if number == 0 || scope.knows(number) => checked.push(number),
             _ => {
-                return Err(Error::new(
-                    ErrorKind::Species,
-                    format!("atom {atom}: {}", scope.unknown_species(number)),
-                ));
+                return Err(scope.unknown_atom(atom, number));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Which structures a potential is for.
 
 use super::symbol;
+use crate::error::{Error, ErrorKind};
 
 /// How far pairs interact, and the elements.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +28,12 @@ impl Scope {
             "found {found}, but this model knows only {}: use a model trained for it",
             self.species_list()
         )
+    }
+
+    /// The error for an atom of an element that the model lacks.
+    pub fn unknown_atom(&self, atom: usize, atomic_number: i32) -> Error {
+        let message = format!("atom {atom}: {}", self.unknown_species(atomic_number));
+        Error::new(ErrorKind::Species, message).about(&[atom])
     }
 
     /// The elements for people: ranges of more than four are shortened.

@@ -165,7 +165,8 @@ pub(crate) fn wrap(positions: &[[f64; 3]], cell: &Cell) -> Result<(Vec<[f64; 3]>
                         "atom {atom}: expected a position at most {FARTHEST} cells away from the \
                          cell, found {position:?} Å: wrap positions into the cell"
                     ),
-                ));
+                )
+                .about(&[atom]));
             }
             shift[k] = coordinates[k].floor() as i32;
         }

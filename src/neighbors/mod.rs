@@ -114,7 +114,8 @@ pub(crate) fn largest_coordinate(positions: &[[f64; 3]], cutoff: f64) -> Result<
                          the origin, found {position:?}: check the input, or the step before this \
                          one"
                     ),
-                ));
+                )
+                .about(&[atom]));
             }
             largest = f64::max(largest, x.abs());
         }

@@ -232,8 +232,8 @@ static void calculators(void) {
     bad.check = 4;
     new_calculator(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_options.check is 4");
     bad = good;
-    bad.reserved = 1;
-    new_calculator(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_options.reserved is 1");
+    bad.further[0] = 1;
+    new_calculator(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_options.further is [1, 0");
 
     mlff_calculator *out = NULL;
     WRONG(mlff_calculator_new(NULL, &good, &out), MLFF_ERROR_INVALID_ARGUMENT, "model is a null");
@@ -256,6 +256,40 @@ static void calculators(void) {
     check.reserved = 1;
     WRONG(mlff_calculator_get_check(calculator, &check), MLFF_ERROR_INVALID_ARGUMENT,
           "reserved is 1");
+}
+
+static void named_options(void) {
+    mlff_options value = options();
+    WRONG(mlff_options_set(&value, "precison", "double"), MLFF_ERROR_INVALID_ARGUMENT,
+          "the nearest is 'precision'");
+    WRONG(mlff_options_set(&value, "precision", "single"), MLFF_ERROR_INVALID_ARGUMENT,
+          "precision must be mixed or double, found 'single'");
+    WRONG(mlff_options_set(&value, "threads", "0"), MLFF_ERROR_INVALID_ARGUMENT, "found '0'");
+    WRONG(mlff_options_set(&value, "device", "cuda:x"), MLFF_ERROR_INVALID_ARGUMENT, "cuda:x");
+    WRONG(mlff_options_set(&value, NULL, "double"), MLFF_ERROR_INVALID_ARGUMENT, "name is a null");
+    WRONG(mlff_options_set(&value, "check", NULL), MLFF_ERROR_INVALID_ARGUMENT, "value is a null");
+    WRONG(mlff_options_set(NULL, "check", "off"), MLFF_ERROR_INVALID_ARGUMENT, "mlff_options is");
+    const mlff_options good = options();
+    if (memcmp(&value, &good, sizeof good) != 0) {
+        printf("FAILED: a wrong word changed the options\n");
+        ++failures;
+    }
+    value.check = 9;
+    WRONG(mlff_options_set(&value, "precision", "double"), MLFF_ERROR_INVALID_ARGUMENT,
+          "mlff_options.check is 9");
+    char word[4] = "77";
+    WRONG(mlff_options_get(&good, "precision", word, 5), MLFF_ERROR_INVALID_ARGUMENT,
+          "at least 6 bytes");
+    WRONG(mlff_options_get(&good, "speed", word, 4), MLFF_ERROR_INVALID_ARGUMENT, "'speed'");
+    WRONG(mlff_options_get(&good, "check", NULL, 9), MLFF_ERROR_INVALID_ARGUMENT, "value is a null");
+    if (strcmp(word, "77") != 0) {
+        printf("FAILED: a word was written where it has no room\n");
+        ++failures;
+    }
+    mlff_option_info info;
+    memset(&info, 0, sizeof info);
+    WRONG(mlff_options_describe(0, &info), MLFF_ERROR_INVALID_ARGUMENT, "sizeof(mlff_option_info)");
+    WRONG(mlff_options_describe(0, NULL), MLFF_ERROR_INVALID_ARGUMENT, "mlff_option_info is a null");
 }
 
 /* A caller of the first version, whose options end before `check`. */
@@ -708,6 +742,7 @@ int main(int argc, char **argv) {
 
     models();
     calculators();
+    named_options();
     older_structs();
     newer_structs();
     topologies();

@@ -4,7 +4,8 @@ use crate::support::root;
 use crate::support::toolchain::{Language, compile};
 
 /// In the order of the header.
-const SOURCES: [&str; 6] = ["status", "device", "model", "calculator", "topology", "compute"];
+const SOURCES: [&str; 7] =
+    ["status", "device", "model", "options", "calculator", "topology", "compute"];
 
 fn generated() -> String {
     let config = cbindgen::Config::from_file(root().join("cbindgen.toml")).unwrap();
@@ -94,8 +95,9 @@ fn every_struct_has_the_same_layout_in_c() {
             );)+
         };
     }
-    layout!(mlff_model_info: struct_size parameters cutoff continuous_at_cutoff energy_range);
-    layout!(mlff_options: struct_size threads engine check reserved);
+    layout!(mlff_model_info: struct_size parameters cutoff energy_range architecture_name);
+    layout!(mlff_options: struct_size threads engine check further);
+    layout!(mlff_option_info: struct_size name values default_value about);
     layout!(mlff_calculator_info: struct_size memory exchanges seconds row_bytes reserved);
     layout!(mlff_check: struct_size structures structure outside overlaps atoms pairs);
     layout!(mlff_topology: struct_size species owner list_cutoff neighbor_mask reserved);

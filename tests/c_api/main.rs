@@ -5,5 +5,6 @@ mod support;
 
 mod header;
 mod numbers;
+mod options;
 mod programs;
 mod shared_library;

@@ -187,7 +187,7 @@ fn the_fortran_types_have_the_fields_of_the_headers_structs() {
         assert!(expected.len() > 5, "{name}: {expected:?}");
         compared += 1;
     }
-    assert_eq!(compared, 7);
+    assert_eq!(compared, 8);
 }
 
 #[test]

@@ -55,7 +55,10 @@ int main(int argc, char **argv) {
 
     auto options = mlff::zeroed<mlff_options>();
     options.device = MLFF_DEVICE_CUDA;
-    options.precision = MLFF_PRECISION_DOUBLE;
+    mlff::set(options, "precision", "double");
+    require(options.precision == MLFF_PRECISION_DOUBLE, "an option by its name");
+    throws(MLFF_ERROR_INVALID_ARGUMENT, "mixed or double",
+           [&] { mlff::set(options, "precision", "single"); });
     throws(MLFF_ERROR_UNSUPPORTED, "device cpu", [&] { mlff::Calculator(model, options); });
     options.device = MLFF_DEVICE_CPU;
     mlff::Calculator calculator(model, options);

@@ -74,7 +74,9 @@ program faces
   call require(number == 17, 'untouched on error')
 
   options%device = MLFF_DEVICE_CUDA
-  options%precision = MLFF_PRECISION_DOUBLE
+  options%struct_size = int(c_sizeof(options), c_int32_t)
+  call require(mlff_options_set(options, 'precision'//c_null_char, 'double'//c_null_char) == MLFF_OK &
+      .and. options%precision == MLFF_PRECISION_DOUBLE, 'an option by its name')
   call calculator%create(model, options, stat, message)
   call expect(MLFF_ERROR_UNSUPPORTED, 'device cpu')
   options%device = MLFF_DEVICE_CPU

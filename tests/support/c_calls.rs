@@ -68,7 +68,7 @@ pub fn sized_options() -> mlff_options {
         instruction_set: MLFF_ISA_BEST,
         engine: MLFF_ENGINE_OWN,
         check: MLFF_CHECK_WARN,
-        reserved: 0,
+        further: [0; 7],
     }
 }
 

@@ -185,10 +185,7 @@ impl Structures {
             for (k, &number) in structure.species.iter().enumerate() {
                 let known = u8::try_from(number).ok().filter(|&number| scope.knows(number));
                 let Some(number) = known else {
-                    return Err(Error::new(
-                        ErrorKind::Species,
-                        format!("atom {k}: {}", scope.unknown_species(number)),
-                    ));
+                    return Err(scope.unknown_atom(k, number));
                 };
                 let (kind, word) = (self.student.kinds.of[usize::from(number)], 4 * (first + k));
                 put(kinds_at + word, &kind.to_ne_bytes());

@@ -193,7 +193,8 @@ impl Engine for Torch {
                      one, or this library's own engine for a student",
                     j as usize - topology.owned
                 ),
-            ));
+            )
+            .about(&[j as usize]));
         }
         self.topology = topology;
         Ok(())

@@ -7,6 +7,7 @@ mod eval;
 mod grow;
 mod inspect;
 mod measure;
+mod options;
 mod progress;
 mod prune;
 mod train;
@@ -20,7 +21,6 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
-use mlff_student::engine::Device;
 use mlff_student::error::{Error, ErrorKind, Result};
 use mlff_student::model::{Model, Potential};
 
@@ -168,19 +168,6 @@ fn unwritable(path: &Path, error: &io::Error) -> Error {
             path.display()
         ),
     )
-}
-
-/// What `--device` takes.
-fn device(text: &str) -> std::result::Result<Device, String> {
-    match text {
-        "cpu" => Ok(Device::Cpu),
-        "cuda" => Ok(Device::Cuda(0)),
-        _ => text
-            .strip_prefix("cuda:")
-            .and_then(|number| number.parse().ok())
-            .map(Device::Cuda)
-            .ok_or_else(|| "expected cpu, cuda, or cuda: and the number of a GPU".into()),
-    }
 }
 
 /// Loads a student and says plainly what to expect from it.

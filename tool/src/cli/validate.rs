@@ -8,12 +8,12 @@ use std::thread;
 
 use clap::ValueEnum;
 
-use super::eval::PrecisionName;
+use super::options::{CalculatorOptions, Taken};
 use super::progress::Progress;
 use super::{Failure, check_writable, load, print, say, to_json, unwritable, write};
 use crate::dataset::{Dataset, Split};
 use crate::validation::{self, Prediction, Report};
-use mlff_student::engine::Options;
+use mlff_student::engine::{Options, Row};
 use mlff_student::error::{Error, ErrorKind, Result};
 
 /// Errors of a model over labelled structures: energies, forces, stresses
@@ -39,9 +39,17 @@ pub(super) struct Arguments {
     /// Threads; the results do not depend on them [default: all processors]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
-    /// float32 or float64 features
-    #[arg(long, value_enum, default_value = "mixed")]
-    precision: PrecisionName,
+    #[command(flatten)]
+    options: CalculatorOptions<Precision>,
+}
+
+/// Threads have a default of their own here.
+struct Precision;
+
+impl Taken for Precision {
+    fn takes(row: &Row) -> bool {
+        row.name == "precision"
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -146,7 +154,7 @@ fn predict(
         Some(threads) => usize::from(threads),
         None => thread::available_parallelism().map_or(1, usize::from),
     };
-    let options = Options { precision: arguments.precision.into(), threads, ..Options::default() };
+    let options = Options { threads, ..arguments.options.options };
     let total = dataset.frames.len();
     let mut progress = Progress::new();
     let predictions = validation::predict(model, options, dataset, |done| {

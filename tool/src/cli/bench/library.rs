@@ -8,12 +8,10 @@ use std::path::{Path, PathBuf};
 
 use super::system::System;
 use mlff_student::c_api::{
-    self, MLFF_ABI_VERSION, MLFF_CHECK_REPORT, MLFF_DEVICE_CPU, MLFF_DEVICE_CUDA, MLFF_ENGINE_OWN,
-    MLFF_ENGINE_TORCH, MLFF_ISA_AVX2, MLFF_ISA_AVX512, MLFF_ISA_BEST, MLFF_ISA_PORTABLE,
-    mlff_calculator, mlff_calculator_info, mlff_exchange_fn, mlff_model, mlff_options,
-    mlff_results, mlff_status, mlff_structure, mlff_topology,
+    self, MLFF_ABI_VERSION, mlff_calculator, mlff_calculator_info, mlff_exchange_fn, mlff_model,
+    mlff_options, mlff_results, mlff_status, mlff_structure, mlff_topology,
 };
-use mlff_student::engine::{Backend, Device, InstructionSet, Options};
+use mlff_student::engine::{InstructionSet, OPTIONS, Options};
 use mlff_student::error::{Error, ErrorKind, Result};
 
 const FILE: &str = "libmlff_student.so";
@@ -24,6 +22,8 @@ struct Functions {
     last_error: unsafe extern "C" fn() -> *const c_char,
     model_load: unsafe extern "C" fn(*const c_char, *mut *mut mlff_model) -> mlff_status,
     model_free: unsafe extern "C" fn(*mut mlff_model),
+    options_set:
+        unsafe extern "C" fn(*mut mlff_options, *const c_char, *const c_char) -> mlff_status,
     calculator_new: unsafe extern "C" fn(
         *const mlff_model,
         *const mlff_options,
@@ -59,6 +59,7 @@ const _: Functions = Functions {
     last_error: c_api::mlff_last_error,
     model_load: c_api::mlff_model_load,
     model_free: c_api::mlff_model_free,
+    options_set: c_api::mlff_options_set,
     calculator_new: c_api::mlff_calculator_new,
     calculator_free: c_api::mlff_calculator_free,
     get_info: c_api::mlff_calculator_get_info,
@@ -138,31 +139,7 @@ impl Library {
         options: Options,
     ) -> Result<Calculator<'a>> {
         let file = c_string(model)?;
-        let (device, index) = match options.device {
-            Device::Cpu => (MLFF_DEVICE_CPU, 0),
-            Device::Cuda(index) => (MLFF_DEVICE_CUDA, index as i32),
-        };
-        let options = mlff_options {
-            struct_size: size_of::<mlff_options>() as u32,
-            device,
-            device_index: index,
-            precision: 0,
-            filter: 0,
-            threads: options.threads as u32,
-            instruction_set: match options.instruction_set {
-                InstructionSet::Best => MLFF_ISA_BEST,
-                InstructionSet::Portable => MLFF_ISA_PORTABLE,
-                InstructionSet::Avx2 => MLFF_ISA_AVX2,
-                InstructionSet::Avx512 => MLFF_ISA_AVX512,
-            },
-            engine: match options.backend {
-                Backend::Own => MLFF_ENGINE_OWN,
-                Backend::Torch => MLFF_ENGINE_TORCH,
-            },
-            // As in LAMMPS, where the plugin asks.
-            check: MLFF_CHECK_REPORT,
-            reserved: 0,
-        };
+        let options = self.options(&options)?;
         let mut loaded = std::ptr::null_mut();
         let mut handle = std::ptr::null_mut();
         // SAFETY: all arguments are as the header documents them; the model may be freed before
@@ -174,6 +151,34 @@ impl Library {
             self.check(status)?;
         }
         Ok(Calculator { library: self, system, handle })
+    }
+
+    /// The same options in C, set by their names.
+    fn options(&self, options: &Options) -> Result<mlff_options> {
+        let mut raw = mlff_options {
+            struct_size: size_of::<mlff_options>() as u32,
+            device: 0,
+            device_index: 0,
+            precision: 0,
+            filter: 0,
+            threads: 0,
+            instruction_set: 0,
+            engine: 0,
+            check: 0,
+            further: [0; 7],
+        };
+        for row in &OPTIONS {
+            let text = |text: &str| {
+                CString::new(text)
+                    .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))
+            };
+            let (name, value) = (text(row.name)?, text(&row.get(options))?);
+            // SAFETY: a struct that says its size, and two C strings.
+            self.check(unsafe {
+                (self.functions.options_set)(&mut raw, name.as_ptr(), value.as_ptr())
+            })?;
+        }
+        Ok(raw)
     }
 
     fn check(&self, status: mlff_status) -> Result<()> {
@@ -236,6 +241,7 @@ impl Functions {
                 last_error: find(handle, c"mlff_last_error")?,
                 model_load: find(handle, c"mlff_model_load")?,
                 model_free: find(handle, c"mlff_model_free")?,
+                options_set: find(handle, c"mlff_options_set")?,
                 calculator_new: find(handle, c"mlff_calculator_new")?,
                 calculator_free: find(handle, c"mlff_calculator_free")?,
                 get_info: find(handle, c"mlff_calculator_get_info")?,
@@ -382,12 +388,8 @@ impl Calculator<'_> {
         };
         // SAFETY: a calculator and a struct, as documented.
         self.library.check(unsafe { (self.library.functions.get_info)(self.handle, &mut info) })?;
-        let set = match info.instruction_set {
-            MLFF_ISA_AVX512 => InstructionSet::Avx512,
-            MLFF_ISA_AVX2 => InstructionSet::Avx2,
-            MLFF_ISA_PORTABLE => InstructionSet::Portable,
-            _ => InstructionSet::Best,
-        };
+        let set = InstructionSet::ALL.get(info.instruction_set as usize).copied();
+        let set = set.unwrap_or_default();
         Ok(Info { set, memory: info.memory, seconds: info.seconds })
     }
 }

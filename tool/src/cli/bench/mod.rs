@@ -18,10 +18,10 @@ use self::pytorch::PyTorch;
 use self::report::{Against, Comparison, Memory, Molecule, Report, Shares};
 use self::summary::Summary;
 use self::system::System;
-use super::eval::InstructionSetName;
 use super::inspect::Form;
-use super::{Failure, check_writable, device, load, print, to_json, write};
-use mlff_student::engine::{Device, InstructionSet, Options, peak};
+use super::options::{CalculatorOptions, Taken};
+use super::{Failure, check_writable, load, print, to_json, write};
+use mlff_student::engine::{Check, Device, InstructionSet, Options, Row, peak};
 use mlff_student::error::{Error, ErrorKind, Result};
 
 /// Where `make bench` puts PyTorch.
@@ -46,15 +46,8 @@ pub(super) struct Arguments {
     /// Atoms, rounded up to whole molecules; cubes of 3, 24, 81, 192, 375, 648, 1029, 1536 fill best
     #[arg(long, default_value_t = 1536, value_parser = clap::value_parser!(u32).range(3..=10_000_000))]
     atoms: u32,
-    /// Threads, of the library and of PyTorch
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
-    threads: u16,
-    /// cpu, or an NVIDIA GPU: cuda, cuda:1; of PyTorch too
-    #[arg(long, default_value = "cpu", value_parser = device)]
-    device: Device,
-    /// Instructions of the kernels
-    #[arg(long, value_enum, default_value = "best")]
-    isa: InstructionSetName,
+    #[command(flatten)]
+    options: CalculatorOptions<Timed>,
     /// libmlff_student.so to time [default: beside this tool, or ../lib]
     #[arg(long)]
     library: Option<PathBuf>,
@@ -70,6 +63,15 @@ pub(super) struct Arguments {
     /// File that gets the figures as JSON, beside what is printed; - is stdout, instead of the text
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+}
+
+/// What the figures say, or what PyTorch can do too.
+struct Timed;
+
+impl Taken for Timed {
+    fn takes(row: &Row) -> bool {
+        ["device", "threads", "isa"].contains(&row.name)
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
@@ -101,19 +103,15 @@ fn measure(arguments: &Arguments) -> Result<Report> {
         }
     }
     let water = System::water(arguments.atoms as usize, model.cutoff)?;
-    let threads = u32::from(arguments.threads);
-    let on_processor = arguments.device == Device::Cpu;
-    let options = Options {
-        device: arguments.device,
-        threads: usize::from(arguments.threads),
-        instruction_set: arguments.isa.into(),
-        ..Options::default()
-    };
+    // As in LAMMPS, where the plugin asks.
+    let options = Options { check: Check::Report, ..arguments.options.options };
+    let threads = options.threads.max(1) as u32;
+    let on_processor = options.device == Device::Cpu;
     let mut engine = Engine::new(library.calculator(&arguments.model, &water, options)?)?;
     let python = python(arguments);
     let start = |system| {
         let Some(python) = &python else { return Ok(None) };
-        PyTorch::start(python, &model, system, threads, arguments.device)
+        PyTorch::start(python, &model, system, threads, options.device)
     };
     let mut pytorch = start(&water)?;
     let timed = pytorch.is_some();
