@@ -238,11 +238,13 @@ void PairMLFFStudent::take_list()
   if (first_list) warn_about_lost_pairs();
   check_special_bonds();
   find_owners();
+  trim_list();
   if (comm->nprocs > 1) find_wanted_rows();
   if (first_list) report_ghosts();
   first_list = false;
   list_taken = list;
   list_number = neighbor->ncalls;
+  list_step = neighbor->lastcall;
 }
 
 // The group whose atoms alone have ghosts, which LAMMPS shows to its own classes only.
@@ -279,9 +281,10 @@ void PairMLFFStudent::set_topology()
   topology.centers = list->inum;
   // A rank without atoms may have no arrays at all.
   topology.species = species_now.empty() ? &none : species_now.data();
-  topology.ilist = list->inum > 0 ? centers() : &none;
-  topology.numneigh = list->inum > 0 ? list->numneigh : &none;
-  topology.firstneigh = list->inum > 0 ? list->firstneigh : &no_list;
+  const Neighbors near = neighbors();
+  topology.ilist = list->inum > 0 ? near.ilist : &none;
+  topology.numneigh = list->inum > 0 ? near.numneigh : &none;
+  topology.firstneigh = list->inum > 0 ? near.firstneigh : &no_list;
   topology.owner = owner.empty() ? nullptr : owner.data();
   topology.list_cutoff = info.cutoff + neighbor->skin;
   topology.neighbor_mask = NEIGHMASK;
@@ -417,6 +420,10 @@ double PairMLFFStudent::memory_usage()
   add(species);
   add(species_now);
   add(owner);
+  add(near_entries);
+  add(near_starts);
+  add(near_counts);
+  add(near_first);
   bytes += excluded.capacity() / 8;
   add(energies);
   add(forces);

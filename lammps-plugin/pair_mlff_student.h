@@ -62,8 +62,20 @@ class PairMLFFStudent : public Pair {
   bool first_list = true;       // no neighbor list was taken since init_style
   bool said_outside = false, said_overlaps = false;    // warned of in this run
   bigint list_number = -1;      // neighbor->ncalls when the list was taken
+  bigint list_step = -1;        // neighbor->lastcall then
   NeighList *list_taken = nullptr;
   std::string ghosts_reported;
+
+  // A neighbor list as LAMMPS keeps it: atoms that have one, and by atom its length and its entries.
+  struct Neighbors {
+    const int *ilist, *numneigh;
+    int *const *firstneigh;
+  };
+  bool trimmed = false;               // the list is the one below, not LAMMPS'
+  std::vector<int> near_entries;      // of all atoms
+  std::vector<size_t> near_starts;    // by place in ilist: where an atom's entries begin
+  std::vector<int> near_counts;       // by atom
+  std::vector<int *> near_first;      // by atom
 
   std::vector<int32_t> species;      // by atom, as the calculator has them
   std::vector<int32_t> species_now;  // by atom, at this step
@@ -92,8 +104,12 @@ class PairMLFFStudent : public Pair {
   void describe_check() const;
   void warn_about_model() const;
 
+  // neighbors.cpp
+  Neighbors neighbors() const;
+  double reach() const;
+  void trim_list();
+
   // ghosts.cpp
-  const int *centers() const;
   double ghost_shell() const;
   void find_owners();
   void find_wanted_rows();
