@@ -97,19 +97,19 @@ void PairMLFFStudent::warn_about_elements()
 }
 
 // Float32 features round the energy of a molecule by some 1e-7 eV. Line searches compare energies, and
-// find no lower one where forces (eV/Angstrom) are below these limits; fire and quickmin go by forces.
+// find no lower one where forces (eV/Angstrom, their norm) are about these limits; fire goes by forces.
 void PairMLFFStudent::warn_about_minimization() const
 {
   const bool rounded = options.precision == MLFF_PRECISION_MIXED && info.architecture != MLFF_ARCHITECTURE_SCRIPT;
   // With a tolerance of energies, minimize may stop as it should before.
   if (update->whichflag != 2 || !rounded || update->etol != 0.0) return;
   const std::string style = update->minimize_style;
-  double limit = 0.0;
+  double limit = -1.0;
   if (utils::strmatch(style, "^cg") || utils::strmatch(style, "^sd")) limit = 1e-3;
   if (utils::strmatch(style, "^hftn")) limit = 1e-5;
-  if (update->ftol < limit * to_lammps && comm->me == 0)
+  if (update->ftol <= limit * to_lammps && comm->me == 0)
     error->warning(FLERR, "mlff_student: min_style " + style + " compares energies, which precision mixed rounds: "
-                   "expect it to stop before forces are below " + plain(update->ftol) +
+                   "it may end with 'linesearch alpha is zero' before forces are below " + plain(update->ftol) +
                        ": write 'min_style fire', or 'precision double' in pair_style");
 }
 
