@@ -78,7 +78,7 @@ def run_lammps(arguments, folder, steps):
 
 # What LAMMPS and the plugin say where atoms fly apart or fall into each other.
 APART = (
-    "Lost atoms|Too many neighbor bins|Non-numeric|Out of range atoms|Atoms have moved too far|out of memory"
+    "Fix halt condition|Lost atoms|Too many neighbor bins|Non-numeric|Out of range atoms|Atoms have moved too far|out of memory"
     "|Failed to (re)?allocate|Fewer SHAKE|Domain too large|position of atom ID|not a finite number|at the same place"
     "|WARNING: mlff_student: atoms"
 )
