@@ -1,8 +1,8 @@
 # Two commands set everything up: `make demo` and `make test`. `make help` lists the rest.
 
 # GNU make takes the parts of a name with spaces for several files.
-one_word = $(if $(filter-out 0 1,$(words $($(1)))),$(error $(1) is '$($(1))': make cannot handle spaces in paths, so \
-  move the folder or choose another name))
+one_word = $(if $(filter-out 0 1,$(words $($(1)))),$(error $(1) is '$($(1))': \
+  make cannot handle spaces in paths, so move the folder or choose another name))
 $(foreach name,CURDIR CARGO_TARGET_DIR VENV MODEL LAMMPS,$(call one_word,$(name)))
 
 CARGO ?= cargo
@@ -40,12 +40,13 @@ help:
 # Before anything is downloaded or compiled.
 rust:
 	@command -v $(firstword $(CARGO)) >/dev/null || { \
-	  echo "ERROR: there is no Rust here ($(firstword $(CARGO)) is not found): install it as https://rustup.rs says," \
-	    "open a new terminal, and run make again"; exit 1; }
-	@needed=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml); found=$$($(CARGO) --version | cut -d ' ' -f 2); \
+	  echo "ERROR: there is no Rust here ($(firstword $(CARGO)) is not found): install it as" \
+	    "https://rustup.rs says, open a new terminal, and run make again"; exit 1; }
+	@needed=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml); \
+	  found=$$($(CARGO) --version | cut -d ' ' -f 2); \
 	  [ "$$(printf '%s\n' $$needed $$found | sort -V | head -n 1)" = $$needed ] || { \
-	  echo "ERROR: Rust $$needed or newer is needed, found $$found: run 'rustup update stable', or install Rust as" \
-	    "https://rustup.rs says"; exit 1; }
+	  echo "ERROR: Rust $$needed or newer is needed, found $$found: run 'rustup update stable'," \
+	    "or install Rust as https://rustup.rs says"; exit 1; }
 
 library: rust ## target/release/libmlff_student.so and target/release/mlff-student
 	@echo "== library and tool"

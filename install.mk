@@ -1,7 +1,8 @@
 # make install [PREFIX=/usr/local] [DESTDIR=]: the library, its headers, the tool, pkg-config and
 # CMake files. An installation finds itself: it can be moved.
 
-$(if $(filter-out 1,$(words $(CURDIR))),$(error make cannot handle spaces in paths: move '$(CURDIR)'))
+$(if $(filter-out 1,$(words $(CURDIR))),$(error \
+  make cannot handle spaces in paths: move '$(CURDIR)'))
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -23,7 +24,8 @@ install: ## the library, its headers and the tools into PREFIX (/usr/local)
 	@test -f '$(BUILD)/libmlff_student.so' -a -f '$(BUILD)/mlff-student' || { \
 	  echo "nothing to install in $(BUILD): run 'make' (or cargo build --release) first" >&2; exit 1; }
 	@for folder in bin include lib share; do \
-	  folder='$(install_prefix)'/$$folder; while ! test -e "$$folder"; do folder=$$(dirname "$$folder"); done; \
+	  folder='$(install_prefix)'/$$folder; \
+	  while ! test -e "$$folder"; do folder=$$(dirname "$$folder"); done; \
 	  test -w "$$folder" || { \
 	    echo "ERROR: you may not write to $$folder: install to a folder of your own, for example" \
 	      "make install PREFIX=\$$HOME/mlff, or run make install as root" >&2; exit 1; }; \

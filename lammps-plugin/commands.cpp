@@ -98,13 +98,14 @@ template <size_t N> const char *name_of(const Choice (&choices)[N], int32_t valu
 // Whether a word is the name of a file rather than one of LAMMPS' or a chemical symbol.
 bool names_a_file(const std::string &word)
 {
-  return word.find_first_of("./") != std::string::npos || !utils::get_potential_file_path(word).empty();
+  return word.find_first_of("./") != std::string::npos ||
+      !utils::get_potential_file_path(word).empty();
 }
 
 bool is_symbol(const std::string &word)
 {
-  return word == "NULL" ||
-      std::any_of(std::begin(ELEMENTS), std::end(ELEMENTS), [&](const Element &e) { return word == e.symbol; });
+  const auto same = [&](const Element &element) { return word == element.symbol; };
+  return word == "NULL" || std::any_of(std::begin(ELEMENTS), std::end(ELEMENTS), same);
 }
 
 }    // namespace
@@ -143,9 +144,10 @@ void PairMLFFStudent::settings(int narg, char **arg)
         elements = "El1";
         for (int type = 2; type <= atom->ntypes; type++) elements += " El" + std::to_string(type);
       }
-      error->all(FLERR, "pair_style mlff_student: found '" + keyword + "' where a keyword belongs: pair_style takes "
-                     "no model, pair_coeff does: write '" + coeff_line(keyword, elements) +
-                     "' with the element of each atom type");
+      error->all(FLERR,
+                 "pair_style mlff_student: found '" + keyword +
+                     "' where a keyword belongs: pair_style takes no model, pair_coeff does: "
+                     "write '" + coeff_line(keyword, elements) + "' with the element of each atom type");
     }
     if (!known)
       error->all(FLERR, "pair_style mlff_student: unknown keyword '" + keyword + "', the nearest is '" +
@@ -237,8 +239,9 @@ void PairMLFFStudent::coeff(int narg, char **arg)
       else
         elements += (elements.empty() ? "" : " ") + std::string(arg[i]);
     }
-    error->all(FLERR, std::string("pair_coeff of mlff_student: found '") + arg[2] + "' where the model's file belongs: write '" +
-                   coeff_line(file, elements) + "'");
+    error->all(FLERR,
+               std::string("pair_coeff of mlff_student: found '") + arg[2] +
+                   "' where the model's file belongs: write '" + coeff_line(file, elements) + "'");
   }
   const int given = narg - 3;
   if (given != ntypes)

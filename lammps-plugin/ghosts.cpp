@@ -51,8 +51,8 @@ void PairMLFFStudent::find_owners()
 }
 
 // Which ghosts' rows are needed: those in this style's trimmed list, not those that a longer-ranged
-// style beside it brought. LAMMPS passes ghosts on from rank to rank, so wishes travel back the same
-// way.
+// style beside it brought. LAMMPS passes ghosts on from rank to rank, so wishes travel back the
+// same way.
 void PairMLFFStudent::find_wanted_rows()
 {
   const int nlocal = atom->nlocal;

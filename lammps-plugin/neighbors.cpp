@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The neighbor list of this style: LAMMPS' own, or, where that reaches farther than the model needs, a
-// copy without the pairs beyond.
+// The neighbor list of this style: LAMMPS' own, or, where that reaches farther than the model
+// needs, a copy without the pairs beyond.
 
 #include "pair_mlff_student.h"
 
@@ -11,10 +11,12 @@
 
 using namespace LAMMPS_NS;
 
-// Two students of different cutoffs share a list where the same types are NULL, one of them trimmed. LAMMPS of August
-// 2023 leaves gaps in the trimmed one's ilist, but it is the beginning of the other's. 2022 has no trimmed lists.
+// Two students of different cutoffs share a list where the same types are NULL, one of them
+// trimmed. LAMMPS of August 2023 leaves gaps in the trimmed one's ilist, but it is the beginning of
+// the other's. 2022 has no trimmed lists.
 template <class List>
-static auto centers_of(const List &list, int) -> decltype(list.trim, static_cast<const int *>(nullptr))
+static auto centers_of(const List &list, int)
+    -> decltype(list.trim, static_cast<const int *>(nullptr))
 {
   return list.copy && list.trim ? list.listcopy->ilist : list.ilist;
 }
@@ -31,9 +33,9 @@ PairMLFFStudent::Neighbors PairMLFFStudent::neighbors() const
   return {ilist, list->numneigh, list->firstneigh};
 }
 
-// How far apart the atoms of a pair may be now, if it must stay in the list (Angstrom). LAMMPS lists
-// pairs up to cutoff plus skin, and makes a new list before an atom has moved by half the skin: a pair
-// that was within cutoff plus skin then is within cutoff plus two skins as long as the list is used.
+// How far apart the atoms of a pair may be now, if it must stay in the list (Angstrom). LAMMPS
+// makes a new list before an atom has moved by half the skin: a pair that was within cutoff plus
+// skin when the list was made is within cutoff plus two skins as long as the list is used.
 double PairMLFFStudent::reach() const
 {
   // Positions are those of the list only at the first computation in the step of its making: fixes
@@ -57,19 +59,20 @@ void PairMLFFStudent::trim_list()
   near_starts.resize(list->inum);
   const int *ilist = centers_of(*list, 0);
   const double most = reach() * reach();
-  const double *const *x = atom->x;
+  // Positions lie one after the other.
+  const double *const x = list->inum > 0 ? atom->x[0] : nullptr;
   size_t count = 0;
   for (int ii = 0; ii < list->inum; ii++) {
     const int i = ilist[ii], listed = list->numneigh[i];
     // Room for all of them: each is written where the next one that is kept goes.
     if (near_entries.size() < count + listed) near_entries.resize(2 * (count + listed));
     const int *entries = list->firstneigh[i];
-    const double xi = x[i][0], yi = x[i][1], zi = x[i][2];
+    const double *const xi = x + 3 * static_cast<size_t>(i);
     int *const kept = near_entries.data() + count;
     int many = 0;
     for (int jj = 0; jj < listed; jj++) {
-      const double *xj = x[entries[jj] & NEIGHMASK];
-      const double dx = xj[0] - xi, dy = xj[1] - yi, dz = xj[2] - zi;
+      const double *const xj = x + 3 * static_cast<size_t>(entries[jj] & NEIGHMASK);
+      const double dx = xj[0] - xi[0], dy = xj[1] - xi[1], dz = xj[2] - xi[2];
       // No branch: most pairs are beyond, in no order.
       kept[many] = entries[jj];
       many += dx * dx + dy * dy + dz * dz <= most;

@@ -243,8 +243,8 @@ void PairMLFFStudent::check_groups()
            (ghosts ? "comm_modify group all" : "neigh_modify include none") + "', or map its type to NULL");
 }
 
-// Whether LAMMPS lists neighbors of this type's atoms for this style: hybrid leaves out types of which
-// it has no pair.
+// Whether LAMMPS lists neighbors of this type's atoms for this style: hybrid leaves out types of
+// which it has no pair.
 bool PairMLFFStudent::has_list(int type) const
 {
   return std::find(has_pairs[type].begin(), has_pairs[type].end(), true) != has_pairs[type].end();
@@ -257,16 +257,18 @@ void PairMLFFStudent::check_types()
     const int type = atom->type[i];
     if (species_now[i] > 0 && !has_list(type))
       stop("mlff_student: pair_coeff maps type " + std::to_string(type) + " (atom ID " +
-           std::to_string(atom->tag[i]) + ") to an element, but a later pair_coeff gives all of its pairs to another "
-           "style: write NULL for type " + std::to_string(type) + " in the pair_coeff of mlff_student, or use hybrid/overlay");
+           std::to_string(atom->tag[i]) +
+           ") to an element, but a later pair_coeff gives all of its pairs to another style: write "
+           "NULL for type " + std::to_string(type) +
+           " in the pair_coeff of mlff_student, or use hybrid/overlay");
   }
   for (int ghost = 0; ghost < atom->nghost; ghost++) {
     const int own = owner[ghost], image = atom->nlocal + ghost;
     if (own >= 0 && species_now[own] != species_now[image])
-      stop("mlff_student: atom ID " + std::to_string(atom->tag[own]) + " has type " + std::to_string(atom->type[own]) +
-           ", but its periodic image still has type " + std::to_string(atom->type[image]) + " at step " +
-           std::to_string(update->ntimestep) + ": a command changed types since the last setup; leave out 'pre no' in "
-           "the run command");
+      stop("mlff_student: atom ID " + std::to_string(atom->tag[own]) + " has type " +
+           std::to_string(atom->type[own]) + ", but its periodic image still has type " +
+           std::to_string(atom->type[image]) + " at step " + std::to_string(update->ntimestep) +
+           ": a command changed types since the last setup; leave out 'pre no' in the run command");
   }
 }
 
@@ -494,7 +496,8 @@ std::string PairMLFFStudent::with_ids(const std::string &text) const
   };
   std::string words;
   auto rest = text.begin();
-  for (std::sregex_iterator found(text.begin(), text.end(), mention), none; found != none; ++found) {
+  const std::sregex_iterator first(text.begin(), text.end(), mention), none;
+  for (auto found = first; found != none; ++found) {
     const std::smatch &match = *found;
     words.append(rest, match[0].first);
     words += match[3].matched ? "atom IDs " + id(match[2]) + " and " + id(match[3])

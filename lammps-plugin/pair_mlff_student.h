@@ -67,7 +67,7 @@ class PairMLFFStudent : public Pair {
   NeighList *list_taken = nullptr;
   std::string ghosts_reported;
 
-  // A neighbor list as LAMMPS keeps it: atoms that have one, and by atom its length and its entries.
+  // A neighbor list as LAMMPS keeps it: atoms that have one, and by atom its length and entries.
   struct Neighbors {
     const int *ilist, *numneigh;
     int *const *firstneigh;

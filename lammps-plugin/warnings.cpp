@@ -35,7 +35,8 @@ std::string whose_mass(double mass)
   const Element *nearest = &ELEMENTS[0];
   for (const auto &element : ELEMENTS)
     if (std::fabs(element.mass - mass) < std::fabs(nearest->mass - mass)) nearest = &element;
-  return std::fabs(nearest->mass - mass) < 0.02 * mass ? std::string(", that of ") + nearest->symbol : "";
+  if (std::fabs(nearest->mass - mass) > 0.02 * mass) return "";
+  return std::string(", that of ") + nearest->symbol;
 }
 
 // The atom type whose label (labelmap atom) is a chemical symbol, or 0.
@@ -81,7 +82,8 @@ void PairMLFFStudent::warn_about_elements()
     // With masses of their own, atoms have none by type.
     if (number < 1 || number > known || atom->rmass || !atom->mass_setflag[type]) continue;
     const double mass = atom->mass[type];
-    if (!is_mass_of(mass, ELEMENTS[number - 1])) add(type, "has mass " + plain(mass) + whose_mass(mass));
+    if (!is_mass_of(mass, ELEMENTS[number - 1]))
+      add(type, "has mass " + plain(mass) + whose_mass(mass));
   }
   for (int number = 1; number <= known && has_labels(atom); number++) {
     const char *symbol = ELEMENTS[number - 1].symbol;
@@ -91,16 +93,19 @@ void PairMLFFStudent::warn_about_elements()
       add(type, std::string("has the label ") + symbol);
   }
   if (!wrong.empty() && comm->me == 0)
-    error->warning(FLERR, "mlff_student: atom types do not fit the elements of pair_coeff: " + wrong +
-                       ": pair_coeff takes one element for each atom type, in the order of the types "
-                       "(where other masses are meant, nothing has to be done)");
+    error->warning(FLERR,
+                   "mlff_student: atom types do not fit the elements of pair_coeff: " + wrong +
+                       ": pair_coeff takes one element for each atom type, in the order of the "
+                       "types (where other masses are meant, nothing has to be done)");
 }
 
-// Float32 features round the energy of a molecule by some 1e-7 eV. Line searches compare energies, and
-// find no lower one where forces (eV/Angstrom, their norm) are about these limits; fire goes by forces.
+// Float32 features round the energy of a molecule by some 1e-7 eV. Line searches compare energies,
+// and find no lower one where forces (eV/Angstrom, their norm) are about these limits; fire goes by
+// forces.
 void PairMLFFStudent::warn_about_minimization() const
 {
-  const bool rounded = options.precision == MLFF_PRECISION_MIXED && info.architecture != MLFF_ARCHITECTURE_SCRIPT;
+  const bool rounded = options.precision == MLFF_PRECISION_MIXED &&
+      info.architecture != MLFF_ARCHITECTURE_SCRIPT;
   // With a tolerance of energies, minimize may stop as it should before.
   if (update->whichflag != 2 || !rounded || update->etol != 0.0) return;
   const std::string style = update->minimize_style;
@@ -108,8 +113,11 @@ void PairMLFFStudent::warn_about_minimization() const
   if (utils::strmatch(style, "^cg") || utils::strmatch(style, "^sd")) limit = 1e-3;
   if (utils::strmatch(style, "^hftn")) limit = 1e-5;
   if (update->ftol <= limit * to_lammps && comm->me == 0)
-    error->warning(FLERR, "mlff_student: min_style " + style + " compares energies, which precision mixed rounds: "
-                   "it may end with 'linesearch alpha is zero' before forces are below " + plain(update->ftol) +
+    error->warning(FLERR,
+                   "mlff_student: min_style " + style +
+                       " compares energies, which precision mixed rounds: it may end with "
+                       "'linesearch alpha is zero' before forces are below " +
+                       plain(update->ftol) +
                        ": write 'min_style fire', or 'precision double' in pair_style");
 }
 

@@ -78,14 +78,15 @@ def run_lammps(arguments, folder, steps):
 
 # What LAMMPS and the plugin say where atoms fly apart or fall into each other.
 APART = (
-    "Fix halt condition|Lost atoms|Too many neighbor bins|Non-numeric|Out of range atoms|Atoms have moved too far|out of memory"
-    "|Failed to (re)?allocate|Fewer SHAKE|Domain too large|position of atom ID|not a finite number|at the same place"
-    "|WARNING: mlff_student: atoms"
+    "Fix halt condition|Lost atoms|Too many neighbor bins|Non-numeric|Out of range atoms"
+    "|Failed to (re)?allocate|Domain too large|position of atom ID|not a finite number"
+    "|at the same place|WARNING: mlff_student: atoms"
 )
 
 
 def signal_of(code):
-    """The signal that ended a process, if one did: the wheel's lmp and shells give its number as an exit status."""
+    """The signal that ended a process, if one did."""
+    # The wheel's lmp and shells give its number as an exit status.
     for number in (-code, 256 - code, code - 128):
         if number in {s.value for s in signal.Signals}:
             return signal.Signals(number)
@@ -99,20 +100,26 @@ def failure(code, output, model, folder):
     if errors:
         what = f"LAMMPS stopped with: {errors[-1]}"
     elif ended_by:
-        what = f"LAMMPS was ended by signal {ended_by.value} ({ended_by.name}: {signal.strsignal(ended_by)})."
+        name = f"{ended_by.name}: {signal.strsignal(ended_by)}"
+        what = f"LAMMPS was ended by signal {ended_by.value} ({name})."
     else:
         what = f"LAMMPS ended with status {code}."
     text = f"The demo failed. {what}\n"
     if "this model knows only" in output:
-        text += f"The demo is a droplet of ethanol and water: it needs a student that knows H, C and O, which {model} does not.\n"
+        text += (
+            "The demo is a droplet of ethanol and water: it needs a student that knows H, C and O, "
+            f"which {model} does not.\n"
+        )
     elif ended_by and not errors or re.search(APART, output):
         text += (
-            "The likely cause: atoms flew apart or fell into each other (LAMMPS then loses them, or runs out of memory),\n"
-            f"because {model} was not trained on molecules like ethanol and water.\n"
+            "The likely cause: atoms flew apart or fell into each other (LAMMPS then loses them, "
+            f"or runs out of memory),\nbecause {model} was not trained on molecules like ethanol "
+            "and water.\n"
         )
     return text + (
-        "What to do: run the demo with a student that ships (make demo), or this student on a system that it was\n"
-        "trained for (inputs to copy: examples/lammps/nve_molecule.in and npt_water.in). What it knows:\n"
+        "What to do: run the demo with a student that ships (make demo), or this student on a "
+        "system that it was\ntrained for (inputs to copy: examples/lammps/nve_molecule.in and "
+        "npt_water.in). What it knows:\n"
         f"  target/release/mlff-student inspect {model}\n"
         f"The log: {folder}/log.lammps"
     )

@@ -65,13 +65,15 @@ def test_runs_are_those_of_the_student_alone(tmp_path, lists, ranks):
 
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_a_list_taken_after_atoms_moved_lacks_no_pair(tmp_path, ranks):
-    """Inner levels of respa move atoms between the making of a list and the student's look at it."""
+    """Inner levels of respa move atoms between the making of a list and its first use."""
     levels = "run_style respa 2 4 hybrid 1 2"
     bits = "pair_style hybrid/overlay lj/cut {far} mlff_student " + EXACT
     bits += f"\npair_coeff * * lj/cut 0.0 1.0\npair_coeff * * mlff_student {MODEL} H O"
-    commands = MOVE.replace("0.0005", "0.001") + f"{levels}\nneighbor 0.3 bin\nneigh_modify every 1 delay 0\nrun 25\n"
-    expected = run(tmp_path / "near", deck(WATER, pair=bits.format(far=3.0)) + commands, WATER)
-    found = run(tmp_path / "far", deck(WATER, pair=bits.format(far=12.0)) + commands, WATER, ranks=ranks)
+    commands = MOVE.replace("0.0005", "0.001") + levels
+    commands += "\nneighbor 0.3 bin\nneigh_modify every 1 delay 0\nrun 25\n"
+    near, far = (deck(WATER, pair=bits.format(far=cutoff)) + commands for cutoff in (3.0, 12.0))
+    expected = run(tmp_path / "near", near, WATER)
+    found = run(tmp_path / "far", far, WATER, ranks=ranks)
     np.testing.assert_allclose(energies(found), energies(expected), rtol=0, atol=1e-8)
 
 
@@ -109,7 +111,8 @@ run 4 post no
 
 def seconds(folder, pair, structure):
     """Processor time of a run with a new list in each step, the best of three."""
-    text = deck(structure, pair=pair) + MOVE + "thermo 100\nneigh_modify every 1 delay 0 check no\nrun 20\n"
+    text = deck(structure, pair=pair) + MOVE
+    text += "thermo 100\nneigh_modify every 1 delay 0 check no\nrun 20\n"
     times = []
     for attempt in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
@@ -119,7 +122,7 @@ def seconds(folder, pair, structure):
 
 
 def test_a_student_costs_about_the_same_as_alone(tmp_path):
-    """It took six times as long with the whole list."""
+    """It took eight times as long with the whole list."""
     structure = harness.water_box(5, 15.5)
     student = seconds(tmp_path / "alone", alone("check off"), structure)
     other = seconds(tmp_path / "other", "pair_style lj/cut 12.0\npair_coeff * * 0.0 1.0", structure)

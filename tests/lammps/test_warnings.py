@@ -44,7 +44,8 @@ def test_a_mass_of_more_than_twice_its_elements_warns(tmp_path):
 @pytest.mark.parametrize("labels, warns", [("H O", False), ("HW OW", False), ("O H", True)])
 def test_type_labels_that_are_other_elements_warn(tmp_path, labels, warns):
     one, two = labels.split()
-    finished = run(tmp_path, with_pair(before=f"labelmap atom 1 {one} 2 {two}\n") + "run 0\n", WATER)
+    text = with_pair(before=f"labelmap atom 1 {one} 2 {two}\n") + "run 0\n"
+    finished = run(tmp_path, text, WATER)
     said = warnings(finished)
     assert len(said) == warns
     if warns:
