@@ -187,7 +187,7 @@ test-python: library venv ## tests in Python and ASE
 	@echo "== tests in Python and ASE"
 	$(BIN)/python -m pytest tests/python tests/validation
 
-test-make: venv trainer ## that what is built is not built again
+test-make: venv trainer ## what make builds once, and what it says where something is missing
 	@echo "== tests of make"
 	$(BIN)/python -m pytest tests/make
 

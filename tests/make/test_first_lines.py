@@ -4,10 +4,11 @@ import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from places import ROOT
+ROOT = Path(__file__).resolve().parents[2]
 
 # Not that of a `make test` around these tests.
 OURS = ("MAKE", "CARGO_T")
@@ -31,9 +32,9 @@ def project(tmp_path):
             shutil.copy(ROOT / file, folder)
         for part in ("include", "packaging"):
             shutil.copytree(ROOT / part, folder / part)
-        for part in ("src/plot", "models/labels"):
+        for part in ("tool/src/plot", "models/labels"):
             (folder / part).mkdir(parents=True)
-        shutil.copy(ROOT / "src/plot/DejaVuSans.LICENSE", folder / "src/plot")
+        shutil.copy(ROOT / "tool/src/plot/DejaVuSans.LICENSE", folder / "tool/src/plot")
         for hashes in (ROOT / "models/labels").glob("*.sha256"):
             shutil.copy(hashes, folder / "models/labels")
         return folder
