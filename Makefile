@@ -1,5 +1,10 @@
 # Two commands set everything up: `make demo` and `make test`. `make help` lists the rest.
 
+# GNU make takes the parts of a name with spaces for several files.
+one_word = $(if $(filter-out 0 1,$(words $($(1)))),$(error $(1) is '$($(1))': \
+  make cannot handle spaces in paths, so move the folder or choose another name))
+$(foreach name,CURDIR CARGO_TARGET_DIR VENV MODEL LAMMPS,$(call one_word,$(name)))
+
 CARGO ?= cargo
 PYTHON ?= python3
 VENV ?= .venv
@@ -17,13 +22,13 @@ TORCH := torch==2.11.0 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85
 # Older releases that the plugin is tested with; their wheels bring MPI, but not its header.
 OLD_RELEASES := 2022.6.23.4.0 2023.8.2.3.1 2024.8.29.3.0
 
-.PHONY: all library plugin venv trainer teacher-venv data labels-cc demo ptx test test-rust test-ptx test-trainer test-teacher test-python test-lammps test-lammps-all test-make tools bench bench-peers fmt lint gpu-bundle clean help
+.PHONY: all rust library plugin venv trainer teacher-venv data labels-cc demo ptx test test-rust test-ptx test-trainer test-teacher test-python test-lammps test-lammps-all test-make tools bench bench-peers fmt lint gpu-bundle clean help
 .DELETE_ON_ERROR:
 # Environments made by pattern rules are kept.
 .SECONDARY:
 
 # PyPI sends its packages while the compiler works, which takes its jobs from make's where it can: as many as there are cores.
-all: ## the library, the tool, and the plugin for the LAMMPS in .venv
+all: rust ## the library, the tool, and the plugin for the LAMMPS in .venv
 	@$(MAKE) --no-print-directory -j$$(nproc) library venv
 	@$(MAKE) --no-print-directory plugin
 
@@ -32,7 +37,18 @@ help:
 
 # --- library and tool
 
-library: ## target/release/libmlff_student.so and target/release/mlff-student
+# Before anything is downloaded or compiled.
+rust:
+	@command -v $(firstword $(CARGO)) >/dev/null || { \
+	  echo "ERROR: there is no Rust here ($(firstword $(CARGO)) is not found): install it as" \
+	    "https://rustup.rs says, open a new terminal, and run make again"; exit 1; }
+	@needed=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml); \
+	  found=$$($(CARGO) --version | cut -d ' ' -f 2); \
+	  [ "$$(printf '%s\n' $$needed $$found | sort -V | head -n 1)" = $$needed ] || { \
+	  echo "ERROR: Rust $$needed or newer is needed, found $$found: run 'rustup update stable'," \
+	    "or install Rust as https://rustup.rs says"; exit 1; }
+
+library: rust ## target/release/libmlff_student.so and target/release/mlff-student
 	@echo "== library and tool"
 	$(CARGO) build --release
 	@ln -sf libmlff_student.so $(LIBRARY).0
@@ -163,7 +179,7 @@ test-ptx: $(NVRTC_READY) ## tests that the CUDA kernels' PTX is that of their so
 	MLFF_TEST_NVRTC=1 LD_LIBRARY_PATH=$$(echo $(abspath $(VENV))-nvrtc/lib/python3*/site-packages/nvidia/cuda_nvrtc/lib) \
 	  $(CARGO) test --release --lib nvrtc
 
-test-trainer: $(TORCH_READY) ## tests of the trainer and of the engine on libtorch
+test-trainer: rust $(TORCH_READY) ## tests of the trainer and of the engine on libtorch
 	@echo "== tests of the trainer and of the engine on libtorch"
 	$(LIBTORCH) $(CARGO) test --release -p mlff-student-torch
 
@@ -171,7 +187,7 @@ test-python: library venv ## tests in Python and ASE
 	@echo "== tests in Python and ASE"
 	$(BIN)/python -m pytest tests/python tests/validation
 
-test-make: venv trainer ## that what is built is not built again
+test-make: venv trainer ## what make builds once, and what it says where something is missing
 	@echo "== tests of make"
 	$(BIN)/python -m pytest tests/make
 
@@ -250,7 +266,7 @@ $(BENCH_READY):
 fmt: ## formats the code
 	$(CARGO) fmt
 
-lint: $(TORCH_READY) ## format, lints, documentation, licences
+lint: rust $(TORCH_READY) ## format, lints, documentation, licences
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(LIBTORCH) $(CARGO) clippy --release --all-targets -p mlff-student-torch -- -D warnings

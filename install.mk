@@ -1,6 +1,9 @@
 # make install [PREFIX=/usr/local] [DESTDIR=]: the library, its headers, the tool, pkg-config and
 # CMake files. An installation finds itself: it can be moved.
 
+$(if $(filter-out 1,$(words $(CURDIR))),$(error \
+  make cannot handle spaces in paths: move '$(CURDIR)'))
+
 PREFIX ?= /usr/local
 DESTDIR ?=
 # Where Cargo put what it built.
@@ -20,6 +23,13 @@ install_fill = sed -e 's/@VERSION@/$(install_version)/g' -e 's/@MAJOR@/$(install
 install: ## the library, its headers and the tools into PREFIX (/usr/local)
 	@test -f '$(BUILD)/libmlff_student.so' -a -f '$(BUILD)/mlff-student' || { \
 	  echo "nothing to install in $(BUILD): run 'make' (or cargo build --release) first" >&2; exit 1; }
+	@for folder in bin include lib share; do \
+	  folder='$(install_prefix)'/$$folder; \
+	  while ! test -e "$$folder"; do folder=$$(dirname "$$folder"); done; \
+	  test -w "$$folder" || { \
+	    echo "ERROR: you may not write to $$folder: install to a folder of your own, for example" \
+	      "make install PREFIX=\$$HOME/mlff, or run make install as root" >&2; exit 1; }; \
+	done
 	install -d '$(install_prefix)/bin' '$(install_prefix)/include' '$(install_prefix)/lib/pkgconfig' \
 	  '$(install_cmake)' '$(install_doc)'
 	install -m 755 '$(BUILD)/mlff-student' '$(install_prefix)/bin/'
@@ -31,7 +41,7 @@ install: ## the library, its headers and the tools into PREFIX (/usr/local)
 	  install -m 755 '$(BUILD)/libmlff_student_torch.so' '$(install_prefix)/lib/mlff-student/'; fi
 	ln -sf libmlff_student.so.$(install_version) '$(install_prefix)/lib/libmlff_student.so.$(install_major)'
 	ln -sf libmlff_student.so.$(install_major) '$(install_prefix)/lib/libmlff_student.so'
-	cd '$(install_root)include' && install -m 644 $(install_headers) '$(abspath $(install_prefix))/include/'
+	install -m 644 $(install_headers:%='$(install_root)include/%') '$(install_prefix)/include/'
 	$(install_fill) '$(install_root)packaging/mlff_student.pc.in' > '$(install_prefix)/lib/pkgconfig/mlff_student.pc'
 	for file in mlff_studentConfig mlff_studentConfigVersion; do \
 	  $(install_fill) "$(install_root)packaging/$$file.cmake.in" > "$(install_cmake)/$$file.cmake" || exit 1; \

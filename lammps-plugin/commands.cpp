@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The commands pair_style and pair_coeff: keywords, the model, and what the log says of it.
 
+#include "elements.h"
 #include "pair_mlff_student.h"
 
 #include "atom.h"
@@ -12,6 +13,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 using namespace LAMMPS_NS;
 
@@ -93,6 +95,19 @@ template <size_t N> const char *name_of(const Choice (&choices)[N], int32_t valu
   return "?";
 }
 
+// Whether a word is the name of a file rather than one of LAMMPS' or a chemical symbol.
+bool names_a_file(const std::string &word)
+{
+  return word.find_first_of("./") != std::string::npos ||
+      !utils::get_potential_file_path(word).empty();
+}
+
+bool is_symbol(const std::string &word)
+{
+  const auto same = [&](const Element &element) { return word == element.symbol; };
+  return word == "NULL" || std::any_of(std::begin(ELEMENTS), std::end(ELEMENTS), same);
+}
+
 }    // namespace
 
 void PairMLFFStudent::reset_options()
@@ -121,7 +136,20 @@ void PairMLFFStudent::settings(int narg, char **arg)
 
   for (int i = 0; i < narg; i += 2) {
     const std::string keyword = arg[i];
-    if (keyword != nearest_keyword(keyword).name)
+    const bool known = keyword == nearest_keyword(keyword).name;
+    // Other machine-learned pair styles want their model here.
+    if (!known && names_a_file(keyword)) {
+      std::string elements = "El1 El2 ...";
+      if (domain->box_exist) {
+        elements = "El1";
+        for (int type = 2; type <= atom->ntypes; type++) elements += " El" + std::to_string(type);
+      }
+      error->all(FLERR,
+                 "pair_style mlff_student: found '" + keyword +
+                     "' where a keyword belongs: pair_style takes no model, pair_coeff does: "
+                     "write '" + coeff_line(keyword, elements) + "' with the element of each atom type");
+    }
+    if (!known)
       error->all(FLERR, "pair_style mlff_student: unknown keyword '" + keyword + "', the nearest is '" +
                      nearest_keyword(keyword).name + "': write " + usage());
     if (i + 1 == narg)
@@ -164,6 +192,8 @@ void PairMLFFStudent::set_device(const std::string &device)
     error->all(FLERR, "pair_style mlff_student: device must be cpu, cuda or cuda:N, found '" + device + "'");
   if (options.device == MLFF_DEVICE_CUDA && !by_rank)
     options.device_index = utils::inumeric(FLERR, device.substr(5), false, lmp);
+  if (options.device_index < 0)
+    error->all(FLERR, "pair_style mlff_student: GPUs have numbers from 0, found '" + device + "'");
 }
 
 void PairMLFFStudent::set_threads(const std::string &value)
@@ -187,6 +217,13 @@ void PairMLFFStudent::check_units()
       units == "real" ? utils::get_conversion_factor(utils::ENERGY, utils::METAL2REAL) : 1.0;
 }
 
+// The pair_coeff command to write.
+std::string PairMLFFStudent::coeff_line(const std::string &file, const std::string &elements) const
+{
+  const bool hybrid = force->pair && utils::strmatch(force->pair_style, "^hybrid");
+  return std::string("pair_coeff * * ") + (hybrid ? "mlff_student " : "") + file + " " + elements;
+}
+
 void PairMLFFStudent::coeff(int narg, char **arg)
 {
   const int ntypes = atom->ntypes;
@@ -194,6 +231,18 @@ void PairMLFFStudent::coeff(int narg, char **arg)
     error->all(FLERR, "pair_style mlff_student takes one pair_coeff for all types: write 'pair_coeff * * "
                       "model.safetensors' followed by one element or NULL for each of the " +
                    std::to_string(ntypes) + " atom types");
+  if (is_symbol(arg[2]) && !names_a_file(arg[2])) {
+    std::string file = "model.safetensors", elements;
+    for (int i = 2; i < narg; i++) {
+      if (names_a_file(arg[i]))
+        file = arg[i];
+      else
+        elements += (elements.empty() ? "" : " ") + std::string(arg[i]);
+    }
+    error->all(FLERR,
+               std::string("pair_coeff of mlff_student: found '") + arg[2] +
+                   "' where the model's file belongs: write '" + coeff_line(file, elements) + "'");
+  }
   const int given = narg - 3;
   if (given != ntypes)
     error->all(FLERR, "pair_coeff of mlff_student: expected " + std::to_string(ntypes) +
@@ -203,7 +252,7 @@ void PairMLFFStudent::coeff(int narg, char **arg)
   // Also for a hybrid that read_restart made, which calls no settings.
   check_units();
   allocate();
-  initialized = false;
+  initialized = elements_compared = false;
   calculator.reset();
   model.reset();
   load(arg[2]);

@@ -13,7 +13,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 using namespace LAMMPS_NS;
 
@@ -51,45 +50,20 @@ void PairMLFFStudent::find_owners()
   }
 }
 
-// Two students of different cutoffs share a list where the same types are NULL, one of them trimmed. LAMMPS of August
-// 2023 leaves gaps in the trimmed one's ilist, but it is the beginning of the other's. 2022 has no trimmed lists.
-template <class List>
-static auto centers_of(const List &list, int) -> decltype(list.trim, static_cast<const int *>(nullptr))
-{
-  return list.copy && list.trim ? list.listcopy->ilist : list.ilist;
-}
-
-template <class List> static const int *centers_of(const List &list, long)
-{
-  return list.ilist;
-}
-
-const int *PairMLFFStudent::centers() const
-{
-  return centers_of(*list, 0);
-}
-
-// Which ghosts' rows are needed: those in this style's list, not those that a longer-ranged style
-// beside it brought. LAMMPS passes ghosts on from rank to rank, so wishes travel back the same way.
+// Which ghosts' rows are needed: those in this style's trimmed list, not those that a longer-ranged
+// style beside it brought. LAMMPS passes ghosts on from rank to rank, so wishes travel back the
+// same way.
 void PairMLFFStudent::find_wanted_rows()
 {
   const int nlocal = atom->nlocal;
   wanted.assign(nlocal + atom->nghost, 0);
   wanted_of_swap.clear();
-  // Positions are those of the list only in the step of its making; inner levels of respa move them
-  // within that step.
-  const bool fresh = neighbor->ago == 0 && neighbor->lastcall == update->ntimestep &&
-      !utils::strmatch(update->integrate_style, "^respa");
-  const double reach = fresh ? info.cutoff + neighbor->skin : std::numeric_limits<double>::infinity();
+  const Neighbors near = neighbors();
   for (int ii = 0; ii < list->inum; ii++) {
-    const int i = centers()[ii];
-    const double *xi = atom->x[i];
-    for (int jj = 0; jj < list->numneigh[i]; jj++) {
-      const int j = list->firstneigh[i][jj] & NEIGHMASK;
-      if (j < nlocal || owner[j - nlocal] >= 0) continue;
-      const double *xj = atom->x[j];
-      const double dx = xj[0] - xi[0], dy = xj[1] - xi[1], dz = xj[2] - xi[2];
-      if (dx * dx + dy * dy + dz * dz < reach * reach) wanted[j] = 1;
+    const int i = near.ilist[ii];
+    for (int jj = 0; jj < near.numneigh[i]; jj++) {
+      const int j = near.firstneigh[i][jj] & NEIGHMASK;
+      if (j >= nlocal && owner[j - nlocal] < 0) wanted[j] = 1;
     }
   }
   comm->reverse_comm(this);

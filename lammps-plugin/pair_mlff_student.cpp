@@ -90,6 +90,8 @@ void PairMLFFStudent::init_style()
                    std::to_string(comm->nprocs) + ": run one process with 'threads N', or a student with 'engine own'");
   check_settings();
   warn_about_exclusions();
+  warn_about_elements();
+  warn_about_minimization();
   const int types = atom->ntypes + 1;
   has_pairs.assign(types, std::vector<bool>(types, false));
   neighbor->add_request(this, NeighConst::REQ_FULL);
@@ -129,34 +131,6 @@ void PairMLFFStudent::check_settings()
     error->warning(FLERR, std::string("mlff_student: LAMMPS turns general triclinic cells, and this model is "
                                       "not rotation-invariant: energies differ from those of the cell as given"));
 #endif
-}
-
-void PairMLFFStudent::warn_about_exclusions() const
-{
-  // fix gcmc and fix widom exclude the atoms they remove on trial; is_excluded takes care of those.
-  bool others = neighbor->nex_type > 0 || neighbor->nex_mol > 0 || neighbor->includegroup > 0;
-  for (int i = 0; i < neighbor->nex_group; i++) {
-    // Their groups have a colon in the name, which users' groups cannot have; deleted groups have none.
-    const char *name = group->names[neighbor->ex1_group[i]];
-    others |= name == nullptr || std::strchr(name, ':') == nullptr;
-  }
-  if (others && comm->me == 0)
-    error->warning(FLERR, std::string("mlff_student: neigh_modify exclude or include removes pairs from the "
-                                      "model, which was not trained without them"));
-}
-
-// In plain hybrid the last pair_coeff has a pair of types to itself.
-void PairMLFFStudent::warn_about_lost_pairs() const
-{
-  std::string lost;
-  for (int i = 1; i <= atom->ntypes; i++)
-    for (int j = i; j <= atom->ntypes; j++)
-      if (species_of[i] > 0 && species_of[j] > 0 && !has_pairs[i][j])
-        lost += (lost.empty() ? "" : ", ") + std::to_string(i) + "-" + std::to_string(j);
-  if (!lost.empty() && comm->me == 0)
-    error->warning(FLERR, "mlff_student: a later pair_coeff took pairs of types " + lost +
-                       " from the model, which was not trained without them: use hybrid/overlay, write the "
-                       "pair_coeff of mlff_student last, or NULL for types that are not the model's");
 }
 
 // Whether an atom of the model has another one of it among its 1-2 (k = 1), 1-3 or 1-4 neighbors. Lists of such
@@ -238,11 +212,13 @@ void PairMLFFStudent::take_list()
   if (first_list) warn_about_lost_pairs();
   check_special_bonds();
   find_owners();
+  trim_list();
   if (comm->nprocs > 1) find_wanted_rows();
   if (first_list) report_ghosts();
   first_list = false;
   list_taken = list;
   list_number = neighbor->ncalls;
+  list_step = neighbor->lastcall;
 }
 
 // The group whose atoms alone have ghosts, which LAMMPS shows to its own classes only.
@@ -267,9 +243,39 @@ void PairMLFFStudent::check_groups()
            (ghosts ? "comm_modify group all" : "neigh_modify include none") + "', or map its type to NULL");
 }
 
+// Whether LAMMPS lists neighbors of this type's atoms for this style: hybrid leaves out types of
+// which it has no pair.
+bool PairMLFFStudent::has_list(int type) const
+{
+  return std::find(has_pairs[type].begin(), has_pairs[type].end(), true) != has_pairs[type].end();
+}
+
+// What LAMMPS cannot list as the model needs it.
+void PairMLFFStudent::check_types()
+{
+  for (int i = 0; i < atom->nlocal; i++) {
+    const int type = atom->type[i];
+    if (species_now[i] > 0 && !has_list(type))
+      stop("mlff_student: pair_coeff maps type " + std::to_string(type) + " (atom ID " +
+           std::to_string(atom->tag[i]) +
+           ") to an element, but a later pair_coeff gives all of its pairs to another style: write "
+           "NULL for type " + std::to_string(type) +
+           " in the pair_coeff of mlff_student, or use hybrid/overlay");
+  }
+  for (int ghost = 0; ghost < atom->nghost; ghost++) {
+    const int own = owner[ghost], image = atom->nlocal + ghost;
+    if (own >= 0 && species_now[own] != species_now[image])
+      stop("mlff_student: atom ID " + std::to_string(atom->tag[own]) + " has type " +
+           std::to_string(atom->type[own]) + ", but its periodic image still has type " +
+           std::to_string(atom->type[image]) + " at step " + std::to_string(update->ntimestep) +
+           ": a command changed types since the last setup; leave out 'pre no' in the run command");
+  }
+}
+
 void PairMLFFStudent::set_topology()
 {
   check_groups();
+  check_types();
   static const int32_t none = 0;
   static const int32_t *const no_list = &none;
   mlff_topology topology = {};
@@ -279,9 +285,10 @@ void PairMLFFStudent::set_topology()
   topology.centers = list->inum;
   // A rank without atoms may have no arrays at all.
   topology.species = species_now.empty() ? &none : species_now.data();
-  topology.ilist = list->inum > 0 ? centers() : &none;
-  topology.numneigh = list->inum > 0 ? list->numneigh : &none;
-  topology.firstneigh = list->inum > 0 ? list->firstneigh : &no_list;
+  const Neighbors near = neighbors();
+  topology.ilist = list->inum > 0 ? near.ilist : &none;
+  topology.numneigh = list->inum > 0 ? near.numneigh : &none;
+  topology.firstneigh = list->inum > 0 ? near.firstneigh : &no_list;
   topology.owner = owner.empty() ? nullptr : owner.data();
   topology.list_cutoff = info.cutoff + neighbor->skin;
   topology.neighbor_mask = NEIGHMASK;
@@ -417,6 +424,10 @@ double PairMLFFStudent::memory_usage()
   add(species);
   add(species_now);
   add(owner);
+  add(near_entries);
+  add(near_starts);
+  add(near_counts);
+  add(near_first);
   bytes += excluded.capacity() / 8;
   add(energies);
   add(forces);
@@ -436,6 +447,10 @@ void PairMLFFStudent::require(mlff_status status)
   MPI_Allreduce(&mine, &first, 1, MPI_INT, MPI_MIN, world);
   if (first == comm->nprocs) return;
   std::string message = status == MLFF_OK ? "" : mlff_last_error();
+  // Users of LAMMPS know keywords, not the members of a struct.
+  static const std::string member = "mlff_options.";
+  for (size_t at = message.find(member); at != std::string::npos; at = message.find(member))
+    message.erase(at, member.size());
   int length = message.size();
   MPI_Bcast(&length, 1, MPI_INT, first, world);
   message.resize(length);
@@ -474,15 +489,21 @@ std::string PairMLFFStudent::plain(double number)
 // The library counts atoms from 0 in the order of this rank; people know atom IDs.
 std::string PairMLFFStudent::with_ids(const std::string &text) const
 {
-  static const std::regex mention("atoms? ([0-9]{1,9})(?: and ([0-9]{1,9}))?");
-  std::string ids;
-  for (std::sregex_iterator found(text.begin(), text.end(), mention), none; found != none; ++found)
-    for (size_t group = 1; group < found->size(); group++) {
-      if (!(*found)[group].matched) continue;
-      const int index = std::stoi((*found)[group]);
-      if (index >= atom->nlocal + atom->nghost) continue;
-      ids += (ids.empty() ? "" : ", ") + (*found)[group].str() + " = atom ID " +
-          std::to_string(atom->tag[index]);
-    }
-  return ids.empty() ? text : text + " [" + ids + "]";
+  static const std::regex mention("(atoms?|image) ([0-9]{1,9})(?: and ([0-9]{1,9}))?");
+  const auto id = [&](const std::string &number) {
+    const int index = std::stoi(number);
+    return index < atom->nlocal + atom->nghost ? std::to_string(atom->tag[index]) : "?";
+  };
+  std::string words;
+  auto rest = text.begin();
+  const std::sregex_iterator first(text.begin(), text.end(), mention), none;
+  for (auto found = first; found != none; ++found) {
+    const std::smatch &match = *found;
+    words.append(rest, match[0].first);
+    words += match[3].matched ? "atom IDs " + id(match[2]) + " and " + id(match[3])
+        : match[1] == "image" ? "image of atom ID " + id(match[2])
+                              : "atom ID " + id(match[2]);
+    rest = match[0].second;
+  }
+  return words.append(rest, text.end());
 }

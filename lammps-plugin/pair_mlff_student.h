@@ -59,11 +59,24 @@ class PairMLFFStudent : public Pair {
   std::vector<std::vector<bool>> has_pairs;    // by two atom types
 
   bool initialized = false;     // init_style ran for this model
+  bool elements_compared = false;    // with masses and labels, since pair_coeff
   bool first_list = true;       // no neighbor list was taken since init_style
   bool said_outside = false, said_overlaps = false;    // warned of in this run
   bigint list_number = -1;      // neighbor->ncalls when the list was taken
+  bigint list_step = -1;        // neighbor->lastcall then
   NeighList *list_taken = nullptr;
   std::string ghosts_reported;
+
+  // A neighbor list as LAMMPS keeps it: atoms that have one, and by atom its length and entries.
+  struct Neighbors {
+    const int *ilist, *numneigh;
+    int *const *firstneigh;
+  };
+  bool trimmed = false;               // the list is the one below, not LAMMPS'
+  std::vector<int> near_entries;      // of all atoms
+  std::vector<size_t> near_starts;    // by place in ilist: where an atom's entries begin
+  std::vector<int> near_counts;       // by atom
+  std::vector<int *> near_first;      // by atom
 
   std::vector<int32_t> species;      // by atom, as the calculator has them
   std::vector<int32_t> species_now;  // by atom, at this step
@@ -86,14 +99,25 @@ class PairMLFFStudent : public Pair {
   void set_threads(const std::string &);
   void check_units();
   void load(const char *);
+  std::string coeff_line(const std::string &, const std::string &) const;
   int gpu_of_rank() const;
   std::string gpus_by_rank() const;
   void describe() const;
   void describe_check() const;
   void warn_about_model() const;
 
+  // warnings.cpp
+  void warn_about_elements();
+  void warn_about_minimization() const;
+  void warn_about_exclusions() const;
+  void warn_about_lost_pairs() const;
+
+  // neighbors.cpp
+  Neighbors neighbors() const;
+  double reach() const;
+  void trim_list();
+
   // ghosts.cpp
-  const int *centers() const;
   double ghost_shell() const;
   void find_owners();
   void find_wanted_rows();
@@ -106,12 +130,12 @@ class PairMLFFStudent : public Pair {
   void check_settings();
   bool has_special(int k) const;
   void check_special_bonds();
-  void warn_about_exclusions() const;
-  void warn_about_lost_pairs() const;
   void find_species();
   bool is_excluded(int) const;
   void find_excluded();
   void check_groups();
+  bool has_list(int) const;
+  void check_types();
   void take_list();
   void set_topology();
   void check_positions();

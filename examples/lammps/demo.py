@@ -8,6 +8,7 @@ speed, and how well the energy was conserved.
 import argparse
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,7 @@ ETHANOL = [
     ("H", (0.0426, 1.2075, 0.8869)), ("H", (0.0426, 1.2075, -0.8869)), ("H", (2.1159, 0.1448, 0.0)),
     ("H", (1.1286, -1.0372, 0.8859)), ("H", (1.1286, -1.0372, -0.8859)),
 ]  # fmt: skip
-APART = 2.0  # between atoms of different molecules, Angstrom
+DISTANCE = 2.0  # between atoms of different molecules, Angstrom
 
 
 def droplet(molecules, seed=1):
@@ -37,7 +38,7 @@ def droplet(molecules, seed=1):
         for radius in np.arange(0.0, 60.0, 0.02):
             direction = random.normal(size=3)
             there = shape + radius * direction / np.linalg.norm(direction)
-            if not len(placed) or np.linalg.norm(placed[:, None] - there, axis=2).min() > APART:
+            if not len(placed) or np.linalg.norm(placed[:, None] - there, axis=2).min() > DISTANCE:
                 break
         elements += [element for element, _ in molecule]
         placed = np.concatenate([placed, there])
@@ -69,9 +70,59 @@ def run_lammps(arguments, folder, steps):
     for line in process.stdout:
         lines.append(line)
         print("   ", line, end="", flush=True)
+    output = "".join(lines)
     if process.wait() != 0:
-        sys.exit("The demo failed: LAMMPS stopped with the error above.")
-    return "".join(lines)
+        sys.exit(failure(process.returncode, output, arguments.model, folder))
+    return output
+
+
+# What LAMMPS and the plugin say where atoms fly apart or fall into each other.
+APART = (
+    "Fix halt condition|Lost atoms|Too many neighbor bins|Non-numeric|Out of range atoms"
+    "|Failed to (re)?allocate|Domain too large|position of atom ID|not a finite number"
+    "|at the same place|WARNING: mlff_student: atoms"
+)
+
+
+def signal_of(code):
+    """The signal that ended a process, if one did."""
+    # The wheel's lmp and shells give its number as an exit status.
+    for number in (-code, 256 - code, code - 128):
+        if number in {s.value for s in signal.Signals}:
+            return signal.Signals(number)
+    return None
+
+
+def failure(code, output, model, folder):
+    """What ended LAMMPS, the likely cause, and a way on."""
+    errors = [line.strip() for line in output.splitlines() if "ERROR" in line]
+    ended_by = signal_of(code)
+    if errors:
+        what = f"LAMMPS stopped with: {errors[-1]}"
+    elif ended_by:
+        name = f"{ended_by.name}: {signal.strsignal(ended_by)}"
+        what = f"LAMMPS was ended by signal {ended_by.value} ({name})."
+    else:
+        what = f"LAMMPS ended with status {code}."
+    text = f"The demo failed. {what}\n"
+    if "this model knows only" in output:
+        text += (
+            "The demo is a droplet of ethanol and water: it needs a student that knows H, C and O, "
+            f"which {model} does not.\n"
+        )
+    elif ended_by and not errors or re.search(APART, output):
+        text += (
+            "The likely cause: atoms flew apart or fell into each other (LAMMPS then loses them, "
+            f"or runs out of memory),\nbecause {model} was not trained on molecules like ethanol "
+            "and water.\n"
+        )
+    return text + (
+        "What to do: run the demo with a student that ships (make demo), or this student on a "
+        "system that it was\ntrained for (inputs to copy: examples/lammps/nve_molecule.in and "
+        "npt_water.in). What it knows:\n"
+        f"  target/release/mlff-student inspect {model}\n"
+        f"The log: {folder}/log.lammps"
+    )
 
 
 def tables(output):
@@ -114,6 +165,7 @@ What was done
 Speed
   {1e6 * seconds / atoms / arguments.steps:.1f} microseconds per atom and step; {arguments.steps * 2.5e-7 / seconds * 86400:.2f} ns per day
 Energy (NVE part)
+  {energy[0]:.8f} eV at the start, {energy[-1]:.8f} eV at the end
   drift {1000 * drift:+.3f} meV per atom and ps; fluctuation {1000 * energy.std() / atoms:.3f} meV per atom
   (kinetic energy: {1000 * kinetic:.1f} meV per atom, temperature {temperature[0]:.0f} K at the start, {temperature[-1]:.0f} K at the end)
 Files

@@ -8,8 +8,8 @@ import numpy as np
 RADII = {1: 0.4, 6: 0.99, 7: 0.92, 8: 0.86}
 
 
-def write_smooth(path, hidden=32, blocks=2, functions=20, cutoff=5.0, seed=1):
-    """A `painn` student with polynomial envelope, shifted norm and repulsion."""
+def write_smooth(path, hidden=32, blocks=2, functions=20, cutoff=5.0, seed=1, scale=1.0):
+    """A `painn` student with polynomial envelope, shifted norm and repulsion; `scale`: of its energies."""
     random = np.random.default_rng(seed)
     tensors = {
         "embedding": random.uniform(-0.5, 0.5, (9, hidden)),
@@ -34,6 +34,7 @@ def write_smooth(path, hidden=32, blocks=2, functions=20, cutoff=5.0, seed=1):
         tensors[f"blocks.{b}.update.epsilon"] = np.array(0.1)
     linear("head.0", hidden, hidden // 2)
     linear("head.1", hidden // 2, 1)
+    tensors["head.1.weight"] *= scale
     metadata = {
         "format": "mlff-student",
         "format_version": 1,

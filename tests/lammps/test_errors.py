@@ -48,6 +48,13 @@ PAIRS = {
     "NULL alone": (f"pair_style mlff_student\npair_coeff * * {M} H NULL", "type 2 is NULL, but no other pair style"),
     "no such file": ("pair_style mlff_student\npair_coeff * * missing.safetensors H O", "mlff_student: .*missing.safetensors"),
     "a folder": ("pair_style mlff_student\npair_coeff * * . H O", "mlff_student: "),
+    "model in pair_style": (f"pair_style mlff_student {M}\npair_coeff * *", f"found '{M}' where a keyword belongs: .*write 'pair_coeff \\* \\* {M} El1 El2'"),
+    "model behind a keyword": ("pair_style mlff_student precision double a.pt b.pt\npair_coeff * * H O", "found 'a.pt' where a keyword belongs"),
+    "model in pair_style of a hybrid": (f"pair_style hybrid/overlay mlff_student {M} lj/cut 5.0\npair_coeff * *", f"write 'pair_coeff \\* \\* mlff_student {M} El1 El2'"),
+    "model behind elements": (f"pair_style mlff_student\npair_coeff * * H O {M}", f"found 'H' where the model's file belongs: write 'pair_coeff \\* \\* {M} H O'"),
+    "elements without model": ("pair_style mlff_student\npair_coeff * * H O", "write 'pair_coeff \\* \\* model.safetensors H O'"),
+    "too many threads": (f"pair_style mlff_student threads 100000\n{COEFF}", "mlff_student: threads is 100000: expected at most"),
+    "no such GPU": (f"pair_style mlff_student device cuda:-1\n{COEFF}", "GPUs have numbers from 0, found 'cuda:-1'"),
     "not a model": ("pair_style mlff_student\npair_coeff * * system.data H O", "mlff_student: .*system.data"),
 }
 
@@ -143,6 +150,29 @@ def test_pairs_that_hybrid_gives_to_another_style_warn(tmp_path):
     assert re.search("WARNING: mlff_student: a later pair_coeff took pairs of types 1-2 from the model", found)
     shared = run(tmp_path / "shared", with_pair(pair.format(kind="hybrid/overlay") + later), WATER).output
     assert "took pairs" not in shared
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_forgotten_null_in_plain_hybrid_names_the_type(tmp_path, ranks):
+    structure = Structure(WATER.symbols[:-3] + ["Ar"] * 3, WATER.positions, WATER.cell, WATER.pbc)
+    types = ["H", "O", "Ar"]
+    pair = f"pair_style hybrid mlff_student lj/cut 5.0\npair_coeff * * mlff_student {M} H O O\npair_coeff * 3 lj/cut 0.01 3.0"
+    text = deck(structure, types=types, pair=pair) + "run 0\n"
+    message = stopped(tmp_path, text, structure, ranks=ranks, types=types)
+    assert re.search("maps type 3 \\(atom ID (79|80|81)\\) to an element, but a later pair_coeff .*: write NULL for type 3", message)
+    assert "species" not in message
+    run(tmp_path / "mended", text.replace("H O O", "H O NULL"), structure, types, ranks=ranks)
+
+
+def test_types_that_change_without_a_setup_are_named(tmp_path):
+    message = stopped(tmp_path, deck(WATER, style="") + "run 0\nset atom 5 type 1\nrun 1 pre no\n")
+    assert re.search("atom ID 5 has type 1, but its periodic image still has type 2 at step 1: .*leave out 'pre no'", message)
+
+
+def test_atoms_at_one_place_are_named_by_their_ids(tmp_path):
+    structure = Structure(WATER.symbols + ["H"], np.vstack([WATER.positions, WATER.positions[4]]), WATER.cell, WATER.pbc)
+    message = stopped(tmp_path, deck(structure, style="") + "run 0\n", structure)
+    assert "mlff_student: atom IDs 5 and 82 are at the same place: move them apart or remove one (step 0)" in message
 
 
 def test_an_include_group_without_all_atoms_of_the_model(tmp_path):
