@@ -19,80 +19,29 @@ using namespace LAMMPS_NS;
 
 namespace {
 
-// One meaning of a keyword's value.
-struct Choice {
-  const char *name;
-  int32_t value;
-};
-constexpr Choice PRECISIONS[] = {{"mixed", MLFF_PRECISION_MIXED}, {"double", MLFF_PRECISION_DOUBLE}};
-// Under hybrid, "table" would be read as the pair style of that name: hence its second name.
-constexpr Choice FILTERS[] = {
-    {"table", MLFF_FILTER_TABLE}, {"tabulated", MLFF_FILTER_TABLE}, {"exact", MLFF_FILTER_EXACT}};
-constexpr Choice INSTRUCTION_SETS[] = {{"best", MLFF_ISA_BEST},
-                                       {"portable", MLFF_ISA_PORTABLE},
-                                       {"avx2", MLFF_ISA_AVX2},
-                                       {"avx512", MLFF_ISA_AVX512}};
-constexpr Choice ARCHITECTURES[] = {{"published", MLFF_ARCHITECTURE_PUBLISHED}, {"painn", MLFF_ARCHITECTURE_PAINN}};
-constexpr Choice ENGINES[] = {{"own", MLFF_ENGINE_OWN}, {"torch", MLFF_ENGINE_TORCH}};
-constexpr Choice CHECKS[] = {
-    {"warn", PairMLFFStudent::WARN},
-    {"strict", PairMLFFStudent::STRICT},
-    {"off", PairMLFFStudent::OFF}};
-struct Keyword {
-  const char *name, *values;
-};
-constexpr Keyword KEYWORDS[] = {{"device", "cpu|cuda|cuda:N"},
-                                {"engine", "own|torch"},
-                                {"precision", "mixed|double"},
-                                {"threads", "N"},
-                                {"filter", "table|exact"},
-                                {"isa", "best|portable|avx2|avx512"},
-                                {"check", "warn|strict|off"}};
-
-// Levenshtein distance.
-size_t edits(const std::string &a, const std::string &b)
+// The library's options, which are the keywords of pair_style.
+std::vector<mlff_option_info> keywords()
 {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); j++) row[j] = j;
-  for (size_t i = 1; i <= a.size(); i++) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); j++) {
-      const size_t change = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({change, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
+  std::vector<mlff_option_info> all;
+  mlff_option_info info = {};
+  info.struct_size = sizeof(info);
+  while (mlff_options_describe(all.size(), &info) == MLFF_OK && info.name) all.push_back(info);
+  return all;
 }
 
-const Keyword &nearest_keyword(const std::string &word)
+bool is_keyword(const std::string &word)
 {
-  return *std::min_element(std::begin(KEYWORDS), std::end(KEYWORDS), [&](const Keyword &a, const Keyword &b) {
-    return edits(word, a.name) < edits(word, b.name);
-  });
+  for (const auto &keyword : keywords())
+    if (word == keyword.name) return true;
+  return false;
 }
 
 std::string usage()
 {
   std::string text = "pair_style mlff_student";
-  for (const auto &keyword : KEYWORDS) text += std::string(" [") + keyword.name + " " + keyword.values + "]";
+  for (const auto &keyword : keywords())
+    text += std::string(" [") + keyword.name + " " + keyword.values + "]";
   return text;
-}
-
-template <size_t N> std::string names(const Choice (&choices)[N])
-{
-  std::string list;
-  for (size_t i = 0; i < N; i++)
-    list += std::string(i == 0 ? "" : i + 1 < N ? ", " : " or ") + choices[i].name;
-  return list;
-}
-
-template <size_t N> const char *name_of(const Choice (&choices)[N], int32_t value)
-{
-  for (const auto &choice : choices)
-    if (choice.value == value) return choice.name;
-  return "?";
 }
 
 // Whether a word is the name of a file rather than one of LAMMPS' or a chemical symbol.
@@ -115,28 +64,22 @@ void PairMLFFStudent::reset_options()
   options = {};
   options.struct_size = sizeof(options);
   options.check = MLFF_CHECK_REPORT;
-  check = WARN;
+  check = MLFF_CHECK_WARN;
   by_rank = false;
 }
 
 void PairMLFFStudent::settings(int narg, char **arg)
 {
   reset_options();
+  options.check = check;
   // A calculator has the options of its making: pair_coeff makes the next one.
   initialized = false;
   calculator.reset();
   model.reset();
 
-  const auto choose = [&](const char *keyword, const char *value, const auto &choices) {
-    for (const auto &choice : choices)
-      if (std::strcmp(value, choice.name) == 0) return choice.value;
-    error->all(FLERR, std::string("pair_style mlff_student: ") + keyword + " must be " +
-                   names(choices) + ", found '" + value + "'");
-  };
-
   for (int i = 0; i < narg; i += 2) {
     const std::string keyword = arg[i];
-    const bool known = keyword == nearest_keyword(keyword).name;
+    const bool known = is_keyword(keyword);
     // Other machine-learned pair styles want their model here.
     if (!known && names_a_file(keyword)) {
       std::string elements = "El1 El2 ...";
@@ -149,9 +92,8 @@ void PairMLFFStudent::settings(int narg, char **arg)
                      "' where a keyword belongs: pair_style takes no model, pair_coeff does: "
                      "write '" + coeff_line(keyword, elements) + "' with the element of each atom type");
     }
-    if (!known)
-      error->all(FLERR, "pair_style mlff_student: unknown keyword '" + keyword + "', the nearest is '" +
-                     nearest_keyword(keyword).name + "': write " + usage());
+    // The library says what is wrong with a word.
+    if (!known) set_option(keyword, "");
     if (i + 1 == narg)
       error->all(FLERR, "pair_style mlff_student: keyword '" + keyword + "' needs a value" +
                      (keyword == "filter"
@@ -159,50 +101,31 @@ void PairMLFFStudent::settings(int narg, char **arg)
                             "the next pair style, write 'filter tabulated', or nothing: it is the "
                             "default)"
                           : ""));
-    const char *value = arg[i + 1];
-    if (keyword == "device")
-      set_device(value);
-    else if (keyword == "engine")
-      options.engine = choose("engine", value, ENGINES);
-    else if (keyword == "precision")
-      options.precision = choose("precision", value, PRECISIONS);
-    else if (keyword == "threads")
-      set_threads(value);
-    else if (keyword == "filter")
-      options.filter = choose("filter", value, FILTERS);
-    else if (keyword == "isa")
-      options.instruction_set = choose("isa", value, INSTRUCTION_SETS);
-    else if (keyword == "check")
-      check = choose("check", value, CHECKS);
-    else
-      error->all(FLERR, "pair_style mlff_student: nobody reads keyword '" + keyword + "'");
+    set_option(keyword, arg[i + 1]);
+    // A GPU for each rank, see gpu_of_rank.
+    if (keyword == "device") by_rank = std::strcmp(arg[i + 1], "cuda") == 0;
   }
 
-  options.check = check == OFF ? MLFF_CHECK_OFF : MLFF_CHECK_REPORT;
+  // Here it is this pair style that warns and stops, with atom IDs.
+  check = options.check;
+  options.check = check == MLFF_CHECK_OFF ? MLFF_CHECK_OFF : MLFF_CHECK_REPORT;
   check_units();
   if (domain->box_exist) allocate();
 }
 
-void PairMLFFStudent::set_device(const std::string &device)
+// Sets an option, or stops with what the library says of it.
+void PairMLFFStudent::set_option(const std::string &keyword, const char *value)
 {
-  by_rank = device == "cuda";
-  options.device = by_rank || device.compare(0, 5, "cuda:") == 0 ? MLFF_DEVICE_CUDA : MLFF_DEVICE_CPU;
-  options.device_index = 0;
-  if (options.device == MLFF_DEVICE_CPU && device != "cpu")
-    error->all(FLERR, "pair_style mlff_student: device must be cpu, cuda or cuda:N, found '" + device + "'");
-  if (options.device == MLFF_DEVICE_CUDA && !by_rank)
-    options.device_index = utils::inumeric(FLERR, device.substr(5), false, lmp);
-  if (options.device_index < 0)
-    error->all(FLERR, "pair_style mlff_student: GPUs have numbers from 0, found '" + device + "'");
+  if (mlff_options_set(&options, keyword.c_str(), value) == MLFF_OK) return;
+  error->all(FLERR, std::string("pair_style mlff_student: ") + mlff_last_error() + ": write " + usage());
 }
 
-void PairMLFFStudent::set_threads(const std::string &value)
+// The word that an option is set to.
+std::string PairMLFFStudent::option(const char *keyword) const
 {
-  const int threads = utils::inumeric(FLERR, value, false, lmp);
-  if (threads < 1)
-    error->all(FLERR, "pair_style mlff_student: threads must be 1 or more (threads of each MPI process), found " +
-                   value);
-  options.threads = threads;
+  char word[32] = "";
+  mlff_options_get(&options, keyword, word, sizeof(word));
+  return word;
 }
 
 void PairMLFFStudent::check_units()
@@ -356,13 +279,13 @@ void PairMLFFStudent::describe() const
                        " Angstrom; " + device + "\n");
     return;
   }
-  utils::logmesg(lmp, std::string("mlff_student: ") + name_of(ARCHITECTURES, info.architecture) +
+  utils::logmesg(lmp, std::string("mlff_student: ") + info.architecture_name +
                      " architecture, " + std::to_string(info.parameters) + " parameters, " +
                      std::to_string(info.blocks) + " blocks, cutoff " + plain(info.cutoff) +
-                     " Angstrom; precision " + name_of(PRECISIONS, options.precision) +
+                     " Angstrom; precision " + option("precision") +
                      (options.engine == MLFF_ENGINE_TORCH
                           ? std::string(", libtorch, ")
-                          : std::string(", filter ") + name_of(FILTERS, options.filter) + ", ") +
+                          : std::string(", filter ") + option("filter") + ", ") +
                      device + "\n");
 }
 
@@ -375,8 +298,13 @@ void PairMLFFStudent::describe_check() const
   else if (!info.energy_range)
     what = ": atoms that overlap, but none outside of the training data, since this model does not "
            "say which energies atoms have there";
-  if (check == OFF) what.clear();
-  utils::logmesg(lmp, std::string("mlff_student: check ") + name_of(CHECKS, check) + what + "\n");
+  // Of the option that was given, not of what the library was told.
+  mlff_options given = options;
+  given.check = check;
+  char word[32] = "";
+  mlff_options_get(&given, "check", word, sizeof(word));
+  if (!checks()) what.clear();
+  utils::logmesg(lmp, std::string("mlff_student: check ") + word + what + "\n");
 }
 
 // Called on rank 0 alone.

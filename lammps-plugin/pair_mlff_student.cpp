@@ -20,8 +20,8 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <cctype>
 #include <cstring>
-#include <regex>
 #include <thread>
 #include <utility>
 
@@ -358,7 +358,7 @@ void PairMLFFStudent::tally()
 // waits for another one here.
 void PairMLFFStudent::check_findings()
 {
-  if (check == OFF) return;
+  if (!checks()) return;
   mlff_check found = {};
   found.struct_size = sizeof(found);
   if (mlff_calculator_get_check(calculator.get(), &found) != MLFF_OK) fail_here();
@@ -391,7 +391,7 @@ void PairMLFFStudent::check_findings()
 // A warning, once in a run, or the end of it.
 void PairMLFFStudent::tell(const std::string &text, bool &said)
 {
-  if (check == STRICT) stop("mlff_student: " + text + " (to go on all the same: check warn)");
+  if (check == MLFF_CHECK_STRICT) stop("mlff_student: " + text + " (to go on all the same: check warn)");
   if (!said) error->warning(FLERR, "mlff_student: " + text + " (said once in a run)");
   said = true;
 }
@@ -447,10 +447,6 @@ void PairMLFFStudent::require(mlff_status status)
   MPI_Allreduce(&mine, &first, 1, MPI_INT, MPI_MIN, world);
   if (first == comm->nprocs) return;
   std::string message = status == MLFF_OK ? "" : mlff_last_error();
-  // Users of LAMMPS know keywords, not the members of a struct.
-  static const std::string member = "mlff_options.";
-  for (size_t at = message.find(member); at != std::string::npos; at = message.find(member))
-    message.erase(at, member.size());
   int length = message.size();
   MPI_Bcast(&length, 1, MPI_INT, first, world);
   message.resize(length);
@@ -462,7 +458,7 @@ void PairMLFFStudent::require(mlff_status status)
 void PairMLFFStudent::fail_here()
 {
   if (thrown) std::rethrow_exception(std::exchange(thrown, nullptr));
-  stop("mlff_student: " + with_ids(mlff_last_error()) + " (step " +
+  stop("mlff_student: " + last_error() + " (step " +
        std::to_string(update->ntimestep) + ")");
 }
 
@@ -486,24 +482,29 @@ std::string PairMLFFStudent::plain(double number)
   return text;
 }
 
-// The library counts atoms from 0 in the order of this rank; people know atom IDs.
-std::string PairMLFFStudent::with_ids(const std::string &text) const
+// The library's message. It counts atoms from 0 in the order of this rank; people know atom IDs.
+std::string PairMLFFStudent::last_error() const
 {
-  static const std::regex mention("(atoms?|image) ([0-9]{1,9})(?: and ([0-9]{1,9}))?");
-  const auto id = [&](const std::string &number) {
-    const int index = std::stoi(number);
-    return index < atom->nlocal + atom->nghost ? std::to_string(atom->tag[index]) : "?";
-  };
-  std::string words;
-  auto rest = text.begin();
-  const std::sregex_iterator first(text.begin(), text.end(), mention), none;
-  for (auto found = first; found != none; ++found) {
-    const std::smatch &match = *found;
-    words.append(rest, match[0].first);
-    words += match[3].matched ? "atom IDs " + id(match[2]) + " and " + id(match[3])
-        : match[1] == "image" ? "image of atom ID " + id(match[2])
-                              : "atom ID " + id(match[2]);
-    rest = match[0].second;
+  std::string text = mlff_last_error();
+  std::vector<int32_t> atoms(mlff_last_error_atoms(nullptr, 0));
+  mlff_last_error_atoms(atoms.data(), atoms.size());
+  size_t from = 0;
+  for (const int32_t index : atoms) {
+    if (index < 0 || index >= atom->nlocal + atom->nghost) continue;
+    // They are in the order of the message.
+    const std::string number = std::to_string(index), id = "ID " + std::to_string(atom->tag[index]);
+    const auto in_number = [&](size_t at) {
+      return at < text.size() && (std::isdigit(text[at]) || text[at] == '.');
+    };
+    size_t at = text.find(number, from);
+    while (at != std::string::npos && ((at > 0 && in_number(at - 1)) || in_number(at + number.size())))
+      at = text.find(number, at + 1);
+    if (at == std::string::npos) {
+      text += " (atom " + number + " is atom " + id + ")";
+      continue;
+    }
+    text.replace(at, number.size(), id);
+    from = at + id.size();
   }
-  return words.append(rest, text.end());
+  return text;
 }

@@ -21,7 +21,6 @@ class PairMLFFStudent : public Pair {
  public:
   // What is done where the model is taken for what it did not learn. The library is only asked,
   // since messages need atom IDs and steps.
-  enum Check : int32_t { WARN, STRICT, OFF };
 
   explicit PairMLFFStudent(LAMMPS *);
   ~PairMLFFStudent() override;
@@ -47,7 +46,7 @@ class PairMLFFStudent : public Pair {
   };
 
   mlff_options options = {};
-  int32_t check = WARN;              // Check
+  int32_t check = MLFF_CHECK_WARN;   // as the user gave it
   bool by_rank = false;              // device cuda: GPUs are shared out among the ranks of a node
   std::vector<int> gpus_of_ranks;    // on rank 0
   std::unique_ptr<mlff_model, FreeModel> model;
@@ -95,8 +94,9 @@ class PairMLFFStudent : public Pair {
 
   // commands.cpp
   void reset_options();
-  void set_device(const std::string &);
-  void set_threads(const std::string &);
+  void set_option(const std::string &, const char *);
+  std::string option(const char *) const;
+  bool checks() const { return check == MLFF_CHECK_WARN || check == MLFF_CHECK_STRICT; }
   void check_units();
   void load(const char *);
   std::string coeff_line(const std::string &, const std::string &) const;
@@ -146,7 +146,7 @@ class PairMLFFStudent : public Pair {
   [[noreturn]] void fail_here();
   [[noreturn]] void stop(const std::string &);
   static std::string plain(double);
-  std::string with_ids(const std::string &) const;
+  std::string last_error() const;
 };
 
 }    // namespace LAMMPS_NS

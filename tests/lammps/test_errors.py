@@ -29,15 +29,15 @@ def with_pair(pair, **options):
 
 
 PAIRS = {
-    "unknown keyword": (f"pair_style mlff_student precison double\n{COEFF}", "unknown keyword 'precison', the nearest is 'precision'"),
+    "unknown keyword": (f"pair_style mlff_student precison double\n{COEFF}", "'precison' is no option, the nearest is 'precision'"),
     "unknown keyword without value": (f"pair_style mlff_student thread\n{COEFF}", "nearest is 'threads'"),
     "unknown precision": (f"pair_style mlff_student precision single\n{COEFF}", "precision must be mixed or double, found 'single'"),
-    "unknown filter": (f"pair_style mlff_student filter none\n{COEFF}", "filter must be table, tabulated or exact, found 'none'"),
+    "unknown filter": (f"pair_style mlff_student filter none\n{COEFF}", "filter must be table or exact, found 'none'"),
     "missing value": (f"pair_style mlff_student threads\n{COEFF}", "keyword 'threads' needs a value"),
     "unknown instructions": (f"pair_style mlff_student isa sse9\n{COEFF}", "isa must be best, portable, avx2 or avx512, found 'sse9'"),
     "unknown engine": (f"pair_style mlff_student engine jax\n{COEFF}", "engine must be own or torch, found 'jax'"),
-    "no threads": (f"pair_style mlff_student threads 0\n{COEFF}", "threads must be 1 or more"),
-    "unknown device": (f"pair_style mlff_student device gpu\n{COEFF}", "device must be cpu, cuda or cuda:N, found 'gpu'"),
+    "no threads": (f"pair_style mlff_student threads 0\n{COEFF}", "threads must be a number from 1 to 4096, found '0'"),
+    "unknown device": (f"pair_style mlff_student device gpu\n{COEFF}", "device must be cpu, cuda or cuda: and the number of a GPU, found 'gpu'"),
     "cuda in this build": (f"pair_style mlff_student device cuda\n{COEFF}", "mlff_student: .*(CUDA|cuda)"),
     "missing pair_coeff": ("pair_style mlff_student", "pair_coeff is missing: write 'pair_coeff \\* \\*"),
     "too few elements": (f"pair_style mlff_student\npair_coeff * * {M} H", "expected 2 elements .* found 1"),
@@ -53,8 +53,8 @@ PAIRS = {
     "model in pair_style of a hybrid": (f"pair_style hybrid/overlay mlff_student {M} lj/cut 5.0\npair_coeff * *", f"write 'pair_coeff \\* \\* mlff_student {M} El1 El2'"),
     "model behind elements": (f"pair_style mlff_student\npair_coeff * * H O {M}", f"found 'H' where the model's file belongs: write 'pair_coeff \\* \\* {M} H O'"),
     "elements without model": ("pair_style mlff_student\npair_coeff * * H O", "write 'pair_coeff \\* \\* model.safetensors H O'"),
-    "too many threads": (f"pair_style mlff_student threads 100000\n{COEFF}", "mlff_student: threads is 100000: expected at most"),
-    "no such GPU": (f"pair_style mlff_student device cuda:-1\n{COEFF}", "GPUs have numbers from 0, found 'cuda:-1'"),
+    "too many threads": (f"pair_style mlff_student threads 100000\n{COEFF}", "threads must be a number from 1 to 4096, found '100000'"),
+    "no such GPU": (f"pair_style mlff_student device cuda:-1\n{COEFF}", "the number of a GPU, found 'cuda:-1'"),
     "not a model": ("pair_style mlff_student\npair_coeff * * system.data H O", "mlff_student: .*system.data"),
 }
 
@@ -172,7 +172,7 @@ def test_types_that_change_without_a_setup_are_named(tmp_path):
 def test_atoms_at_one_place_are_named_by_their_ids(tmp_path):
     structure = Structure(WATER.symbols + ["H"], np.vstack([WATER.positions, WATER.positions[4]]), WATER.cell, WATER.pbc)
     message = stopped(tmp_path, deck(structure, style="") + "run 0\n", structure)
-    assert "mlff_student: atom IDs 5 and 82 are at the same place: move them apart or remove one (step 0)" in message
+    assert "mlff_student: atoms ID 5 and ID 82 are at the same place: move them apart or remove one (step 0)" in message
 
 
 def test_an_include_group_without_all_atoms_of_the_model(tmp_path):

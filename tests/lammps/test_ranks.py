@@ -178,7 +178,7 @@ def test_a_failure_on_one_rank_ends_the_run_with_a_message(tmp_path):
     assert time.monotonic() - started < 30
     assert re.search(r"ERROR on proc \d: mlff_student: .*atom", finished.output)
     one, other = close[0] + 1, partner + 1
-    assert re.search(f"atom IDs ({one} and {other}|{other} and {one}) are at the same place", finished.output)
+    assert re.search(f"atoms ID ({one} and ID {other}|{other} and ID {one}) are at the same place", finished.output)
 
 
 def test_partitions_run_side_by_side(tmp_path):
