@@ -48,6 +48,9 @@ pub(super) fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
     while let Some(frame) = reader.next_frame()? {
         let line = evaluate(&mut calculator, &frame).map_err(|e| e.within(reader.place(&frame)))?;
         print(&line)?;
+        if let Some(note) = frame.note().filter(|_| reader.frames() == 1) {
+            say(&format!("warning: {}: {note}", reader.place(&frame)));
+        }
         if said {
             found.add(calculator.findings(), || reader.place(&frame));
         }

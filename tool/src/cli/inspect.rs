@@ -302,9 +302,25 @@ impl Report {
             ),
         );
         for (key, value) in &self.metadata {
-            line(key, value.clone());
+            line(key, shortened(key, value));
         }
         text
+    }
+}
+
+/// A metadata entry in one line.
+fn shortened(key: &str, value: &str) -> String {
+    const SHOWN: usize = 12;
+    let words: Vec<&str> = value.split_whitespace().collect();
+    match words.as_slice() {
+        _ if key.starts_with("test_") => {
+            format!("{value} (over the frames that its training held out, of all kinds together)")
+        }
+        // The whole of them is in the JSON.
+        [first, .., last] if words.iter().all(|word| word.len() == 64) => {
+            format!("{} files: {}… to {}…", words.len(), &first[..SHOWN], &last[..SHOWN])
+        }
+        _ => value.into(),
     }
 }
 
@@ -314,5 +330,11 @@ fn yes(holds: bool) -> &'static str {
 
 fn milli(energy: f64) -> String {
     let milli = 1000.0 * energy;
-    if milli.abs() < 0.1 { format!("{milli:.1e} meV") } else { format!("{milli:.1} meV") }
+    if milli == 0.0 {
+        "0 meV".into()
+    } else if milli.abs() < 0.1 {
+        format!("{milli:.1e} meV")
+    } else {
+        format!("{milli:.1} meV")
+    }
 }

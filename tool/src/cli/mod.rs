@@ -3,6 +3,7 @@
 mod bench;
 mod calibrate;
 mod convert;
+mod describe;
 mod eval;
 mod grow;
 mod inspect;
@@ -18,6 +19,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 
@@ -31,6 +33,16 @@ use mlff_student::model::{Model, Potential};
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    /// Only errors on stderr: no notes, no warnings, no progress
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+/// Whether `--quiet` was given.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+fn quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
 }
 
 #[derive(Subcommand)]
@@ -44,11 +56,15 @@ enum Command {
     Bench(bench::Arguments),
     Train(train::Arguments),
     Validate(validate::Arguments),
+    Completions(describe::Completions),
+    Man(describe::Man),
 }
 
 /// Runs the tool: 0 on success, 1 on an error, 2 where the command line is wrong.
 pub fn run() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let arguments = Arguments::parse();
+    QUIET.store(arguments.quiet, Ordering::Relaxed);
+    let result = match arguments.command {
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
@@ -58,6 +74,8 @@ pub fn run() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
+        Command::Completions(arguments) => describe::completions(&arguments),
+        Command::Man(arguments) => describe::man(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -95,9 +113,11 @@ fn print(text: &str) -> std::result::Result<(), Failure> {
     }
 }
 
-/// Writes a line to stderr; nowhere is left to report that it is closed.
+/// Writes a line to stderr, unless `--quiet`; nowhere is left to report that it is closed.
 fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    if !quiet() {
+        let _ = writeln!(io::stderr(), "{text}");
+    }
 }
 
 /// Refuses to write a student under another name than *.safetensors, or over the file that is read.
@@ -179,12 +199,11 @@ fn load(path: &Path) -> Result<Arc<Model>> {
 fn load_any(path: &Path) -> Result<Potential> {
     let potential = Potential::load(path)?;
     if potential.student().is_ok_and(|model| !model.architecture.is_rotation_invariant()) {
-        let _ = writeln!(
-            io::stderr(),
+        say(&format!(
             "note: {}: this architecture is neither rotation-invariant nor continuous at the \
              cutoff; `mlff-student inspect` measures both",
             path.display()
-        );
+        ));
     }
     Ok(potential)
 }

@@ -16,7 +16,8 @@ impl Progress {
 
     pub(super) fn new() -> Self {
         let started = Instant::now();
-        let next = io::stderr().is_terminal().then_some(started + Self::DELAY);
+        let watched = io::stderr().is_terminal() && !super::quiet();
+        let next = watched.then_some(started + Self::DELAY);
         Self { started, next, shown: false }
     }
 

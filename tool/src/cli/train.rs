@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::Failure;
+use super::{Failure, print};
 use mlff_student::error::{Error, ErrorKind};
 
 /// The trainer's name.
@@ -21,8 +21,19 @@ pub(super) struct Arguments {
     arguments: Vec<OsString>,
 }
 
+/// What `train --help` says where there is no trainer.
+const HELP: &str = "Train a student on labelled structures
+
+Usage: mlff-student train CONFIG.toml
+
+The trainer is a program of its own, mlff-student-train, which needs libtorch and is not built yet:
+`make trainer` builds it in the source tree (some 15 minutes and 3 GB, once). Then `mlff-student
+train --help` lists its options, and docs/src/guide says how to train a student.
+";
+
 pub(super) fn run(Arguments { arguments }: &Arguments) -> Result<(), Failure> {
     let program = beside_this_one().unwrap_or_else(|| PROGRAM.into());
+    let asks_for_help = arguments.iter().any(|word| word == "--help" || word == "-h");
     let failed = |error: io::Error| {
         let (kind, what) = match error.kind() {
             io::ErrorKind::NotFound => (ErrorKind::Unsupported, "it is not there".to_string()),
@@ -37,7 +48,11 @@ pub(super) fn run(Arguments { arguments }: &Arguments) -> Result<(), Failure> {
         )
     };
     // In place of this program, so that signals reach the trainer and its status whoever waits.
-    Err(failed(Command::new(program).args(arguments).exec()).into())
+    let error = Command::new(program).args(arguments).exec();
+    match error.kind() {
+        io::ErrorKind::NotFound if asks_for_help => print(HELP),
+        _ => Err(failed(error).into()),
+    }
 }
 
 /// The trainer of the same build.

@@ -99,7 +99,7 @@ pub(super) fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
     match arguments.json.as_deref() {
         Some(path) if path == Path::new("-") => print(&json),
         Some(path) => Ok(write(path, &json)?),
-        None => print(&report.markdown(&[])),
+        None => print(&report.text()),
     }
 }
 

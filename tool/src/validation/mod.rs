@@ -4,6 +4,7 @@
 //! [`predict`] evaluates the student, [`Report::new`] does the statistics, [`Report::markdown`] and
 //! [`draw`] show them.
 
+mod aligned;
 mod calibrate;
 mod groups;
 mod outside;
@@ -18,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::dataset::{Dataset, Dropped, Frame, Source};
+use crate::dataset::{Dataset, Dropped, Frame, Source, Split};
 use mlff_student::error::Result;
 use mlff_student::model::{Model, symbol};
 use mlff_student::vector::norm;
@@ -146,6 +147,7 @@ impl Report {
         let teacher = model.metadata.get("teacher").cloned();
         let mut notes = dataset.notes.clone();
         notes.extend(teachers_differ(teacher.as_deref(), dataset.teacher.as_deref()));
+        notes.extend(trained_on(model, dataset));
         let distinct = |text: fn(&Frame) -> &str| {
             let names: BTreeSet<&str> = dataset.frames.iter().map(text).collect();
             names.into_iter().filter(|name| !name.is_empty()).count()
@@ -279,6 +281,27 @@ fn formula(species: &[u8]) -> String {
         _ => format!("{symbol}{count}"),
     };
     sorted.into_iter().map(part).collect()
+}
+
+/// Says so where frames may be among those that the student was trained on.
+fn trained_on(model: &Model, dataset: &Dataset) -> Option<String> {
+    let trained: BTreeSet<&str> = model.metadata.get("training_data_hash")?.split(' ').collect();
+    let known = |source: &&Source| {
+        source.content_hash.as_deref().is_some_and(|hash| trained.contains(hash))
+    };
+    let files: Vec<&str> =
+        dataset.sources.iter().filter(known).map(|source| source.path.as_str()).collect();
+    let seen = |frame: &&Frame| frame.split.is_none_or(|split| split == Split::Train);
+    let frames = dataset.frames.iter().filter(seen).count();
+    if files.is_empty() || frames == 0 {
+        return None;
+    }
+    Some(format!(
+        "the student was trained on {}: errors on up to {frames} of these {} frames are smaller than \
+         on what it does not know; --split test takes the frames that were held out",
+        files.join(", "),
+        dataset.frames.len()
+    ))
 }
 
 fn teachers_differ(model: Option<&str>, data: Option<&str>) -> Option<String> {

@@ -2,9 +2,15 @@
 
 use std::fmt::Write;
 
+use super::aligned::aligned;
 use super::{Errors, Group, Report, SHORTEST_FORCE, Worst};
 
 impl Report {
+    /// The report on a terminal.
+    pub fn text(&self) -> String {
+        aligned(&self.markdown(&[]))
+    }
+
     /// The report for people; `pictures` are names of image files beside it.
     pub fn markdown(&self, pictures: &[String]) -> String {
         // Writing to a string cannot fail.
@@ -51,6 +57,12 @@ impl Report {
             text += "- no frame was dropped\n";
         }
         text += "\n## All frames\n\n";
+        let (forces, energy) = (&overall.forces, &overall.energy_fitted_references);
+        let _ = writeln!(
+            text,
+            "Mean absolute errors: forces {:.4} eV/Å, energies {:.2} meV/atom (references fitted).\n",
+            forces.mae_ev_per_angstrom, energy.mae_mev_per_atom
+        );
         text += &summary(overall);
         let _ = writeln!(
             text,

@@ -434,6 +434,53 @@ fn train_without_the_trainer_says_how_to_build_it() {
     let (_, message) = failure(command.args(["train", "x.toml"]).env("PATH", folder.path()), 1);
     assert!(message.contains("expected the trainer mlff-student-train"), "{message}");
     assert!(message.contains("make trainer"), "{message}");
+    let mut command = Command::new(copied_tool(&folder));
+    let help = success(command.args(["train", "--help"]).env("PATH", folder.path()));
+    assert!(help.contains("make trainer") && help.contains("mlff-student train CONFIG"), "{help}");
+}
+
+#[test]
+fn quiet_leaves_errors_on_stderr_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let near = write(&dir, "near.xyz", "3\n\nO 0 0 0\nH 0.3 0 0\nH -0.15 0.5 0\n");
+    let student = root().join("models/organics-small.safetensors");
+    let eval =
+        |file: &Path, quiet: &[&str]| run(tool().args(quiet).arg("eval").arg(&student).arg(file));
+    assert!(!eval(&near, &[]).stderr.is_empty());
+    let quiet = eval(&near, &["--quiet"]);
+    assert!(quiet.status.success() && quiet.stderr.is_empty() && !quiet.stdout.is_empty());
+    let missing = eval(&dir.path().join("missing.xyz"), &["-q"]);
+    assert!(text(&missing.stderr).starts_with("error: "));
+}
+
+#[test]
+fn a_box_that_lammps_did_not_write_is_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let dump = write(&dir, "d.xyz", "3\n Atoms. Timestep: 0\nO 0 0 0\nH 0.9 0 0\nH -0.2 0.9 0\n");
+    let student = root().join("models/organics-small.safetensors");
+    let output = run(tool().arg("eval").arg(&student).arg(&dump));
+    assert!(output.status.success());
+    assert!(text(&output.stderr).contains("computed as in free space"), "{output:?}");
+}
+
+#[test]
+fn shells_and_man_learn_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let bash = success(tool().args(["completions", "bash"]));
+    assert!(bash.contains("validate") && bash.contains("--precision"), "{bash}");
+    success(tool().arg("man").arg(folder.path()));
+    let page = std::fs::read_to_string(folder.path().join("mlff-student-eval.1")).unwrap();
+    assert!(page.contains("precision") && page.contains("double"), "{page}");
+}
+
+#[test]
+fn inspect_is_short_of_hashes_and_says_which_frames_its_errors_are_of() {
+    let student = root().join("models/organics-large.safetensors");
+    let said = success(tool().arg("inspect").arg(student));
+    assert!(said.contains("over the frames that its training held out"), "{said}");
+    assert!(said.contains(" files: ") && !said.contains("0.0e0"), "{said}");
+    let longest = said.lines().map(|line| line.chars().count()).max();
+    assert!(longest < Some(400), "{longest:?}");
 }
 
 #[test]

@@ -9,6 +9,8 @@ pub(crate) struct Comment {
     pub(crate) cell: Option<[[f64; 3]; 3]>,
     pub(crate) periodic: [bool; 3],
     pub(crate) columns: Columns,
+    /// Whether LAMMPS wrote it in a format that has no place for a cell (dump xyz).
+    pub(crate) cell_is_lost: bool,
     pairs: Vec<(String, String)>,
 }
 
@@ -22,7 +24,8 @@ impl Comment {
             None => [cell.is_some(); 3],
         };
         let columns = Columns::parse(value("Properties"))?;
-        Ok(Self { cell, periodic, columns, pairs })
+        let cell_is_lost = cell.is_none() && line.trim_start().starts_with("Atoms. Timestep:");
+        Ok(Self { cell, periodic, columns, cell_is_lost, pairs })
     }
 
     /// The value of a key.

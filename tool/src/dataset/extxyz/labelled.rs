@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::comment::items;
+use super::comment::{Comment, items};
 use super::{Frame as Structure, Reader, number};
 use crate::dataset::checks::{check_units, mixed_teachers};
 use crate::dataset::{Frame, Source, Split};
@@ -65,10 +65,15 @@ fn labelled(structure: Structure, file: &str) -> Result<Frame> {
         positions: structure.positions,
         cell: structure.cell.filter(|cell| cell.iter().flatten().any(|&value| value != 0.0)),
         periodic: structure.periodic,
-        energy: structure.comment.value("energy").and_then(number).unwrap_or(f64::NAN),
+        energy: energy(&structure.comment).and_then(number).unwrap_or(f64::NAN),
         forces: structure.forces,
         stress: structure.comment.value("stress").map(stress),
     })
+}
+
+/// ASE's key, or that of LAMMPS' dump extxyz, which means eV where LAMMPS has `units metal`.
+fn energy(comment: &Comment) -> Option<&str> {
+    comment.value("energy").or_else(|| comment.value("Potential_energy"))
 }
 
 /// Nine numbers, or NaN.

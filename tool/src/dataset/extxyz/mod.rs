@@ -40,6 +40,16 @@ pub(crate) struct Frame {
     comment: Comment,
 }
 
+impl Frame {
+    /// What a reader of the results should know and no rule forbids.
+    pub(crate) fn note(&self) -> Option<&'static str> {
+        self.comment.cell_is_lost.then_some(
+            "LAMMPS' dump xyz does not say the box: computed as in free space; write periodic \
+             systems by dump extxyz",
+        )
+    }
+}
+
 /// Reads frames one after the other.
 pub(crate) struct Reader {
     name: String,
