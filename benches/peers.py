@@ -25,10 +25,10 @@ import matplotlib.pyplot as plt
 from ase.io import write
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "python"))
 from benches import deepmd  # noqa: E402
 from benches.water import water  # noqa: E402
-from validation import lammps  # noqa: E402
+from mlff_student.acceptance import lammps  # noqa: E402
 
 SIZES = [24, 192, 1536, 12288, 98304]
 

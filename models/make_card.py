@@ -7,7 +7,7 @@
 
 A student of ANI-1ccx wants to know, too, what got no label (data/labels-cc: `make labels-cc`):
 
-    python -m teacher info data/labels-cc/*.h5 > labels.json
+    python -m mlff_student.distil info data/labels-cc/*.h5 > labels.json
     python3 models/make_card.py S.safetensors all/report.json trajectories/report.json labels.json
 """
 

