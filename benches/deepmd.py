@@ -35,8 +35,13 @@ def write_frames(student, folder):
     """Boxes of 192 atoms, shaken, with the student's labels."""
     student, random = Student(student), np.random.default_rng(1)
     atoms = water(192)
-    positions = [atoms.positions + random.normal(scale=0.05, size=atoms.positions.shape) for _ in range(FRAMES)]
-    found = [student.compute(Structure(atoms.numbers, x, atoms.cell.array, atoms.pbc)) for x in positions]
+    positions = [
+        atoms.positions + random.normal(scale=0.05, size=atoms.positions.shape)
+        for _ in range(FRAMES)
+    ]
+    found = [
+        student.compute(Structure(atoms.numbers, x, atoms.cell.array, atoms.pbc)) for x in positions
+    ]
     (folder / "data/set.000").mkdir(parents=True, exist_ok=True)
     np.savetxt(folder / "data/type.raw", np.where(atoms.numbers == 1, 0, 1), fmt="%d")
     (folder / "data/type_map.raw").write_text("H\nO\n")
@@ -58,6 +63,12 @@ def make(student, folder, venv):
     folder.mkdir(parents=True, exist_ok=True)
     write_frames(student, folder)
     (folder / "input.json").write_text(json.dumps(INPUT))
-    for command in ("train input.json", "freeze -o frozen.pb", "compress -i frozen.pb -o compressed.pb"):
-        subprocess.run([venv.absolute() / "bin/dp", "--tf", *command.split()], cwd=folder, check=True)
+    for command in (
+        "train input.json",
+        "freeze -o frozen.pb",
+        "compress -i frozen.pb -o compressed.pb",
+    ):
+        subprocess.run(
+            [venv.absolute() / "bin/dp", "--tf", *command.split()], cwd=folder, check=True
+        )
     return model

@@ -95,7 +95,10 @@ def table(first, groups):
 
 
 def main():
-    path, everything, trajectories = Path(sys.argv[1]), *(json.loads(Path(name).read_text()) for name in sys.argv[2:4])
+    path, everything, trajectories = (
+        Path(sys.argv[1]),
+        *(json.loads(Path(name).read_text()) for name in sys.argv[2:4]),
+    )
     name, about = path.stem, metadata(path)
     model = everything["model"]
     overall = trajectories["overall"]

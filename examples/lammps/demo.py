@@ -51,7 +51,9 @@ def data_file(elements, positions, title):
     types = list(MASSES)
     lines = [title, "", f"{len(positions)} atoms", f"{len(types)} atom types", ""]
     lines += [f"{low[k]:.3f} {high[k]:.3f} {axis}lo {axis}hi" for k, axis in enumerate("xyz")]
-    lines += ["", "Masses", ""] + [f"{k + 1} {mass}  # {element}" for k, (element, mass) in enumerate(MASSES.items())]
+    lines += ["", "Masses", ""] + [
+        f"{k + 1} {mass}  # {element}" for k, (element, mass) in enumerate(MASSES.items())
+    ]
     lines += ["", "Atoms  # atomic", ""]
     for number, (element, (x, y, z)) in enumerate(zip(elements, positions), start=1):
         lines.append(f"{number} {types.index(element) + 1} {x:.6f} {y:.6f} {z:.6f}")
@@ -62,10 +64,25 @@ def run_lammps(arguments, folder, steps):
     """Runs droplet.in, showing LAMMPS' progress as it comes; returns all of its output."""
     prefix = Path(arguments.venv).absolute()
     command = [str(prefix / "bin" / "lmp"), "-in", str(HERE / "droplet.in"), "-log", "log.lammps"]
-    for name, value in (("plugin", Path(arguments.plugin).absolute()), ("model", Path(arguments.model).absolute()), ("steps", steps)):
+    for name, value in (
+        ("plugin", Path(arguments.plugin).absolute()),
+        ("model", Path(arguments.model).absolute()),
+        ("steps", steps),
+    ):
         command += ["-var", name, str(value)]
-    environment = {**os.environ, "LD_LIBRARY_PATH": f"{prefix / 'lib'}:{os.environ.get('LD_LIBRARY_PATH', '')}", "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    environment = {
+        **os.environ,
+        "LD_LIBRARY_PATH": f"{prefix / 'lib'}:{os.environ.get('LD_LIBRARY_PATH', '')}",
+        "OMP_NUM_THREADS": "1",
+    }
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     lines = []
     for line in process.stdout:
         lines.append(line)
@@ -129,7 +146,9 @@ def tables(output):
     """The thermo tables of all runs, one array for each."""
     found = []
     for block in re.findall(r"\n *Step .*?\n((?: *-?[\d.]+.*\n)+)", output):
-        found.append(np.array([[float(word) for word in line.split()] for line in block.splitlines()]))
+        found.append(
+            np.array([[float(word) for word in line.split()] for line in block.splitlines()])
+        )
     return found
 
 

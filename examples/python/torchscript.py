@@ -20,9 +20,14 @@ class Morse(torch.nn.Module):
         super().__init__()
         self.cutoff = CUTOFF
         # Depth (eV), steepness (1/Å) and distance (Å), by the sum of atomic numbers: 2, 9 or 16.
-        self.register_buffer("depth", torch.zeros(17).index_put((torch.tensor([2, 9, 16]),), torch.tensor([0.02, 0.2, 0.05])))
+        self.register_buffer(
+            "depth",
+            torch.zeros(17).index_put((torch.tensor([2, 9, 16]),), torch.tensor([0.02, 0.2, 0.05])),
+        )
         self.register_buffer("steepness", torch.full((17,), 1.5))
-        self.register_buffer("distance", torch.full((17,), 2.0).index_put((torch.tensor([9]),), torch.tensor([1.8])))
+        self.register_buffer(
+            "distance", torch.full((17,), 2.0).index_put((torch.tensor([9]),), torch.tensor([1.8]))
+        )
 
     def forward(self, species, positions, pairs, shifts):
         """Energy of each atom (eV): species N (int64), positions N x 3 (Å), pairs 2 x P (int64), shifts P x 3 (Å)."""
@@ -43,5 +48,10 @@ if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(f"usage: {sys.argv[0]} MODEL.pt")
     model = torch.jit.script(Morse().double())
-    description = {"cutoff": CUTOFF, "species": SPECIES, "dtype": "float64", "metadata": {"licence": "MIT"}}
+    description = {
+        "cutoff": CUTOFF,
+        "species": SPECIES,
+        "dtype": "float64",
+        "metadata": {"licence": "MIT"},
+    }
     model.save(sys.argv[1], _extra_files={"mlff_student.json": json.dumps(description)})

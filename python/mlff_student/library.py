@@ -130,7 +130,9 @@ def candidates():
     package = Path(__file__).resolve().parent
     places, source = [package / NAME], package.parents[1]
     if (source / "Cargo.toml").exists():
-        places.append(Path(os.environ.get("CARGO_TARGET_DIR") or source / "target") / "release" / NAME)
+        places.append(
+            Path(os.environ.get("CARGO_TARGET_DIR") or source / "target") / "release" / NAME
+        )
     return places
 
 
@@ -158,7 +160,9 @@ def load(path):
         try:
             function = getattr(library, name)
         except AttributeError:
-            raise Error(f"{path} has no function {name}: expected libmlff_student.so {ABI_MAJOR}.x") from None
+            raise Error(
+                f"{path} has no function {name}: expected libmlff_student.so {ABI_MAJOR}.x"
+            ) from None
         function.restype, function.argtypes = result, arguments
     check_version(library.mlff_abi_version(), library.mlff_version().decode())
     return library

@@ -156,12 +156,16 @@ class Student:
 
     def _open(self):
         model = ctypes.c_void_p()
-        self._check(self._library.mlff_model_load(os.fsencode(self._arguments["path"]), ctypes.byref(model)))
+        self._check(
+            self._library.mlff_model_load(os.fsencode(self._arguments["path"]), ctypes.byref(model))
+        )
         try:
             self.info = self._describe(model)
             calculator = ctypes.c_void_p()
             self._check(
-                self._library.mlff_calculator_new(model, ctypes.byref(self._options), ctypes.byref(calculator))
+                self._library.mlff_calculator_new(
+                    model, ctypes.byref(self._options), ctypes.byref(calculator)
+                )
             )
         finally:
             # The calculator keeps what it needs of the model.
@@ -225,7 +229,9 @@ class Student:
                 cell=None if cell is None else cell.ctypes.data,
                 periodic=tuple(pbc.tolist()),
             )
-            outputs[k] = lib.ResultsOutput(atomic_energies=energies.ctypes.data, forces=forces.ctypes.data)
+            outputs[k] = lib.ResultsOutput(
+                atomic_energies=energies.ctypes.data, forces=forces.ctypes.data
+            )
         with self._lock:
             self._findings = Findings()
             compute = self._library.mlff_calculator_compute_batch
@@ -238,7 +244,13 @@ class Student:
             # Of the line that called compute.
             warnings.warn(sentence, OutsideWarning, stacklevel=3)
         return [
-            Results(output.energy, energies, forces, matrix(output.virial), matrix(output.stress) if pbc.all() else None)
+            Results(
+                output.energy,
+                energies,
+                forces,
+                matrix(output.virial),
+                matrix(output.stress) if pbc.all() else None,
+            )
             for (_, _, _, pbc), output, (energies, forces) in zip(structures, outputs, arrays)
         ]
 
@@ -258,7 +270,9 @@ class Student:
         self._check(self._library.mlff_model_get_info(model, ctypes.byref(raw)))
         species, count = (ctypes.c_int32 * raw.species_count)(), ctypes.c_uint32()
         self._check(
-            self._library.mlff_model_get_species(model, raw.species_count, species, ctypes.byref(count))
+            self._library.mlff_model_get_species(
+                model, raw.species_count, species, ctypes.byref(count)
+            )
         )
         return Info(
             ARCHITECTURES.get(raw.architecture, f"number {raw.architecture}"),
@@ -317,7 +331,9 @@ def device_of(text):
         return 0, 0
     kind, _, number = str(text).partition(":")
     if kind != "cuda" or not (number or "0").isdecimal():
-        raise ValueError(f"device {text!r}: expected 'cpu', 'cuda', or 'cuda:' and the number of a GPU")
+        raise ValueError(
+            f"device {text!r}: expected 'cpu', 'cuda', or 'cuda:' and the number of a GPU"
+        )
     return 1, int(number or 0)
 
 
@@ -339,7 +355,11 @@ def as_arrays(index, structure):
 
     numbers = np.asarray(structure.numbers)
     if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
-        raise wrong("numbers", "must be one atomic number for each atom", f"{numbers.dtype} of shape {numbers.shape}")
+        raise wrong(
+            "numbers",
+            "must be one atomic number for each atom",
+            f"{numbers.dtype} of shape {numbers.shape}",
+        )
     species = np.ascontiguousarray(numbers, dtype=np.int32)
     for atom in np.flatnonzero(species != numbers)[:1]:
         raise wrong("numbers", "must be atomic numbers", f"{numbers[atom]} for atom {atom}")

@@ -33,7 +33,9 @@ def test_drift_s_error_holds_for_correlated_samples(memory):
     random, time = np.random.default_rng(1), np.arange(4000) * 0.01
     off = []
     for _ in range(150):
-        slope, error = analysis.drift(time, 0.03 * time + correlated_noise(random, len(time), memory))
+        slope, error = analysis.drift(
+            time, 0.03 * time + correlated_noise(random, len(time), memory)
+        )
         off.append((slope - 0.03) / error)
     # Two standard errors hold 95 % of a normal distribution.
     assert np.mean(np.abs(off) < 2) > 0.9
@@ -56,7 +58,9 @@ def test_drift_of_too_few_samples_is_refused():
 def test_fluctuation_is_about_the_line():
     time = np.linspace(0, 100, 20001)
     wave = 3.0 * np.sin(2 * np.pi * time)
-    assert analysis.fluctuation(time, wave + 5.0 * time - 2.0) == pytest.approx(3.0 / np.sqrt(2), rel=1e-3)
+    assert analysis.fluctuation(time, wave + 5.0 * time - 2.0) == pytest.approx(
+        3.0 / np.sqrt(2), rel=1e-3
+    )
 
 
 # --- second derivatives
@@ -125,7 +129,9 @@ UNIT = np.sqrt(1.602176634e-19 * 1e20 / 1.66053906660e-27) / (2 * np.pi * 2.9979
 def test_two_atoms_have_one_vibration():
     atoms = Atoms("CO", [[0, 0, 0], [0.3, -0.5, 1.0]])
     mass = 1 / (1 / atoms.get_masses()).sum()
-    np.testing.assert_allclose(wavenumbers(atoms, [(0, 1)], 100.0), [UNIT * np.sqrt(100.0 / mass)], rtol=1e-5)
+    np.testing.assert_allclose(
+        wavenumbers(atoms, [(0, 1)], 100.0), [UNIT * np.sqrt(100.0 / mass)], rtol=1e-5
+    )
 
 
 def test_a_linear_molecule_has_four():
@@ -139,7 +145,9 @@ def test_a_linear_molecule_has_four():
 
 
 def test_a_tetrahedron_has_its_three_known_levels():
-    atoms = Atoms("N4", 1.1 * np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(2))
+    atoms = Atoms(
+        "N4", 1.1 * np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(2)
+    )
     mass = atoms.get_masses()[0]
     found = wavenumbers(atoms, [(i, j) for i in range(4) for j in range(i + 1, 4)], 50.0)
     expected = UNIT * np.sqrt(50.0 / mass * np.array([1, 1, 2, 2, 2, 4]))
@@ -181,9 +189,13 @@ def test_broken_bonds_and_new_contacts_are_named():
     assert [atoms.symbols[k] for k in (0, carbon, oxygen)] == ["C", "C", "O"]
 
     hydrogen = atoms.copy()
-    hydroxyl = next(int(j) for i, j in analysis.bonds(atoms) if i == oxygen and atoms.symbols[int(j)] == "H")
+    hydroxyl = next(
+        int(j) for i, j in analysis.bonds(atoms) if i == oxygen and atoms.symbols[int(j)] == "H"
+    )
     for factor, broken in ((1.45, False), (1.55, True)):
-        hydrogen.positions[hydroxyl] = atoms.positions[oxygen] + factor * (atoms.positions[hydroxyl] - atoms.positions[oxygen])
+        hydrogen.positions[hydroxyl] = atoms.positions[oxygen] + factor * (
+            atoms.positions[hydroxyl] - atoms.positions[oxygen]
+        )
         found = criterion.broken(hydrogen.positions)
         assert (found is not None) == broken
     assert found.startswith(f"bond O{oxygen}-H{hydroxyl} at 1.5")

@@ -13,9 +13,9 @@ for name in ("rdkit", "tblite"):
 from ase.build import bulk
 from ase.calculators.lj import LennardJones
 
-from mlff_student.distil.known_crystals import CRYSTALS
 from mlff_student.acceptance import crystals, setting
 from mlff_student.acceptance.teacher import TEACHERS
+from mlff_student.distil.known_crystals import CRYSTALS
 
 
 def test_crystals_are_judged_that_training_never_sees():

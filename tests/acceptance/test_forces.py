@@ -13,9 +13,9 @@ for name in ("rdkit", "tblite", "h5py"):
 from ase import Atoms
 from ase.build import molecule
 
-from mlff_student.distil import dataset, files, teachers
 from mlff_student.acceptance import forces, setting
 from mlff_student.acceptance.teacher import TEACHERS
+from mlff_student.distil import dataset, files, teachers
 
 KINDS = ["cluster", "trajectory, 300 K", "trajectory, 600 K"]
 

@@ -15,8 +15,12 @@ pytest.importorskip("rdkit", reason="SKIPPED: rdkit is missing: run with the tea
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
-from mlff_student.acceptance import analysis, holes, montecarlo  # finds mlff_student in this source tree
 from mlff_student import Error
+from mlff_student.acceptance import (
+    analysis,
+    holes,
+    montecarlo,
+)  # finds mlff_student in this source tree
 from mlff_student.distil import floor, hunt, scatter
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -230,7 +234,9 @@ def test_a_student_is_measured_from_end_to_end(tmp_path):
     command = [sys.executable, "-m", "mlff_student.acceptance", MODEL, "--only", "holes", "--quick"]
     command += ["--insertions", "100", "--out", tmp_path]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "python")}
-    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    run = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+    )
     assert run.returncode == 0, run.stderr
     found = json.loads((tmp_path / "holes.json").read_text())
     judged = found["judged"]["organics-small"]

@@ -44,7 +44,13 @@ def test_models_of_one_name_are_told_apart():
 
 def test_tables_align_numbers_to_the_right():
     text = report.table(["name", "value"], [["a", 1.5], ["long name", float("nan")], ["b", 12]])
-    assert text.splitlines() == ["name       value", "---------  -----", "a            1.5", "long name      –", "b             12"]
+    assert text.splitlines() == [
+        "name       value",
+        "---------  -----",
+        "a            1.5",
+        "long name      –",
+        "b             12",
+    ]
 
 
 def test_results_are_made_once_and_only_whole(tmp_path):
@@ -74,7 +80,10 @@ def test_numbers_that_mean_no_run_are_refused(tmp_path, capsys, option):
     assert "expected a number above 0, found 0" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("end, kind", [("echo 'ERROR: Lost atoms'; exit 1", lammps.LammpsError), ("kill -TERM $$", RuntimeError)])
+@pytest.mark.parametrize(
+    "end, kind",
+    [("echo 'ERROR: Lost atoms'; exit 1", lammps.LammpsError), ("kill -TERM $$", RuntimeError)],
+)
 def test_a_run_that_was_killed_is_not_a_failure_of_the_student(tmp_path, end, kind):
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin" / "lmp"

@@ -31,7 +31,10 @@ if several:
 
 
 def test_a_stop_is_blamed_on_who_is_named_and_else_on_all():
-    group = [stability.Job(index, name, molecule(name)) for index, name in enumerate(["H2O", "NH3", "CO2"])]
+    group = [
+        stability.Job(index, name, molecule(name))
+        for index, name in enumerate(["H2O", "NH3", "CO2"])
+    ]
 
     def blamed(stopped, *broken):
         results = [{"broken": "seen" if index in broken else None} for index in range(3)]
@@ -41,7 +44,9 @@ def test_a_stop_is_blamed_on_who_is_named_and_else_on_all():
     # Atoms 1 to 3, 4 to 7, 8 to 10.
     text = "ERROR on proc 0: mlff_student: the position of atom ID {} is (nan, nan, nan)"
     for atom, index in ((1, 0), (3, 0), (4, 1), (7, 1), (8, 2), (10, 2)):
-        assert [i for i, broken in enumerate(blamed(text.format(atom))) if broken == text.format(atom)] == [index]
+        assert [
+            i for i, broken in enumerate(blamed(text.format(atom))) if broken == text.format(atom)
+        ] == [index]
     assert blamed(text.format(4), 0) == ["seen", text.format(4), None]
     assert blamed(text.format(4), 1) == [None, "seen", None]
     # Nobody is named: whoever broke in a frame is to blame, and else the student.
@@ -62,7 +67,10 @@ def setting_for(folder):
 def test_a_molecule_that_explodes_takes_no_other_with_it(tmp_path):
     setting = setting_for(tmp_path)
     model = SimpleNamespace(folder="student-01234567", path=Path("student.safetensors"))
-    jobs = [stability.Job(index, name, molecule(name)) for index, name in enumerate(["H2O", "NH3", "CO2"])]
+    jobs = [
+        stability.Job(index, name, molecule(name))
+        for index, name in enumerate(["H2O", "NH3", "CO2"])
+    ]
     found = stability.fates(setting, model, 600, jobs)
     assert [result["molecule"] for result in found] == ["H2O", "NH3", "CO2"]
     assert [result["ps"] for result in found] == [0.2, 0.1, 0.2]
@@ -78,4 +86,8 @@ def test_a_molecule_that_explodes_takes_no_other_with_it(tmp_path):
     assert runs == ["10\n3\n3\n"] * 2
     # Another time step is another run.
     setting.step = 1.0
-    assert [result["ps"] for result in stability.fates(setting, model, 600, jobs)] == [0.4, 0.2, 0.4]
+    assert [result["ps"] for result in stability.fates(setting, model, 600, jobs)] == [
+        0.4,
+        0.2,
+        0.4,
+    ]

@@ -1,8 +1,9 @@
 """Molecules and mixtures; needs what the teacher needs (rdkit, h5py), which the project's .venv lacks."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
-from types import SimpleNamespace
 
 pytest.importorskip("rdkit", reason="SKIPPED: rdkit is missing: run with the teacher's environment")
 
@@ -44,9 +45,13 @@ def test_hydrides_face_each_other_at_their_distance():
             atoms = systems.hydrides(first, second, 3.0)
             size = len(systems.hydride(first))
             assert [atoms.get_chemical_symbols()[k] for k in (0, size)] == [first, second]
-            np.testing.assert_allclose(atoms.positions[size] - atoms.positions[0], [0, 0, 3.0], atol=1e-12)
+            np.testing.assert_allclose(
+                atoms.positions[size] - atoms.positions[0], [0, 0, 3.0], atol=1e-12
+            )
             # But for methane's three, all hydrogen atoms are behind.
-            assert (atoms.positions[1:size, 2] < 0.4).all() and (atoms.positions[size + 1 :, 2] > 2.6).all()
+            assert (atoms.positions[1:size, 2] < 0.4).all() and (
+                atoms.positions[size + 1 :, 2] > 2.6
+            ).all()
             assert atoms.get_all_distances()[:size, size:].min() > 2.2
 
 
@@ -65,8 +70,14 @@ def test_holes_behind_walls_are_found():
 def test_held_out_molecules_are_those_of_the_test_split(tmp_path):
     h5py = pytest.importorskip("h5py")
     entries = [
-        ("train", "CCO", ""), ("test", "c1ccccc1", "c1ccccc1"), ("test", "Cc1ccccc1", "c1ccccc1"), ("test", "C1CC1", "C1CC1"),
-        ("test", "C1CC1", "C1CC1"), ("test", "O.O", ""), ("test", "", ""), ("valid", "CN", ""),
+        ("train", "CCO", ""),
+        ("test", "c1ccccc1", "c1ccccc1"),
+        ("test", "Cc1ccccc1", "c1ccccc1"),
+        ("test", "C1CC1", "C1CC1"),
+        ("test", "C1CC1", "C1CC1"),
+        ("test", "O.O", ""),
+        ("test", "", ""),
+        ("valid", "CN", ""),
     ]
     with h5py.File(tmp_path / "data.h5", "w") as file:
         for name, column in zip(("split", "molecule", "scaffold"), zip(*entries)):
@@ -102,7 +113,9 @@ def test_molecules_of_unknown_elements_are_passed_over_and_named():
 
 
 def test_turning_a_bond_moves_one_side():
-    pytest.importorskip("tblite", reason="SKIPPED: tblite is missing: run with the teacher's environment")
+    pytest.importorskip(
+        "tblite", reason="SKIPPED: tblite is missing: run with the teacher's environment"
+    )
     from mlff_student.acceptance import torsions
 
     for smiles, pattern, chosen in torsions.TORSIONS.values():
@@ -121,14 +134,28 @@ def test_turning_a_bond_moves_one_side():
 
 
 def test_a_molecule_that_cannot_be_compared_or_relaxed_fails_the_frequencies():
-    pytest.importorskip("tblite", reason="SKIPPED: tblite is missing: run with the teacher's environment")
+    pytest.importorskip(
+        "tblite", reason="SKIPPED: tblite is missing: run with the teacher's environment"
+    )
     from mlff_student.acceptance import frequencies, report
 
     setting = SimpleNamespace(verdict=lambda model, fine: report.verdict(fine))
-    fine = {"converged": True, "mae_cm": 5.0, "max_cm": 9.0, "spurious": 0, "lowest_cm": 50.0, "bond_mae": 0.001, "bond_max": 0.002}
+    fine = {
+        "converged": True,
+        "mae_cm": 5.0,
+        "max_cm": 9.0,
+        "spurious": 0,
+        "lowest_cm": 50.0,
+        "bond_mae": 0.001,
+        "bond_max": 0.002,
+    }
     nan = float("nan")
     for change, met in [
-        ({}, True), ({"converged": False}, False), ({"mae_cm": nan, "max_cm": nan}, False), ({"spurious": 1}, False), ({"mae_cm": 40.0}, False),
+        ({}, True),
+        ({"converged": False}, False),
+        ({"mae_cm": nan, "max_cm": nan}, False),
+        ({"spurious": 1}, False),
+        ({"mae_cm": 40.0}, False),
     ]:
         found = [fine, fine | change]
         assert frequencies.met(found) == met, change
@@ -151,7 +178,11 @@ class Pair:
             d = structure.positions[1][2]
             inside = d < 5.0
             force = [0, 0, self.force(d) if inside else 0.0]
-            found.append(SimpleNamespace(energy=self.energy(d) if inside else 0.0, forces=np.array([force, force])))
+            found.append(
+                SimpleNamespace(
+                    energy=self.energy(d) if inside else 0.0, forces=np.array([force, force])
+                )
+            )
         return found
 
 
@@ -160,7 +191,7 @@ class Pair:
     [
         (lambda d: (5 - d) ** 3, lambda d: 3 * (5 - d) ** 2, True),
         (lambda d: (5 - d) ** 2, lambda d: 2 * (5 - d), False),
-        (lambda d: (5 - d), lambda d: 1.0, False),
+        (lambda d: 5 - d, lambda d: 1.0, False),
         # A jump of the energy alone, which no force shows.
         (lambda d: (5 - d) ** 3 + 0.01, lambda d: 3 * (5 - d) ** 2, False),
     ],
@@ -170,5 +201,10 @@ def test_jumps_at_the_cutoff_are_found(energy, force, fine):
     from mlff_student.acceptance import invariance
 
     distances = 5.0 + np.arange(-invariance.REACH, invariance.REACH, invariance.STEP)
-    scan = invariance.scan_of([invariance.Structure([1, 1], [[0, 0, 0], [0, 0, d]]) for d in distances], Pair(energy, force), [1], 0.0)
+    scan = invariance.scan_of(
+        [invariance.Structure([1, 1], [[0, 0, 0], [0, 0, d]]) for d in distances],
+        Pair(energy, force),
+        [1],
+        0.0,
+    )
     assert invariance.continuous(scan) == fine

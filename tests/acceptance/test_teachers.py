@@ -17,12 +17,19 @@ for name in ("rdkit", "tblite", "torchani"):
 
 from ase.build import molecule
 
-from mlff_student.distil import teachers
-from mlff_student.acceptance import __main__ as everything
-from mlff_student.acceptance import collisions, dimers, frequencies, report, setting, systems, torsions
-from mlff_student.acceptance.teacher import TEACHERS
-
 from mlff_student import Structure
+from mlff_student.acceptance import __main__ as everything
+from mlff_student.acceptance import (
+    collisions,
+    dimers,
+    frequencies,
+    report,
+    setting,
+    systems,
+    torsions,
+)
+from mlff_student.acceptance.teacher import TEACHERS
+from mlff_student.distil import teachers
 
 
 @pytest.fixture

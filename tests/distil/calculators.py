@@ -18,7 +18,11 @@ class Given(Calculator):
         super().calculate(atoms, properties, system_changes)
         if self.error:
             raise self.error
-        self.results = {"energy": self.energy, "forces": self.forces(len(atoms)), "stress": np.zeros(6)}
+        self.results = {
+            "energy": self.energy,
+            "forces": self.forces(len(atoms)),
+            "stress": np.zeros(6),
+        }
 
 
 def unconverged():

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
-from mlff_student.distil import ani, dataset, files, labelling, teachers
-
 from conftest import ROOT
+
+from mlff_student.distil import ani, dataset, files, labelling, teachers
 
 LABELS = ROOT / "models/labels"
 

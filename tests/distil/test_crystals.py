@@ -8,11 +8,21 @@ import pytest
 from ase import units
 from ase.spacegroup import Spacegroup
 from rdkit import Chem
-from mlff_student.distil import crystals, dataset, files, frames, generate, geometry, lattices
-from mlff_student.distil import polymorphs, teachers
+from test_generation import run
+
+from mlff_student.distil import (
+    crystals,
+    dataset,
+    files,
+    frames,
+    generate,
+    geometry,
+    lattices,
+    polymorphs,
+    teachers,
+)
 from mlff_student.distil.known_crystals import CRYSTALS, WITH_COORDINATES
 from mlff_student.distil.molecules import split_of
-from test_generation import run
 
 KNOWN = {known.name: known for known in CRYSTALS}
 

@@ -6,6 +6,7 @@ import pytest
 from ase import Atoms
 from ase.build import molecule
 from rdkit import Chem
+
 from mlff_student.distil import dataset, files, hdf5, teachers
 from mlff_student.distil.molecules import molecules
 
@@ -32,8 +33,21 @@ def frames():
             split="train",
             temperature=300.0,
         ),
-        label(Atoms("HF", [[0, 0, 0], [0.93, 0, 0]]), name="f", kind="displaced", molecule="F", split="train"),
-        label(molecule("CO"), name="c", kind="torsion", molecule="[C-]#[O+]", scaffold="with space", split="train"),
+        label(
+            Atoms("HF", [[0, 0, 0], [0.93, 0, 0]]),
+            name="f",
+            kind="displaced",
+            molecule="F",
+            split="train",
+        ),
+        label(
+            molecule("CO"),
+            name="c",
+            kind="torsion",
+            molecule="[C-]#[O+]",
+            scaffold="with space",
+            split="train",
+        ),
         label(box, name="b", kind="periodic", molecule="C", split="test"),
         label(turned, name="m"),
     ]
@@ -56,13 +70,17 @@ def test_what_is_written_is_read_back_through_both_formats(tmp_path, endings):
     for a, b in zip(original.frames, current.frames, strict=True):
         for text in dataset.TEXTS:
             assert getattr(a, text) == getattr(b, text)
-        assert a.temperature == b.temperature or (np.isnan(a.temperature) and np.isnan(b.temperature))
+        assert a.temperature == b.temperature or (
+            np.isnan(a.temperature) and np.isnan(b.temperature)
+        )
         assert np.array_equal(a.positions, b.positions) and np.array_equal(a.forces, b.forces)
         assert np.array_equal(a.stress, b.stress, equal_nan=True)
 
 
 def test_a_dataset_without_frames_can_be_kept(tmp_path):
-    files.write(dataset.Dataset([], "t", dataset.Counter({"unconverged": 3})), tmp_path / "empty.h5")
+    files.write(
+        dataset.Dataset([], "t", dataset.Counter({"unconverged": 3})), tmp_path / "empty.h5"
+    )
     assert files.read(tmp_path / "empty.h5").dropped == {"unconverged": 3}
 
 
@@ -148,7 +166,9 @@ def test_frames_with_defects_are_dropped_and_counted(tmp_path, ending, damage, r
 
 def test_atomic_numbers_outside_the_table_are_refused(tmp_path):
     for number in (0, 257, -250):
-        text = f'1\nProperties=Z:I:1:pos:R:3:forces:R:3 energy=1.0 pbc="F F F"\n{number} 0 0 0 0 0 0\n'
+        text = (
+            f'1\nProperties=Z:I:1:pos:R:3:forces:R:3 energy=1.0 pbc="F F F"\n{number} 0 0 0 0 0 0\n'
+        )
         (tmp_path / "a.xyz").write_text(text)
         with pytest.raises(dataset.DatasetError, match="expected 1 to 118"):
             files.read(tmp_path / "a.xyz")
@@ -223,7 +243,11 @@ def test_hdf5_needs_only_structures_energies_forces_and_offsets(tmp_path):
         ("forces:R:3", "forces:R:2", "shape"),
         (" energy=", " other=", "has no energy"),
         ('teacher="a teacher (1.0)"', "teacher=another", "labelled by"),
-        ("kind=trajectory", 'kind=trajectory units="bohr, hartree"', "expected 'angstrom, electronvolt'"),
+        (
+            "kind=trajectory",
+            'kind=trajectory units="bohr, hartree"',
+            "expected 'angstrom, electronvolt'",
+        ),
     ],
 )
 def test_bad_extended_xyz_is_refused(tmp_path, before, after, message):
@@ -268,17 +292,23 @@ def test_molecules_of_another_split_are_dropped_but_liquids_share_them():
     water = molecule("H2O")
     made = [label(water, kind=kind, **base) for kind in ("cluster", "periodic")]
     # However it is written.
-    turned = Chem.MolToSmiles(Chem.MolFromSmiles(held_out), rootedAtAtom=1, kekuleSmiles=True, canonical=False)
+    turned = Chem.MolToSmiles(
+        Chem.MolFromSmiles(held_out), rootedAtAtom=1, kekuleSmiles=True, canonical=False
+    )
     made.append(label(molecule("CH4"), kind="cluster", split="train", molecule=turned))
     made.append(label(molecule("NH3"), kind="cluster", split="train", molecule="no molecule"))
     found = dataset.Dataset(made, "t").drop_wrong_splits()
-    assert [f.kind for f in found.frames] == ["periodic", "cluster"] and found.frames[1].molecule == "no molecule"
+    assert [f.kind for f in found.frames] == ["periodic", "cluster"] and found.frames[
+        1
+    ].molecule == "no molecule"
     assert found.dropped == {"molecule in the wrong split": 2}
 
 
 def test_a_frame_without_a_split_counts_as_training():
     held_out = next(m.smiles for m in molecules() if m.split == "test")
-    found = dataset.Dataset([label(molecule("H2O"), kind="cluster", molecule=held_out)], "t").drop_wrong_splits()
+    found = dataset.Dataset(
+        [label(molecule("H2O"), kind="cluster", molecule=held_out)], "t"
+    ).drop_wrong_splits()
     assert found.dropped == {"molecule in the wrong split": 1}
     first, second = frames()[:1], frames()[:1]
     first[0].split, second[0].split = "", "train"
@@ -310,7 +340,9 @@ def test_the_layout_is_the_documented_one(tmp_path):
             for name in map(f"{group}/{{}}".format, file[group])
         }
         offsets = file["metadata/atom_offsets"][:]
-        assert file.attrs["format"] == hdf5.FORMAT and file.attrs["units"] == "angstrom, electronvolt"
+        assert (
+            file.attrs["format"] == hdf5.FORMAT and file.attrs["units"] == "angstrom, electronvolt"
+        )
         assert file["structures/atomic_numbers"].dtype == np.uint8
         assert offsets.dtype == np.int64
     n, s = offsets[-1], 5

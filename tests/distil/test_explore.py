@@ -7,10 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from ase import Atoms
+from conftest import ROOT
 
 from mlff_student.distil import explore, files, generate, teachers
-
-from conftest import ROOT
 
 MODELS = [ROOT / "models" / f"organics-{size}.safetensors" for size in ("small", "medium")]
 
@@ -18,7 +17,19 @@ MODELS = [ROOT / "models" / f"organics-{size}.safetensors" for size in ("small",
 @pytest.fixture(scope="module")
 def explored(library, tmp_path_factory):
     folder = tmp_path_factory.mktemp("explore")
-    command = [sys.executable, "-m", "mlff_student.distil", "explore", folder, "--round", "test", "--frames", "60", "--jobs", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlff_student.distil",
+        "explore",
+        folder,
+        "--round",
+        "test",
+        "--frames",
+        "60",
+        "--jobs",
+        "2",
+    ]
     command += ["--walker", MODELS[0], "--judge", MODELS[1]]
     environment = {"PYTHONPATH": str(ROOT / "python"), "PATH": "/usr/bin:/bin"}
     subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=300)
@@ -33,7 +44,9 @@ def found(explored):
 def test_a_folder_of_other_students_is_refused(explored):
     _, command, environment = explored
     command = command[: command.index("--walker")] + ["--walker", MODELS[1], "--judge", MODELS[0]]
-    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    run = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+    )
     assert run.returncode != 0 and "holds a run with" in run.stderr and "walker" in run.stderr
 
 
@@ -82,7 +95,9 @@ def test_a_walk_ends_where_a_student_breaks_and_other_errors_are_not_hidden(libr
 
 
 def test_the_frames_that_students_differ_about_are_chosen_first():
-    looks = [(number, difference) for number, difference in enumerate(np.linspace(0, 3.9, explore.LOOKS))]
+    looks = [
+        (number, difference) for number, difference in enumerate(np.linspace(0, 3.9, explore.LOOKS))
+    ]
     chosen = explore.choose(looks, np.random.default_rng(0))
     assert len(chosen) == len(set(chosen)) == explore.RANDOM + explore.UNSURE
     by_chance, unsure = chosen[: explore.RANDOM], chosen[explore.RANDOM :]

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from ase import units
 from ase.data import covalent_radii
-from rdkit import Chem
-from mlff_student.distil import frames, generate, geometry, packing, teachers
-
 from conftest import ROOT
+from rdkit import Chem
+
+from mlff_student.distil import frames, generate, geometry, packing, teachers
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,12 @@ def test_displacements_hold_the_thermal_energy(temperature):
         return field.CalcEnergy(positions.ravel().tolist()) * units.kcal / units.mol
 
     base = energy(atoms.positions)
-    mean = np.mean([energy(geometry.displaced(atoms, modes, temperature, rng).positions) - base for _ in range(3000)])
+    mean = np.mean(
+        [
+            energy(geometry.displaced(atoms, modes, temperature, rng).positions) - base
+            for _ in range(3000)
+        ]
+    )
     # kT/2 for each of 3·4 − 6 modes.
     assert mean == pytest.approx(3 * units.kB * temperature, rel=0.15)
 
@@ -70,7 +75,10 @@ def test_no_displacement_tears_a_molecule_apart():
     atoms, modes = geometry.to_atoms(mol), geometry.modes(mol)
     for _ in range(200):
         moved = geometry.displaced(atoms, modes, 1000.0, rng)
-        assert np.linalg.norm(moved.positions - atoms.positions, axis=1).max() < 2 * geometry.MAX_DISPLACEMENT
+        assert (
+            np.linalg.norm(moved.positions - atoms.positions, axis=1).max()
+            < 2 * geometry.MAX_DISPLACEMENT
+        )
 
 
 def test_small_molecules_are_moved_and_some_of_their_bonds_turned(teacher):
@@ -89,7 +97,9 @@ def test_a_plan_of_one_kind_goes_through_all_small_molecules():
 
 
 def by_split(split, **conditions):
-    return next(m for m in frames.pool(split) if all(getattr(m, k) == v for k, v in conditions.items()))
+    return next(
+        m for m in frames.pool(split) if all(getattr(m, k) == v for k, v in conditions.items())
+    )
 
 
 def test_training_trajectories_come_with_displaced_and_relaxed_frames(teacher):
@@ -127,7 +137,11 @@ class Counting(teachers.Teacher):
 def test_a_mover_moves_the_atoms_of_training_frames_and_the_teacher_labels_them(teacher):
     def counted(split):
         labels, moves = Counting(teacher), Counting(teacher)
-        molecule = frames.by_smiles("CCO") if split == "train" else min(frames.pool(split), key=lambda m: m.atoms)
+        molecule = (
+            frames.by_smiles("CCO")
+            if split == "train"
+            else min(frames.pool(split), key=lambda m: m.atoms)
+        )
         found = kept(frames.trajectory(job("m", labels, split, moves), molecule))
         assert len(found) == labels.labels and moves.labels == 0
         return labels.calculators - labels.labels, moves.calculators
@@ -143,7 +157,10 @@ def test_torsion_scans_turn_one_bond_through_the_circle(teacher):
     assert geometry.rotatable_bonds(mol)
     one = [f.positions for f in found]
     spread = [
-        np.abs(np.linalg.norm(x[:, None] - x, axis=2) - np.linalg.norm(one[0][:, None] - one[0], axis=2)).max()
+        np.abs(
+            np.linalg.norm(x[:, None] - x, axis=2)
+            - np.linalg.norm(one[0][:, None] - one[0], axis=2)
+        ).max()
         for x in one
     ]
     assert max(spread) > 0.3
@@ -157,7 +174,10 @@ def test_rare_kinds_of_bonds_are_turned_as_often_as_frequent_ones(teacher):
     scans = [kept(frames.torsion(job(f"kind-{k}", teacher, "test"), None)) for k in range(6)]
     assert all(len({f.molecule for f in scan}) == 1 for scan in scans if scan)
     assert any(scan[0].molecule in rare for scan in scans if scan)
-    assert generate.Work("torsion", 1).subject()[0] is None and generate.Work("torsion", 2).subject()[0] is not None
+    assert (
+        generate.Work("torsion", 1).subject()[0] is None
+        and generate.Work("torsion", 2).subject()[0] is not None
+    )
 
 
 def test_hydrogen_bonds_lie_within_rings_of_five_or_more_or_between_molecules():
@@ -173,7 +193,11 @@ def test_hydrogen_bonds_lie_within_rings_of_five_or_more_or_between_molecules():
 
 def test_hydrogen_atoms_of_nitrogen_oxygen_and_sulfur_are_as_likely_to_go_over(teacher):
     bonds = [frames.hydrogen_bond(job(f"bond-{k}", teacher, split="test")) for k in range(12)]
-    assert {mol.GetAtomWithIdx(h).GetNeighbors()[0].GetSymbol() for mol, _, h, _ in bonds} == {"N", "O", "S"}
+    assert {mol.GetAtomWithIdx(h).GetNeighbors()[0].GetSymbol() for mol, _, h, _ in bonds} == {
+        "N",
+        "O",
+        "S",
+    }
 
 
 def test_transfers_lead_a_hydrogen_atom_from_one_atom_over_to_another(teacher, student):
@@ -184,7 +208,9 @@ def test_transfers_lead_a_hydrogen_atom_from_one_atom_over_to_another(teacher, s
         kinds.add("between" if "." in found[0].molecule else "within")
 
         def second_nearest(f):
-            return np.sort(distances(f)[f.numbers == 1][:, np.isin(f.numbers, (7, 8, 16))], axis=1)[:, 1].min()
+            return np.sort(distances(f)[f.numbers == 1][:, np.isin(f.numbers, (7, 8, 16))], axis=1)[
+                :, 1
+            ].min()
 
         # From a hydrogen bond to where the hydrogen atom is bonded to both.
         assert second_nearest(found[0]) > 1.7 and min(map(second_nearest, found)) < 1.6
@@ -219,7 +245,10 @@ def test_collisions_lead_up_to_where_repulsion_begins_and_forces_beyond_the_usua
         for k in range(3):
             for f in kept(frames.collision(job(f"collision-{k}", teacher), pair)):
                 assert f.kind == "collision"
-                near = distances(f)[np.ix_(f.numbers == pair[0], f.numbers == pair[1])].min() / covalent
+                near = (
+                    distances(f)[np.ix_(f.numbers == pair[0], f.numbers == pair[1])].min()
+                    / covalent
+                )
                 assert near > 0.45
                 nearest.append(near)
                 largest.append(np.linalg.norm(f.forces, axis=1).max())
@@ -279,7 +308,10 @@ def test_boxes_have_edges_of_at_least_10_and_no_overlaps():
 
 
 def test_a_student_moves_two_of_three_boxes():
-    quiet, mover = (teachers.Teacher(name, teachers.load("calculators:zero").calculator) for name in ("none", "mover"))
+    quiet, mover = (
+        teachers.Teacher(name, teachers.load("calculators:zero").calculator)
+        for name in ("none", "mover")
+    )
     still = kept(frames.periodic(job("box", quiet), None))
     moved = kept(frames.periodic(job("box", quiet, mover=mover), None))
     same = [np.array_equal(a.positions, b.positions) for a, b in zip(still, moved, strict=True)]
@@ -288,7 +320,11 @@ def test_a_student_moves_two_of_three_boxes():
 
 
 def test_the_splits_of_pairs_and_clusters_hold_their_own_molecules(teacher):
-    found = [result for k in (0, 10) for result in frames.cluster(job(f"cluster-{k}", teacher, "test"), None)]
+    found = [
+        result
+        for k in (0, 10)
+        for result in frames.cluster(job(f"cluster-{k}", teacher, "test"), None)
+    ]
     assert "molecule in the wrong split" not in found
     sizes = {f.molecule.count(".") + 1 for f in kept(found)}
     assert 2 in sizes and max(sizes) > 2
@@ -297,18 +333,36 @@ def test_the_splits_of_pairs_and_clusters_hold_their_own_molecules(teacher):
 def test_a_molecule_in_the_wrong_split_gets_no_label(teacher):
     held_out = frames.pool("test", 12)[0]
     mol = geometry.embed(held_out.smiles, np.random.default_rng(0))
-    assert job("x", teacher).label(geometry.to_atoms(mol), "cluster", [held_out]) == "molecule in the wrong split"
+    assert (
+        job("x", teacher).label(geometry.to_atoms(mol), "cluster", [held_out])
+        == "molecule in the wrong split"
+    )
 
 
 def test_the_plan_keeps_the_shares():
     works = generate.plan(100_000, 0.05)
-    expected = {kind: sum(w.expected for w in works if w.kind == kind) for kind in {w.kind for w in works}}
-    wanted = {"trajectory": 38, "small": 5, "torsion": 15, "transfer": 2, "contact": 9, "collision": 1, "cluster": 20, "water": 5, "periodic": 3, "crystal": 2}
+    expected = {
+        kind: sum(w.expected for w in works if w.kind == kind) for kind in {w.kind for w in works}
+    }
+    wanted = {
+        "trajectory": 38,
+        "small": 5,
+        "torsion": 15,
+        "transfer": 2,
+        "contact": 9,
+        "collision": 1,
+        "cluster": 20,
+        "water": 5,
+        "periodic": 3,
+        "crystal": 2,
+    }
     assert {k: round(n / 1000) for k, n in expected.items()} == wanted
     assert len({w.name for w in works}) == len(works)
     # Any part is a fair sample of what training needs.
     early = [w.kind for w in works[:1000]]
     assert 0.4 < (early.count("trajectory") + early.count("small")) / 1000 < 0.6
     assert 10 <= early.count("periodic") + early.count("crystal") <= 40
-    tested = {w.subject()[0].smiles for w in works if w.kind == "trajectory" and w.subject()[1] == "test"}
+    tested = {
+        w.subject()[0].smiles for w in works if w.kind == "trajectory" and w.subject()[1] == "test"
+    }
     assert len(tested) >= 320

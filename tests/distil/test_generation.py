@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from ase.build import molecule
 from ase.io import write
-from mlff_student.distil import dataset, files, generate
-
 from conftest import ROOT
+
+from mlff_student.distil import dataset, files, generate
 
 # Enough for some jobs of most kinds; no periodic box, which takes seconds.
 OPTIONS = ["--frames", "20", "--periodic-share", "0", "--seed", "5"]
@@ -23,7 +23,9 @@ PATHS = os.pathsep.join([str(ROOT / "python"), str(Path(__file__).parent)])
 def start(*arguments):
     command = [sys.executable, "-m", "mlff_student.distil", *map(str, arguments)]
     env = os.environ | {"PYTHONPATH": PATHS}
-    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def run(*arguments):
@@ -48,7 +50,9 @@ def wait_for(condition):
 
 
 def workers_of(process):
-    return [int(p) for p in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    return [
+        int(p) for p in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    ]
 
 
 def alive(pid):
@@ -83,7 +87,10 @@ def runs(tmp_path_factory):
 
 
 def test_a_killed_run_goes_on_to_the_same_data(runs):
-    killed, whole = generate.collect(runs / "killed").checked(), generate.collect(runs / "whole").checked()
+    killed, whole = (
+        generate.collect(runs / "killed").checked(),
+        generate.collect(runs / "whole").checked(),
+    )
     assert len(killed.frames) >= 20
     assert killed.content_hash() == whole.content_hash()
 
@@ -99,7 +106,10 @@ def test_merge_writes_both_formats_and_info_reads_them(runs):
     merged = summary("merge", runs / "whole", "-o", runs / "whole.h5", "-o", runs / "whole.xyz")
     assert merged["frames"] == sum(n for kind in merged["kinds"].values() for n in kind.values())
     for ending in (".h5", ".xyz"):
-        assert dataset.summary(files.read(runs / f"whole{ending}"))["content_hash"] == merged["content_hash"]
+        assert (
+            dataset.summary(files.read(runs / f"whole{ending}"))["content_hash"]
+            == merged["content_hash"]
+        )
     assert summary("info", runs / "whole.h5")["kinds"] == merged["kinds"]
 
 
@@ -115,7 +125,14 @@ def test_more_frames_keep_what_is_there(runs):
 
 def test_other_teachers_labels_do_not_mix_in(runs):
     write(runs / "two.xyz", [molecule("CH4"), molecule("H2O")])
-    arguments = ["label", runs / "two.xyz", "-o", runs / "cheap.h5", "--teacher", "calculators:cheap"]
+    arguments = [
+        "label",
+        runs / "two.xyz",
+        "-o",
+        runs / "cheap.h5",
+        "--teacher",
+        "calculators:cheap",
+    ]
     assert summary(*arguments)["teacher"] == "calculators:cheap"
     status, _, err = run("merge", runs / "whole", runs / "cheap.h5", "-o", runs / "mixed.h5")
     assert status != 0 and "different teachers do not mix" in err
@@ -138,13 +155,17 @@ def test_given_structures_are_labelled_in_order_with_counts_of_what_is_not(tmp_p
     assert again["content_hash"] == found["content_hash"]
 
 
-def test_a_name_that_cannot_be_written_and_a_mover_that_is_none_are_refused_before_any_work(tmp_path):
+def test_a_name_that_cannot_be_written_and_a_mover_that_is_none_are_refused_before_any_work(
+    tmp_path,
+):
     write(tmp_path / "in.xyz", [molecule("CH4")])
     status, _, err = run("label", tmp_path / "in.xyz", "-o", tmp_path / "out")
     assert status != 0 and "expected a name that ends in" in err
     assert not list(tmp_path.glob("out*"))
     (tmp_path / "mover.pt").write_text("no student")
-    status, _, err = run("generate", tmp_path / "made", "--mover", tmp_path / "mover.pt", "--frames", 10)
+    status, _, err = run(
+        "generate", tmp_path / "made", "--mover", tmp_path / "mover.pt", "--frames", 10
+    )
     assert status != 0 and "a worker was killed" not in err
     assert not (tmp_path / "made").exists()
 
@@ -191,5 +212,7 @@ def test_errors_in_jobs_are_reported_and_tried_again(tmp_path):
 
 def test_unknown_teachers_end_the_command_before_anything_is_made(tmp_path):
     status, _, err = run("generate", tmp_path / "run", "--teacher", "gfn9")
-    assert status != 0 and "expected gfn2, ani1ccx or module:factory" in err and "Traceback" not in err
+    assert (
+        status != 0 and "expected gfn2, ani1ccx or module:factory" in err and "Traceback" not in err
+    )
     assert not (tmp_path / "run").exists()

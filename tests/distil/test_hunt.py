@@ -13,11 +13,10 @@ import pytest
 from ase import Atoms
 from ase.build import molecule
 from ase.calculators.calculator import CalculationFailed
-
-from mlff_student.distil import files, floor, generate, hunt, isomers, scatter, teachers
-
 from calculators import Given, cheap
 from conftest import ROOT
+
+from mlff_student.distil import files, floor, generate, hunt, isomers, scatter, teachers
 
 MODELS = [ROOT / "models" / f"organics-{size}.safetensors" for size in ("small", "medium")]
 

@@ -6,11 +6,11 @@ import sys
 from collections import Counter
 
 import pytest
+from conftest import ROOT
 from rdkit import Chem
+
 from mlff_student.distil import molecules as m
 from mlff_student.distil import scaffolds
-
-from conftest import ROOT
 
 
 def test_at_least_3000_neutral_closed_shell_molecules_of_seven_elements():
@@ -36,7 +36,9 @@ def test_splits_share_no_scaffold_no_murcko_scaffold_and_no_molecule():
     for a, b in (("train", "valid"), ("train", "test"), ("valid", "test")):
         for key in ("scaffold", "murcko", "smiles"):
             # Acyclic molecules have no Murcko scaffold.
-            shared = {getattr(x, key) for x in by_split[a]} & {getattr(x, key) for x in by_split[b]} - {""}
+            shared = {getattr(x, key) for x in by_split[a]} & {
+                getattr(x, key) for x in by_split[b]
+            } - {""}
             assert not shared, (a, b, key, shared)
 
 
@@ -67,14 +69,26 @@ def test_scaffolds_for_training_alone_do_not_move_what_is_held_out(monkeypatch):
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_every_element_occurs(split):
     symbols = {
-        a.GetSymbol() for x in m.molecules() if x.split == split for a in Chem.MolFromSmiles(x.smiles).GetAtoms()
+        a.GetSymbol()
+        for x in m.molecules()
+        if x.split == split
+        for a in Chem.MolFromSmiles(x.smiles).GetAtoms()
     }
     assert symbols >= {"C", "N", "O", "F", "S", "Cl"}
 
 
 def test_the_list_does_not_depend_on_the_hash_seed():
-    command = [sys.executable, "-c", "from mlff_student.distil import molecules; print(*molecules.composed(), sep='\\n')"]
-    run = subprocess.run(command, env=os.environ | {"PYTHONHASHSEED": "1", "PYTHONPATH": str(ROOT / "python")}, capture_output=True, check=True)
+    command = [
+        sys.executable,
+        "-c",
+        "from mlff_student.distil import molecules; print(*molecules.composed(), sep='\\n')",
+    ]
+    run = subprocess.run(
+        command,
+        env=os.environ | {"PYTHONHASHSEED": "1", "PYTHONPATH": str(ROOT / "python")},
+        capture_output=True,
+        check=True,
+    )
     assert run.stdout.decode().splitlines() == [str(x) for x in m.molecules()]
 
 
@@ -98,7 +112,12 @@ def test_molecules_are_kept_and_made_anew_where_that_is_not_possible(tmp_path, m
 
 @pytest.mark.parametrize(
     ("smiles", "reason"),
-    [("C[O-]", "charged"), ("[CH3]", "open shell"), ("[O]", "open shell"), ("CBr", "element outside H C N O F S Cl")],
+    [
+        ("C[O-]", "charged"),
+        ("[CH3]", "open shell"),
+        ("[O]", "open shell"),
+        ("CBr", "element outside H C N O F S Cl"),
+    ],
 )
 def test_unsuitable_molecules_are_refused(smiles, reason):
     with pytest.raises(m.BadMolecule, match=reason):

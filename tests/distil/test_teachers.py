@@ -1,13 +1,13 @@
 """Labels: GFN2-xTB against finite differences, and what is not accepted."""
 
+import calculators
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
 from ase.constraints import FixAtoms
-from mlff_student.distil import teachers
 
-import calculators
+from mlff_student.distil import teachers
 
 
 def water_box():
@@ -102,7 +102,9 @@ def test_labels_that_are_dropped(factory, reason, atoms):
         teachers.load(f"calculators:{factory}").label(atoms)
 
 
-@pytest.mark.parametrize(("factory", "error"), [("program_error", NameError), ("no_memory", RuntimeError)])
+@pytest.mark.parametrize(
+    ("factory", "error"), [("program_error", NameError), ("no_memory", RuntimeError)]
+)
 def test_errors_of_program_and_machine_are_not_taken_for_bad_structures(factory, error):
     with pytest.raises(error):
         teachers.load(f"calculators:{factory}").label(molecule("CH4"))
@@ -134,5 +136,7 @@ def test_any_ase_calculator_is_a_teacher():
 
 @pytest.mark.parametrize("spec", ["gfn3", "no_such_module:factory", "calculators:no_such_factory"])
 def test_unknown_teachers_are_named(spec):
-    with pytest.raises(ValueError, match=spec.split(":")[-1] if ":no_such" in spec else spec.split(":")[0]):
+    with pytest.raises(
+        ValueError, match=spec.split(":")[-1] if ":no_such" in spec else spec.split(":")[0]
+    ):
         teachers.load(spec)

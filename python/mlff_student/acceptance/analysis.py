@@ -112,7 +112,7 @@ def vibrational_space(masses, positions):
     rigid += [np.cross(axis, centered) * root for axis in np.eye(3)]
     u, s, _ = np.linalg.svd(np.array([column.ravel() for column in rigid]).T, full_matrices=True)
     # A linear molecule has five; 0.01 lets one count as linear that an optimizer left bent by a hair.
-    return u[:, (s > 1e-2 * s[0]).sum():]
+    return u[:, (s > 1e-2 * s[0]).sum() :]
 
 
 # --- bonds
@@ -148,7 +148,11 @@ class BondCriterion:
         bonded = np.zeros(initial.shape, dtype=bool)
         for i, j in bonds(atoms):
             bonded[i, j] = bonded[j, i] = True
-        self.low = np.where(bonded, self.COLLAPSED * initial, np.minimum(self.NEW * (radii[:, None] + radii[None]), 0.9 * initial))
+        self.low = np.where(
+            bonded,
+            self.COLLAPSED * initial,
+            np.minimum(self.NEW * (radii[:, None] + radii[None]), 0.9 * initial),
+        )
         self.high = np.where(bonded, self.STRETCHED * initial, np.inf)
         np.fill_diagonal(self.low, -1.0)
         self.bonded = bonded

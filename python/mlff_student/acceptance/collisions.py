@@ -6,6 +6,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 from ase.calculators.calculator import CalculationFailed
 from ase.data import atomic_numbers
+
 from mlff_student import Structure
 
 from . import analysis, report, setting, systems
@@ -28,7 +29,10 @@ def run(setting):
         lambda: {name(pair): energies_of_teacher(pair, teacher) for pair in pairs},
     )
     models = {model.name: energies(model.student(), pairs) for model in setting.models}
-    judged = {model: {pair: judge(np.array(energy)) for pair, energy in found.items()} for model, found in models.items()}
+    judged = {
+        model: {pair: judge(np.array(energy)) for pair, energy in found.items()}
+        for model, found in models.items()
+    }
     return report.finish(
         setting,
         "collisions",
@@ -71,7 +75,10 @@ def energies(student, pairs):
     """For each pair energies (eV) above the molecules alone, every STEP."""
     found = {}
     for pair in pairs:
-        structures = [Structure.from_ase(systems.hydrides(*pair, distance)) for distance in distances(pair, STEP)]
+        structures = [
+            Structure.from_ase(systems.hydrides(*pair, distance))
+            for distance in distances(pair, STEP)
+        ]
         results = student.compute_batch(structures)
         found[name(pair)] = [result.energy - results[0].energy for result in results[1:]]
     return found
@@ -104,14 +111,26 @@ def judge(energy):
 
 
 def table(judged, target, teacher):
-    walls = {pair: np.nanmax(np.array(energy, float)[judged_part(TEACHER_STEP)]) for pair, energy in target.items()}
+    walls = {
+        pair: np.nanmax(np.array(energy, float)[judged_part(TEACHER_STEP)])
+        for pair, energy in target.items()
+    }
     lowest = min(walls, key=walls.get)
     rows = [[teacher.name, None, "", lowest, walls[lowest], ""]]
     for model, found in judged.items():
         deepest = max(found, key=lambda pair: found[pair]["hole_ev"])
         lowest = min(found, key=lambda pair: found[pair]["wall_ev"])
         hole = found[deepest]["hole_ev"]
-        rows.append([model, hole, deepest if hole > 0 else "", lowest, found[lowest]["wall_ev"], report.verdict(hole == 0)])
+        rows.append(
+            [
+                model,
+                hole,
+                deepest if hole > 0 else "",
+                lowest,
+                found[lowest]["wall_ev"],
+                report.verdict(hole == 0),
+            ]
+        )
     return report.table(["model", "deepest hole (eV)", "pair", "lowest wall", "(eV)", ""], rows)
 
 

@@ -9,12 +9,12 @@ import numpy as np
 from ase import units
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
+
 from mlff_student import Calculator, Error, Structure
 
 from ..distil import crystals, geometry
 from ..distil.known_crystals import CRYSTALS
 from ..distil.molecules import order_key
-
 from . import ROOT, report, setting, systems
 from .teacher import from_lists, to_lists
 
@@ -127,13 +127,13 @@ def kept_references(teacher):
 def keep_references(teacher, crystals):
     """Writes them, one crystal to a line."""
     lines = ",\n".join(f"{json.dumps(n)}: {json.dumps(crystals[n])}" for n in sorted(crystals))
-    text = f'''{{
+    text = f"""{{
 "teacher": {json.dumps(teacher.full_name)},
 "recipe": {RECIPE},
 "crystals": {{
 {lines}
 }}}}
-'''
+"""
     REFERENCES.mkdir(exist_ok=True)
     (REFERENCES / f"crystals-{teacher.key}.json").write_text(text)
 

@@ -2,6 +2,7 @@
 """Interaction energies of ten dimers from contact to beyond the cutoff, beside the teacher's."""
 
 import numpy as np
+
 from mlff_student import Structure
 
 from . import analysis, report, setting, systems
@@ -68,9 +69,13 @@ def most_stable(first, second, starts, teacher):
     random = np.random.default_rng(1)
     best = None
     for _ in range(starts):
-        a, b = (teacher.relaxed(systems.from_smiles(smiles), fmax=0.01) for smiles in (first, second))
+        a, b = (
+            teacher.relaxed(systems.from_smiles(smiles), fmax=0.01) for smiles in (first, second)
+        )
         for molecule in (a, b):
-            molecule.positions = (molecule.positions - molecule.positions.mean(axis=0)) @ systems.random_rotation(random)
+            molecule.positions = (
+                molecule.positions - molecule.positions.mean(axis=0)
+            ) @ systems.random_rotation(random)
         for distance in np.arange(2.0, 12.0, 0.1):
             moved = b.positions + [0, 0, distance]
             if analysis.closest(a.positions, moved) > 2.2:
@@ -139,14 +144,49 @@ def table(found):
     for name, dimer in found.items():
         depth = min(dimer["teacher"]) * analysis.KCAL
         rows += [
-            [name, model, depth, result["depth_kcal"], result["minimum_shift"], result["mae_kcal"], result["max_kcal"], result["tail_mae_kcal"]]
+            [
+                name,
+                model,
+                depth,
+                result["depth_kcal"],
+                result["minimum_shift"],
+                result["mae_kcal"],
+                result["max_kcal"],
+                result["tail_mae_kcal"],
+            ]
             for model, result in dimer["models"].items()
         ]
     for model in next(iter(found.values()))["models"]:
         results = [dimer["models"][model] for dimer in found.values()]
-        mean = [float(np.mean([result[key] for result in results])) for key in ("mae_kcal", "tail_mae_kcal")]
-        rows.append(["all", model, None, None, None, mean[0], max(result["max_kcal"] for result in results), mean[1]])
-    return report.table(["dimer", "model", "teacher's depth", "depth", "minimum moved (Å)", "MAE", "max", "tail MAE (kcal/mol)"], rows)
+        mean = [
+            float(np.mean([result[key] for result in results]))
+            for key in ("mae_kcal", "tail_mae_kcal")
+        ]
+        rows.append(
+            [
+                "all",
+                model,
+                None,
+                None,
+                None,
+                mean[0],
+                max(result["max_kcal"] for result in results),
+                mean[1],
+            ]
+        )
+    return report.table(
+        [
+            "dimer",
+            "model",
+            "teacher's depth",
+            "depth",
+            "minimum moved (Å)",
+            "MAE",
+            "max",
+            "tail MAE (kcal/mol)",
+        ],
+        rows,
+    )
 
 
 def figure(found, cutoff, teacher):
@@ -159,7 +199,12 @@ def figure(found, cutoff, teacher):
         style = {"ms": 3, "color": report.TEACHER_COLOR, "label": teacher.name}
         axis.plot(dimer["contact"], target, "o", **style)
         for index, (model, result) in enumerate(dimer["models"].items()):
-            axis.plot(dimer["contact"], np.array(result["energy"]) * analysis.KCAL, color=report.color(index), label=model)
+            axis.plot(
+                dimer["contact"],
+                np.array(result["energy"]) * analysis.KCAL,
+                color=report.color(index),
+                label=model,
+            )
         axis.set_title(name)
         # The wall does not decide the scale.
         depth = max(-target.min(), 0.5)

@@ -6,10 +6,10 @@ from collections import Counter
 import matplotlib.pyplot as plt
 import numpy as np
 from ase.data import chemical_symbols
+
 from mlff_student import Structure
 
 from ..distil import files, teachers
-
 from . import report, setting
 from .teacher import to_ase
 
@@ -203,8 +203,9 @@ def bars(axis, results, kinds, key):
         places = np.arange(len(kinds)) + (index - (len(results) - 1) / 2) * width
         drawn = axis.bar(places, values, 0.92 * width, color=report.color(index), label=model)
         axis.bar_label(drawn, [report.number(value) for value in values], fontsize=7, padding=1)
-    highest, lowest = axis.dataLim.y1, min(
-        value[key] for r in results.values() for value in r["kinds"].values() if key in value
+    highest, lowest = (
+        axis.dataLim.y1,
+        min(value[key] for r in results.values() for value in r["kinds"].values() if key in value),
     )
     if lowest > 0 and highest > SPREAD * lowest:
         axis.set_yscale("log")

@@ -4,6 +4,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 from ase.optimize import BFGS
+
 from mlff_student import Error
 
 from . import analysis, report, setting, systems
@@ -87,7 +88,12 @@ def steps_agree(model, name, setting):
     atoms.calc = model.calculator()
     converged = relax(atoms)
     small, large = (wavenumbers(atoms, step) for step in STEPS)
-    return {"converged": converged, "wavenumbers": small, "difference": np.abs(small - large), "largest": float(np.abs(small - large).max())}
+    return {
+        "converged": converged,
+        "wavenumbers": small,
+        "difference": np.abs(small - large),
+        "largest": float(np.abs(small - large).max()),
+    }
 
 
 def with_teacher(smiles, teacher):
@@ -135,7 +141,9 @@ def compare(model, reference):
 
 def steps_met(found):
     """Of all molecules of a model; one that was not relaxed has no frequencies."""
-    return all(entry["converged"] and entry["largest"] <= LIMITS["steps_cm"] for entry in found.values())
+    return all(
+        entry["converged"] and entry["largest"] <= LIMITS["steps_cm"] for entry in found.values()
+    )
 
 
 def met(results):
@@ -144,11 +152,25 @@ def met(results):
     if not all(result["converged"] and np.isfinite(result["mae_cm"]) for result in results):
         return False
     mae, bonds = (np.mean([result[key] for result in results]) for key in ("mae_cm", "bond_mae"))
-    return bool(mae <= LIMITS["mae_cm"] and bonds <= LIMITS["bond_angstrom"] and all(result["spurious"] <= 0 for result in results))
+    return bool(
+        mae <= LIMITS["mae_cm"]
+        and bonds <= LIMITS["bond_angstrom"]
+        and all(result["spurious"] <= 0 for result in results)
+    )
 
 
 def table_of_steps(steps):
-    rows = [[model, *(f"{entry['largest']:.2g}" + ("" if entry["converged"] else " (not relaxed)") for entry in found.values()), report.verdict(steps_met(found))] for model, found in steps.items()]
+    rows = [
+        [
+            model,
+            *(
+                f"{entry['largest']:.2g}" + ("" if entry["converged"] else " (not relaxed)")
+                for entry in found.values()
+            ),
+            report.verdict(steps_met(found)),
+        ]
+        for model, found in steps.items()
+    ]
     return report.table(["steps: model", *(f"{name} (cm⁻¹)" for name in SYMMETRIC), ""], rows)
 
 
@@ -156,16 +178,44 @@ def table(found, setting):
     rows = []
     for model, molecules in found.items():
         for smiles, result in molecules.items():
-            rows.append([model, smiles, result["mae_cm"], result["max_cm"], result["lowest_cm"], result["spurious"], result["bond_mae"], result["bond_max"], "" if result["converged"] else "not relaxed"])
+            rows.append(
+                [
+                    model,
+                    smiles,
+                    result["mae_cm"],
+                    result["max_cm"],
+                    result["lowest_cm"],
+                    result["spurious"],
+                    result["bond_mae"],
+                    result["bond_max"],
+                    "" if result["converged"] else "not relaxed",
+                ]
+            )
         results = list(molecules.values())
-        mean = {key: float(np.nanmean([result[key] for result in results])) for key in ("mae_cm", "bond_mae")}
+        mean = {
+            key: float(np.nanmean([result[key] for result in results]))
+            for key in ("mae_cm", "bond_mae")
+        }
         spurious = sum(max(0, result["spurious"]) for result in results)
         rows.append([
             model, "all", mean["mae_cm"], max(r["max_cm"] for r in results),
             min(r["lowest_cm"] for r in results), spurious, mean["bond_mae"],
             max(r["bond_max"] for r in results), setting.verdict(model, met(results)),
         ])  # fmt: skip
-    return report.table(["model", "molecule", "MAE (cm⁻¹)", "max (cm⁻¹)", "lowest (cm⁻¹)", "spurious", "bonds MAE (Å)", "bonds max (Å)", ""], rows)
+    return report.table(
+        [
+            "model",
+            "molecule",
+            "MAE (cm⁻¹)",
+            "max (cm⁻¹)",
+            "lowest (cm⁻¹)",
+            "spurious",
+            "bonds MAE (Å)",
+            "bonds max (Å)",
+            "",
+        ],
+        rows,
+    )
 
 
 def figure(steps, references, found, teacher):
@@ -173,16 +223,34 @@ def figure(steps, references, found, teacher):
     width = 0.8 / len(steps)
     for index, (model, molecules) in enumerate(steps.items()):
         values = [max(entry["largest"], 1e-3) for entry in molecules.values()]
-        left.bar(np.arange(len(values)) + (index - (len(steps) - 1) / 2) * width, values, width, color=report.color(index), label=model)
+        left.bar(
+            np.arange(len(values)) + (index - (len(steps) - 1) / 2) * width,
+            values,
+            width,
+            color=report.color(index),
+            label=model,
+        )
     for index, (model, molecules) in enumerate(found.items()):
         wanted, given = [], []
         for smiles, result in molecules.items():
             if len(result["wavenumbers"]) == len(references[smiles]["wavenumbers"]):
                 wanted += references[smiles]["wavenumbers"]
                 given += list(result["wavenumbers"])
-        right.plot(wanted, np.array(given) - wanted, ".", ms=4, alpha=0.7, color=report.color(index), label=model)
+        right.plot(
+            wanted,
+            np.array(given) - wanted,
+            ".",
+            ms=4,
+            alpha=0.7,
+            color=report.color(index),
+            label=model,
+        )
     left.axhline(LIMITS["steps_cm"], color="black", lw=0.8, ls="--")
-    left.set(yscale="log", ylabel="largest change between steps (cm⁻¹)", title="Hessians from steps of 0.001 and 0.01 Å (required: below the line)")
+    left.set(
+        yscale="log",
+        ylabel="largest change between steps (cm⁻¹)",
+        title="Hessians from steps of 0.001 and 0.01 Å (required: below the line)",
+    )
     left.set_ylim(bottom=0.01)
     left.yaxis.set_major_formatter("{x:g}")
     left.set_xticks(range(len(SYMMETRIC)), list(SYMMETRIC))

@@ -8,10 +8,10 @@ import numpy as np
 from ase.build import molecule
 from ase.collections import g2
 from ase.data import atomic_numbers
+
 from mlff_student import Error, Structure
 
 from ..distil import floor, hunt, isomers, scatter, teachers
-
 from . import analysis, lammps, montecarlo, report, setting
 
 #: Of all that is random here; the hunt for training data draws from elsewhere.

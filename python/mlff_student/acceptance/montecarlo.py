@@ -7,6 +7,7 @@ import numpy as np
 from ase import units
 from ase.build import molecule
 from ase.data import atomic_masses, atomic_numbers
+
 from mlff_student import Structure
 
 from . import lammps
@@ -29,7 +30,9 @@ def gcmc(setting, model, folder):
     energy (eV for each molecule), insertions and energies on the way (K × 2), and why LAMMPS
     stopped, None where it did not. The run ends where the energy falls below BOUND."""
     alone = energy_alone(model)
-    text = water(setting, model, folder) + f"""
+    text = (
+        water(setting, model, folder)
+        + f"""
 fix exchange all gcmc 1 {EXCHANGES} 0 0 5 {TEMPERATURE} 0 0.1 mol water &
   pressure {PRESSURE} full_energy intra_energy {alone!r}
 variable bound equal 3*pe/atoms-({alone!r})
@@ -39,6 +42,7 @@ thermo_style custom step f_exchange[3] atoms pe v_bound
 thermo_modify norm no flush yes
 run {2 * setting.insertions // EXCHANGES}
 """
+    )
     stopped, log = simulate(setting, folder, text)
     rows = next((table for table in lammps.thermo(log) if "f_exchange[3]" in table), None)
     if rows is None:
@@ -55,12 +59,15 @@ run {2 * setting.insertions // EXCHANGES}
 def widom(setting, model, folder):
     """Insertions that fix widom tried in water, `lowest`: the excess chemical potential (eV), which
     is NaN or −∞ where insertions ended in holes, and why LAMMPS stopped, None where it did not."""
-    text = water(setting, model, folder) + f"""
+    text = (
+        water(setting, model, folder)
+        + f"""
 fix test all widom 1 {TESTS} 0 5 {TEMPERATURE} mol water &
   full_energy intra_energy {energy_alone(model)!r}
 fix show all print 1 "VALUE $(f_test[2]:%.17g)"
 run {max(1, setting.insertions // TESTS)}
 """
+    )
     stopped, log = simulate(setting, folder, text)
     # Of each step's insertions the mean of exp(−ΔE/kT); at the first step there were none.
     weights = values(log)[1:]
@@ -80,14 +87,16 @@ def soup(setting, model, folder, seed):
         f"create_atoms {k} random {count} {1000 * seed + k} NULL"
         for k, count in enumerate(counts.values(), 1)
     ]
-    text = "\n".join([
-        box(setting, "atomic", len(counts)),
-        *masses,
-        lammps.pair(model, counts),
-        *atoms,
-        f"minimize 0.0 0.05 {MINIMIZED} {2 * MINIMIZED}",
-        'print "VALUE $(pe:%.17g)"\n',
-    ])
+    text = "\n".join(
+        [
+            box(setting, "atomic", len(counts)),
+            *masses,
+            lammps.pair(model, counts),
+            *atoms,
+            f"minimize 0.0 0.05 {MINIMIZED} {2 * MINIMIZED}",
+            'print "VALUE $(pe:%.17g)"\n',
+        ]
+    )
     stopped, log = simulate(setting, folder, text)
     numbers = [atomic_numbers[e] for e, count in counts.items() for _ in range(count)]
     return {"energy": (values(log) or [np.nan])[-1], "numbers": numbers, "stopped": stopped}

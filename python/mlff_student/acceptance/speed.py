@@ -5,6 +5,7 @@ from time import process_time
 
 import matplotlib.pyplot as plt
 import numpy as np
+
 from mlff_student import Structure
 
 from . import report, setting, systems
@@ -52,7 +53,12 @@ def measure(atoms, students, rounds, teacher):
         atoms.get_forces()
         spent = {"teacher": process_time() - start}
         for name, student in students.items():
-            structures = [Structure(atoms.numbers, atoms.positions + random.normal(0, 0.01, atoms.positions.shape)) for _ in range(20)]
+            structures = [
+                Structure(
+                    atoms.numbers, atoms.positions + random.normal(0, 0.01, atoms.positions.shape)
+                )
+                for _ in range(20)
+            ]
             start = process_time()
             for structure in structures:
                 student.compute(structure)
@@ -70,11 +76,20 @@ def table(found):
     for atoms, times in found.items():
         row = [atoms]
         for name in names:
-            row.append(f"{np.median(times[name]):.3g} ({min(times[name]):.3g} – {max(times[name]):.3g})")
+            row.append(
+                f"{np.median(times[name]):.3g} ({min(times[name]):.3g} – {max(times[name]):.3g})"
+            )
         for name in names[1:]:
             row.append(f"{np.median(times['teacher']) / np.median(times[name]):.0f}")
         rows.append(row)
-    return report.table(["atoms", *(f"{name} (ms)" for name in names), *(f"{name}: times faster" for name in names[1:])], rows)
+    return report.table(
+        [
+            "atoms",
+            *(f"{name} (ms)" for name in names),
+            *(f"{name}: times faster" for name in names[1:]),
+        ],
+        rows,
+    )
 
 
 def figure(found, teacher):
@@ -83,7 +98,9 @@ def figure(found, teacher):
     names = list(next(iter(found.values())))
     for index, name in enumerate(names):
         values = np.array([np.median(found[size][name]) for size in sizes])
-        low, high = (np.array([function(found[size][name]) for size in sizes]) for function in (min, max))
+        low, high = (
+            np.array([function(found[size][name]) for size in sizes]) for function in (min, max)
+        )
         shade = report.TEACHER_COLOR if name == "teacher" else report.color(index - 1)
         label = teacher.name if name == "teacher" else name
         style = {"fmt": "o-", "ms": 4, "capsize": 2, "color": shade, "label": label}
@@ -91,7 +108,15 @@ def figure(found, teacher):
         if name != "teacher":
             for size, value in zip(sizes, values):
                 ratio = np.median(found[size]["teacher"]) / value
-                axis.annotate(f"{ratio:.0f}×", (size, value), textcoords="offset points", xytext=(6, -8), ha="left", fontsize=7, color=shade)
+                axis.annotate(
+                    f"{ratio:.0f}×",
+                    (size, value),
+                    textcoords="offset points",
+                    xytext=(6, -8),
+                    ha="left",
+                    fontsize=7,
+                    color=shade,
+                )
     axis.set(xscale="log", yscale="log", xlabel="atoms", ylabel="energy and forces (ms)")
     axis.set_title(f"One core; labels: times faster than {teacher.name}")
     axis.set_xticks(sizes, [str(size) for size in sizes])

@@ -95,7 +95,9 @@ def fates(setting, model, temperature, jobs):
 
     # By places in the list, so that a run that was interrupted simulates the same groups.
     groups = [jobs[first : first + TOGETHER] for first in range(0, len(jobs), TOGETHER)]
-    unknown = [[job for job in group if not (place(job) / "result.json").exists()] for group in groups]
+    unknown = [
+        [job for job in group if not (place(job) / "result.json").exists()] for group in groups
+    ]
     with ThreadPoolExecutor(setting.workers) as pool:
         list(pool.map(simulate, filter(None, unknown)))
     return [json.loads((place(job) / "result.json").read_text()) for job in jobs]
@@ -107,11 +109,17 @@ def survive(setting, model, folder, temperature, group):
     atoms = Atoms()
     for place, job in enumerate(group):
         molecule = job.atoms.copy()
-        molecule.positions += [place * APART * np.sqrt(setting.ps), 0.0, 0.0] - molecule.positions.mean(axis=0)
+        molecule.positions += [
+            place * APART * np.sqrt(setting.ps),
+            0.0,
+            0.0,
+        ] - molecule.positions.mean(axis=0)
         atoms += molecule
     lammps.write_data(folder / "start.data", atoms)
     seed = group[0].index
-    text = lammps.header(setting, model, atoms, "start.data") + f"""
+    text = (
+        lammps.header(setting, model, atoms, "start.data")
+        + f"""
 velocity all create {temperature} {1000 + seed} mom yes rot yes
 timestep {setting.step / 1000}
 fix motion all nve
@@ -121,6 +129,7 @@ dump frames all custom {round(1000 * EVERY / setting.step)} frames.dump id x y z
 dump_modify frames sort id format float %.4f
 run {round(1000 * setting.ps / setting.step)}
 """
+    )
     path = folder / "frames.dump"
     path.unlink(missing_ok=True)  # of a run that was killed
     stopped = None
@@ -147,7 +156,10 @@ def blame(stopped, group, results):
     """Marks the molecules whose atoms the message of a run that was stopped names, broken in a frame or not. Where that
     leaves nobody to blame, all are: a stop never goes uncounted."""
     ends = np.cumsum([len(job.atoms) for job in group])
-    named = {int(np.searchsorted(ends, int(atom) - 1, side="right")) for atom in re.findall(r"atom ID (\d+)", stopped)}
+    named = {
+        int(np.searchsorted(ends, int(atom) - 1, side="right"))
+        for atom in re.findall(r"atom ID (\d+)", stopped)
+    }
     if not named and not any(result["broken"] for result in results):
         named = set(range(len(group)))
     for index in named:
@@ -168,34 +180,69 @@ def watch(setting, path, group):
 
 def summary(results):
     broken = [result for result in results if result["broken"] is not None]
-    return {"molecules": len(results), "broken": len(broken), "failures": broken, "ps": float(sum(result["ps"] for result in results))}
+    return {
+        "molecules": len(results),
+        "broken": len(broken),
+        "failures": broken,
+        "ps": float(sum(result["ps"] for result in results)),
+    }
 
 
 def tables(found):
     rows = [
-        [model, f"{temperature} K", result["molecules"], result["broken"], result["ps"], report.verdict(result["broken"] == 0) if temperature == "600" else ""]
+        [
+            model,
+            f"{temperature} K",
+            result["molecules"],
+            result["broken"],
+            result["ps"],
+            report.verdict(result["broken"] == 0) if temperature == "600" else "",
+        ]
         for model, temperatures in found.items()
         for temperature, result in temperatures.items()
     ]
-    first = report.table(["model", "temperature", "molecules", "broken", "intact for (ps, all together)", ""], rows)
+    first = report.table(
+        ["model", "temperature", "molecules", "broken", "intact for (ps, all together)", ""], rows
+    )
     rows = [
         [model, f"{temperature} K", failure["molecule"], failure["ps"], failure["broken"][:70]]
         for model, temperatures in found.items()
         for temperature, result in temperatures.items()
         for failure in result["failures"]
     ]
-    return [first, report.table(["model", "temperature", "broken molecule", "after (ps)", "how"], rows)] if rows else [first]
+    return (
+        [
+            first,
+            report.table(["model", "temperature", "broken molecule", "after (ps)", "how"], rows),
+        ]
+        if rows
+        else [first]
+    )
 
 
 def figure(setting, found, count):
     figure, axis = plt.subplots(figsize=(7.5, 3.6))
     for index, (model, temperatures) in enumerate(found.items()):
-        for style, (temperature, result) in zip(cycle(("-", "--", ":", "-.")), temperatures.items()):
+        for style, (temperature, result) in zip(
+            cycle(("-", "--", ":", "-.")), temperatures.items()
+        ):
             times = np.sort([failure["ps"] for failure in result["failures"]])
             x = np.concatenate([[0.0], np.repeat(times, 2), [setting.ps]])
             left = count - np.repeat(np.arange(len(times) + 1), 2)
-            axis.plot(x, 100 * left / count, style, color=report.color(index), label=f"{model}, {temperature} K")
-    axis.set(xlabel="time (ps)", ylabel="intact (%)", ylim=(-3, 105), xlim=(0, setting.ps), title=f"{count} molecules")
+            axis.plot(
+                x,
+                100 * left / count,
+                style,
+                color=report.color(index),
+                label=f"{model}, {temperature} K",
+            )
+    axis.set(
+        xlabel="time (ps)",
+        ylabel="intact (%)",
+        ylim=(-3, 105),
+        xlim=(0, setting.ps),
+        title=f"{count} molecules",
+    )
     axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
     return figure
 

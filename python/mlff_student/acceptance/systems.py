@@ -24,7 +24,18 @@ FC1CC1 C=C1CC1 CC(C)=NC CNO CON COCOC CN=NC CC#CC
 """.split()
 
 # Ten of them for frequencies: each functional group once, at most 16 atoms.
-FREQUENCY_SET = ["CCO", "CC(C)=O", "CC(=O)N", "CN(C)C", "c1ccoc1", "c1c[nH]cn1", "CS(C)=O", "Fc1ccccc1", "ClCC=O", "O=[N+]([O-])c1ccccc1"]
+FREQUENCY_SET = [
+    "CCO",
+    "CC(C)=O",
+    "CC(=O)N",
+    "CN(C)C",
+    "c1ccoc1",
+    "c1c[nH]cn1",
+    "CS(C)=O",
+    "Fc1ccccc1",
+    "ClCC=O",
+    "O=[N+]([O-])c1ccccc1",
+]
 
 
 def from_smiles(smiles, seed=1):
@@ -72,10 +83,21 @@ def test_molecules(path, seed):
 
     with h5py.File(path) as file:
         about = file.get("metadata", {})
-        columns = [about[name].asstr()[:] if name in about else [] for name in ("split", "molecule", "scaffold")]
-    pairs = sorted({(scaffold, smiles) for split, smiles, scaffold in zip(*columns) if split == "test" and smiles and "." not in smiles})
+        columns = [
+            about[name].asstr()[:] if name in about else []
+            for name in ("split", "molecule", "scaffold")
+        ]
+    pairs = sorted(
+        {
+            (scaffold, smiles)
+            for split, smiles, scaffold in zip(*columns)
+            if split == "test" and smiles and "." not in smiles
+        }
+    )
     if not pairs:
-        raise ValueError(f"{path}: expected single molecules of the split test with their scaffolds (metadata/split, molecule and scaffold), found none; models/labels/held-out.h5 has them")
+        raise ValueError(
+            f"{path}: expected single molecules of the split test with their scaffolds (metadata/split, molecule and scaffold), found none; models/labels/held-out.h5 has them"
+        )
     np.random.default_rng(seed).shuffle(pairs)
     seen, ranked = {}, []
     for scaffold, smiles in pairs:
@@ -123,13 +145,17 @@ def mixture(ethanol, water, density=0.90, periodic=False, seed=1):
     side = volume ** (1 / 3)
     radius = (3 * volume / (4 * np.pi)) ** (1 / 3)
     # The larger molecules first, while there is room.
-    order = [from_smiles(MIXTURE["ethanol"][0])] * ethanol + [from_smiles(MIXTURE["water"][0])] * water
+    order = [from_smiles(MIXTURE["ethanol"][0])] * ethanol + [
+        from_smiles(MIXTURE["water"][0])
+    ] * water
     placed = Atoms(cell=[side] * 3 if periodic else None, pbc=periodic)
     scale = 1.0
     for molecule in order:
         for attempt in range(1, 20001):
             trial = molecule.copy()
-            trial.positions = (trial.positions - trial.positions.mean(axis=0)) @ random_rotation(random).T
+            trial.positions = (trial.positions - trial.positions.mean(axis=0)) @ random_rotation(
+                random
+            ).T
             if periodic:
                 center = random.uniform(0, side, 3)
             else:
@@ -143,7 +169,9 @@ def mixture(ethanol, water, density=0.90, periodic=False, seed=1):
                 # A droplet may grow a little; a box keeps its density.
                 scale *= 1.03
         else:
-            raise ValueError(f"no room for {ethanol} ethanol and {water} water molecules at {density} g/cm3: lower the density")
+            raise ValueError(
+                f"no room for {ethanol} ethanol and {water} water molecules at {density} g/cm3: lower the density"
+            )
     return placed
 
 

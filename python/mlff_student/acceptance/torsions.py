@@ -4,8 +4,9 @@
 import numpy as np
 from ase.constraints import FixInternals
 from ase.optimize import BFGS
-from mlff_student import Structure
 from rdkit import Chem
+
+from mlff_student import Structure
 
 from . import analysis, report, setting, systems
 
@@ -137,7 +138,11 @@ def relative(energies, lowest):
 def compare(scan, energies):
     lowest = int(np.argmin(scan["teacher"]))
     error = relative(energies, lowest) - relative(scan["teacher"], lowest)
-    return {"energy": energies, "mae_kcal": float(np.abs(error).mean()), "max_kcal": float(np.abs(error).max())}
+    return {
+        "energy": energies,
+        "mae_kcal": float(np.abs(error).mean()),
+        "max_kcal": float(np.abs(error).max()),
+    }
 
 
 def table(found, setting):
@@ -151,8 +156,19 @@ def table(found, setting):
     for model in models:
         results = [scan["models"][model] for scan in found.values()]
         met = sum(result["mae_kcal"] <= LIMIT for result in results)
-        rows.append(["all", model, None, float(np.mean([r["mae_kcal"] for r in results])), max(r["max_kcal"] for r in results), f"{met} of {len(results)}"])
-    return report.table(["torsion", "model", "teacher's barrier", "MAE", "max (kcal/mol)", ""], rows)
+        rows.append(
+            [
+                "all",
+                model,
+                None,
+                float(np.mean([r["mae_kcal"] for r in results])),
+                max(r["max_kcal"] for r in results),
+                f"{met} of {len(results)}",
+            ]
+        )
+    return report.table(
+        ["torsion", "model", "teacher's barrier", "MAE", "max (kcal/mol)", ""], rows
+    )
 
 
 def figure(found, teacher):
@@ -164,7 +180,12 @@ def figure(found, teacher):
         style = {"ms": 3, "color": report.TEACHER_COLOR, "label": teacher.name, "zorder": 3}
         axis.plot(scan["angle"], target, "o", **style)
         for index, (model, result) in enumerate(scan["models"].items()):
-            axis.plot(scan["angle"], relative(result["energy"], lowest), color=report.color(index), label=model)
+            axis.plot(
+                scan["angle"],
+                relative(result["energy"], lowest),
+                color=report.color(index),
+                label=model,
+            )
         axis.set_title(name)
         high = max(target.max(), 0.5)
         axis.set_ylim(-0.35 * high, 1.5 * high)

@@ -18,10 +18,15 @@ def explore(args):
     from . import explore
     from .generate import carry_out, digest
 
-    works = [explore.Walk(args.round, i) for i in range(max(1, round(args.frames / explore.Walk.expected)))]
+    works = [
+        explore.Walk(args.round, i)
+        for i in range(max(1, round(args.frames / explore.Walk.expected)))
+    ]
     identity = {"seed": args.seed, "teacher": args.teacher, "round": args.round}
     identity |= {"walker": digest(args.walker), "judge": digest(args.judge)}
-    failed = carry_out(args.folder, works, identity, args.jobs, explore.load_students, (args.walker, args.judge))
+    failed = carry_out(
+        args.folder, works, identity, args.jobs, explore.load_students, (args.walker, args.judge)
+    )
     finish(failed, args.folder)
 
 
@@ -62,7 +67,9 @@ def merge(args):
 def label(args):
     from . import dataset, labelling
 
-    print_json(dataset.summary(labelling.label(args.structures, args.output, args.teacher, args.jobs)))
+    print_json(
+        dataset.summary(labelling.label(args.structures, args.output, args.teacher, args.jobs))
+    )
 
 
 def info(args):
@@ -101,16 +108,32 @@ def main():
         return made
 
     def labels(p):
-        p.add_argument("--teacher", default="gfn2", help="gfn2, ani1ccx or module:factory for an ASE calculator")
+        p.add_argument(
+            "--teacher",
+            default="gfn2",
+            help="gfn2, ani1ccx or module:factory for an ASE calculator",
+        )
         p.add_argument("--jobs", type=int, default=1, help="worker processes (default %(default)s)")
 
     p = command(generate, "makes structures and labels them; a run that was stopped goes on")
     p.add_argument("folder", help="where shards are kept")
-    p.add_argument("--frames", type=int, default=100_000, help="about as many (default %(default)s)")
-    p.add_argument("--periodic-share", type=float, default=0.05, help="boxes and crystals, of all frames (default %(default)s)")
-    p.add_argument("--only", choices=SHARES | PERIODIC, help="one kind of structures, where data lack it")
+    p.add_argument(
+        "--frames", type=int, default=100_000, help="about as many (default %(default)s)"
+    )
+    p.add_argument(
+        "--periodic-share",
+        type=float,
+        default=0.05,
+        help="boxes and crystals, of all frames (default %(default)s)",
+    )
+    p.add_argument(
+        "--only", choices=SHARES | PERIODIC, help="one kind of structures, where data lack it"
+    )
     p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--mover", help="a student that moves atoms of training frames, several times as fast as the teacher")
+    p.add_argument(
+        "--mover",
+        help="a student that moves atoms of training frames, several times as fast as the teacher",
+    )
     labels(p)
 
     p = command(explore, "active learning: students walk, the teacher labels where they are unsure")
@@ -118,7 +141,9 @@ def main():
     p.add_argument("--walker", required=True, help="the student that moves the atoms")
     p.add_argument("--judge", required=True, help="another student, whose forces are compared")
     p.add_argument("--round", default="1", help="name of the round: other names start other walks")
-    p.add_argument("--frames", type=int, default=20_000, help="at most about as many (default %(default)s)")
+    p.add_argument(
+        "--frames", type=int, default=20_000, help="at most about as many (default %(default)s)"
+    )
     p.add_argument("--seed", type=int, default=0)
     labels(p)
 
@@ -132,16 +157,26 @@ def main():
 
     p = command(merge, "one dataset of folders of shards and files, without duplicates")
     p.add_argument("inputs", nargs="+", help="folders of generate, .h5 or .xyz files")
-    p.add_argument("-o", "--output", action="append", required=True, help=".h5 or .xyz; may be given twice")
+    p.add_argument(
+        "-o", "--output", action="append", required=True, help=".h5 or .xyz; may be given twice"
+    )
 
-    p = command(label, "labels structures of files with the teacher; a run that was stopped goes on")
-    p.add_argument("structures", nargs="+", help="what ASE reads, or datasets, whose labels are forgotten")
+    p = command(
+        label, "labels structures of files with the teacher; a run that was stopped goes on"
+    )
+    p.add_argument(
+        "structures", nargs="+", help="what ASE reads, or datasets, whose labels are forgotten"
+    )
     p.add_argument("-o", "--output", required=True, help=".h5 or .xyz")
     labels(p)
 
     p = command(info, "what is in datasets")
     p.add_argument("files", nargs="+")
-    p.add_argument("--expect", metavar="LIST", help="a file of lines `HASH NAME`: content hashes that must be found")
+    p.add_argument(
+        "--expect",
+        metavar="LIST",
+        help="a file of lines `HASH NAME`: content hashes that must be found",
+    )
 
     command(molecules, "the list of molecules: SMILES, split, atoms, Murcko scaffold, scaffold")
 

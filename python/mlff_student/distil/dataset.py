@@ -129,7 +129,14 @@ class Dataset:
         digest = hashlib.sha256()
         for frame in self.frames:
             digest.update(frame.numbers.astype(np.uint8).tobytes())
-            numbers = [frame.positions, frame.cell, frame.pbc, frame.energy, frame.forces, np.nan_to_num(frame.stress)]
+            numbers = [
+                frame.positions,
+                frame.cell,
+                frame.pbc,
+                frame.energy,
+                frame.forces,
+                np.nan_to_num(frame.stress),
+            ]
             for values in numbers:
                 # + 0.0 makes −0 and 0 one.
                 digest.update((np.asarray(values, "<f8") + 0.0).tobytes())
@@ -142,7 +149,9 @@ def merged(datasets):
     teachers = sorted({d.teacher for d in datasets})
     if len(teachers) > 1:
         found = ", ".join(map(repr, teachers))
-        raise DatasetError(f"labels of different teachers do not mix: found {found}; merge them apart")
+        raise DatasetError(
+            f"labels of different teachers do not mix: found {found}; merge them apart"
+        )
     dropped = sum((d.dropped for d in datasets), Counter())
     return Dataset([f for d in datasets for f in d.frames], teachers[0], dropped)
 
@@ -155,17 +164,23 @@ def summary(dataset):
     kinds = sorted({f.kind for f in frames})
 
     def force_percentiles(kind):
-        values = np.concatenate([np.linalg.norm(f.forces, axis=1) for f in frames if f.kind == kind])
+        values = np.concatenate(
+            [np.linalg.norm(f.forces, axis=1) for f in frames if f.kind == kind]
+        )
         return [round(float(v), 3) for v in np.percentile(values, [50, 90, 99, 100])]
 
-    temperatures = Counter("none" if np.isnan(f.temperature) else 100 * round(f.temperature / 100) for f in frames)
+    temperatures = Counter(
+        "none" if np.isnan(f.temperature) else 100 * round(f.temperature / 100) for f in frames
+    )
     return {
         "teacher": dataset.teacher,
         "frames": len(frames),
         "atoms": len(forces),
         "atoms_per_frame": round(len(forces) / max(len(frames), 1), 2),
         "molecules": len({f.molecule for f in frames}),
-        "kinds": {k: dict(Counter(f.split or "unmarked" for f in frames if f.kind == k)) for k in kinds},
+        "kinds": {
+            k: dict(Counter(f.split or "unmarked" for f in frames if f.kind == k)) for k in kinds
+        },
         "splits": dict(Counter(f.split or "unmarked" for f in frames)),
         "temperatures": {str(t): n for t, n in sorted(temperatures.items(), key=str)},
         "elements": {ELEMENTS[z]: n for z, n in sorted(elements.items())},

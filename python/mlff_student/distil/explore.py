@@ -100,7 +100,9 @@ def walk_on(job, atoms, temperature):
         velocity += 0.5 * STEP * force / mass
         # A student that breaks may throw atoms: no more than 0.1 Å a step.
         positions += 0.5 * STEP * np.clip(velocity, -0.1 / STEP, 0.1 / STEP)
-        velocity = keep * velocity + np.sqrt(1 - keep**2) * thermal * job.rng.normal(size=positions.shape)
+        velocity = keep * velocity + np.sqrt(1 - keep**2) * thermal * job.rng.normal(
+            size=positions.shape
+        )
         positions += 0.5 * STEP * np.clip(velocity, -0.1 / STEP, 0.1 / STEP)
         force = look(walker)
         velocity += 0.5 * STEP * force / mass
@@ -118,7 +120,9 @@ def choose(looks, rng, by_chance=RANDOM, unsure=UNSURE):
     looks = list(looks)
     order = rng.permutation(len(looks))
     random, rest = order[:by_chance], order[by_chance:]
-    differing = sorted((i for i in rest if looks[i][1] > WORTH), key=lambda i: -looks[i][1])[:unsure]
+    differing = sorted((i for i in rest if looks[i][1] > WORTH), key=lambda i: -looks[i][1])[
+        :unsure
+    ]
     return [looks[i][0] for i in (*random, *differing)]
 
 

@@ -56,17 +56,23 @@ def read(path):
             for last, atoms in enumerate(ase_read(file, index=slice(None))):
                 found = text(atoms.info.get("teacher", teacher or "unknown"))
                 if teacher not in (None, found):
-                    raise DatasetError(f"{path}: frame {last} is labelled by {found!r}, those before it by {teacher!r}")
+                    raise DatasetError(
+                        f"{path}: frame {last} is labelled by {found!r}, those before it by {teacher!r}"
+                    )
                 teacher = found
                 units = atoms.info.get("units", UNITS)
                 if units != UNITS:
-                    raise DatasetError(f"{path}: frame {last} is in {units!r}, expected {UNITS!r}; convert it first")
+                    raise DatasetError(
+                        f"{path}: frame {last} is in {units!r}, expected {UNITS!r}; convert it first"
+                    )
                 frames.append(_from_atoms(atoms, path, last))
     except DatasetError:
         raise
     except Exception as error:  # ASE's parser raises many kinds
         kind = type(error).__name__
-        raise DatasetError(f"{path}: truncated or damaged after frame {last} ({kind}: {error})") from error
+        raise DatasetError(
+            f"{path}: truncated or damaged after frame {last} ({kind}: {error})"
+        ) from error
     return Dataset(frames, teacher or "unknown")
 
 
@@ -77,13 +83,19 @@ def _from_atoms(atoms, path, index):
             raise DatasetError(f"{path}: frame {index} has no {name}")
     if np.shape(results["forces"]) != (len(atoms), 3):
         found = np.shape(results["forces"])
-        raise DatasetError(f"{path}: frame {index} has forces of shape {found}, expected {(len(atoms), 3)}")
+        raise DatasetError(
+            f"{path}: frame {index} has forces of shape {found}, expected {(len(atoms), 3)}"
+        )
     for number in atoms.numbers[(atoms.numbers < 1) | (atoms.numbers > 118)][:1]:
-        raise DatasetError(f"{path}: frame {index} has an atom of atomic number {number}, expected 1 to 118")
+        raise DatasetError(
+            f"{path}: frame {index} has an atom of atomic number {number}, expected 1 to 118"
+        )
     stress = np.full((3, 3), np.nan)
     if "stress" in results:
         stress = np.asarray(results["stress"], float)
-        stress = voigt_6_to_full_3x3_stress(stress) if stress.shape == (6,) else stress.reshape(3, 3)
+        stress = (
+            voigt_6_to_full_3x3_stress(stress) if stress.shape == (6,) else stress.reshape(3, 3)
+        )
     return Frame(
         numbers=atoms.numbers.astype(np.uint8),
         positions=atoms.positions,

@@ -13,7 +13,9 @@ def format_of(path):
     """What reads and writes a file of this name."""
     path = Path(path)
     if path.suffix not in FORMATS:
-        raise DatasetError(f"{path}: expected a name that ends in {', '.join(FORMATS)}; found {path.suffix!r}")
+        raise DatasetError(
+            f"{path}: expected a name that ends in {', '.join(FORMATS)}; found {path.suffix!r}"
+        )
     return FORMATS[path.suffix]
 
 

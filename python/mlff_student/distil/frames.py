@@ -102,7 +102,9 @@ def dynamics(job, start, temperature, wait, every, frames):
     thermalize_momenta(atoms, temperature, rng=job.rng)
     Stationary(atoms)
     # Angular momentum and total momentum stay as they are: single molecules may turn.
-    motion = Langevin(atoms, STEP, temperature_K=temperature, friction=FRICTION, fixcm=False, rng=job.rng)
+    motion = Langevin(
+        atoms, STEP, temperature_K=temperature, friction=FRICTION, fixcm=False, rng=job.rng
+    )
     motion.run(wait)
     for _ in range(frames):
         motion.run(every)
@@ -123,7 +125,9 @@ def trajectory(job, molecule):
         for temperature in (300.0, 600.0, 900.0):
             try:
                 # 110 fs: displacements start thermal, and friction forgets within 50 fs how.
-                for atoms in dynamics(job, hot(temperature), temperature, wait=0, every=150, frames=1):
+                for atoms in dynamics(
+                    job, hot(temperature), temperature, wait=0, every=150, frames=1
+                ):
                     yield job.label(atoms, "trajectory", [molecule], temperature)
             except FAILURES:
                 yield "unconverged"
@@ -145,7 +149,9 @@ def trajectory(job, molecule):
 def small(job, molecule):
     """Frames of a small molecule: of every three jobs one turns a bond, where there is one, the others move all of it."""
     bonds = geometry.rotatable_bonds(geometry.embed(molecule.smiles, np.random.default_rng(0)))
-    return torsion(job, molecule) if bonds and job.rng.random() < 1 / 3 else trajectory(job, molecule)
+    return (
+        torsion(job, molecule) if bonds and job.rng.random() < 1 / 3 else trajectory(job, molecule)
+    )
 
 
 def torsion(job, molecule):
@@ -173,7 +179,9 @@ def torsion(job, molecule):
         atoms.set_dihedral(a, b, c, d, angle, mask=mask)
         if held:
             atoms.calc = job.mover.calculator()
-            atoms.set_constraint(FixInternals(dihedrals_deg=[[atoms.get_dihedral(a, b, c, d), [a, b, c, d]]]))
+            atoms.set_constraint(
+                FixInternals(dihedrals_deg=[[atoms.get_dihedral(a, b, c, d), [a, b, c, d]]])
+            )
             try:
                 BFGS(atoms, logfile=None, maxstep=0.1).run(fmax=0.05, steps=12)
             except FAILURES:
@@ -196,7 +204,9 @@ def turnable_bonds(split):
         mol = Chem.AddHs(Chem.MolFromSmiles(molecule.smiles))
         for torsion in geometry.rotatable_bonds(mol):
             ends = (mol.GetAtomWithIdx(i) for i in torsion[1:3])
-            kind = sorted(f"{x.GetSymbol()} {x.GetHybridization()} {x.GetIsAromatic()}" for x in ends)
+            kind = sorted(
+                f"{x.GetSymbol()} {x.GetHybridization()} {x.GetIsAromatic()}" for x in ends
+            )
             found.setdefault(tuple(kind), []).append((molecule, torsion))
     return found
 
@@ -219,7 +229,16 @@ def transfer(job, _):
         try:
             BFGS(atoms, logfile=None, maxstep=0.1).run(fmax=0.05, steps=15)
             atoms.set_constraint()
-            later = list(dynamics(job, bare(atoms), temperature, wait=5, every=int(job.rng.integers(1, 20)), frames=1))
+            later = list(
+                dynamics(
+                    job,
+                    bare(atoms),
+                    temperature,
+                    wait=5,
+                    every=int(job.rng.integers(1, 20)),
+                    frames=1,
+                )
+            )
         except FAILURES:
             yield "unconverged"
             return
@@ -252,12 +271,18 @@ def donors(split, element, max_atoms):
 @functools.cache
 def bearers(molecule):
     """Elements that have hydrogen atoms."""
-    return {atom.GetSymbol() for atom in Chem.MolFromSmiles(molecule.smiles).GetAtoms() if atom.GetTotalNumHs()}
+    return {
+        atom.GetSymbol()
+        for atom in Chem.MolFromSmiles(molecule.smiles).GetAtoms()
+        if atom.GetTotalNumHs()
+    }
 
 
 def packed_pair(job, mols):
     """Two RDKit molecules, packed, as one."""
-    packed = packing.cluster([packing.Rigid(geometry.to_atoms(m), geometry.charges(m)) for m in mols], job.rng)
+    packed = packing.cluster(
+        [packing.Rigid(geometry.to_atoms(m), geometry.charges(m)) for m in mols], job.rng
+    )
     both = Chem.CombineMols(*mols)
     both.GetConformer().SetPositions(np.ascontiguousarray(packed.x))
     return both
@@ -278,7 +303,9 @@ def numbers(molecule):
 def contact(job, pair):
     """Six lengths of a bond between two elements, from 0.7 to 1.8 times its own, and eight distances between atoms of
     them in two molecules, from a collision to contact."""
-    yield from stretch(job, "contact", pair, lambda: np.exp(job.rng.uniform(np.log(0.7), np.log(1.8), 6)))
+    yield from stretch(
+        job, "contact", pair, lambda: np.exp(job.rng.uniform(np.log(0.7), np.log(1.8), 6))
+    )
     far = sum(packing.RADII[number] for number in pair)
     yield from approach(job, "contact", pair, 0.75 * covalent_radii[list(pair)].sum(), far, 8)
 
@@ -353,8 +380,13 @@ def approach(job, kind, pair, near, far, count):
     mx, my = map(geometry.modes, mols)
     for _ in range(count):
         temperature = job.rng.uniform(50, 500)
-        left, right = (geometry.displaced(s, m, temperature, job.rng) for s, m in ((x, mx), (y, my)))
-        i, j = (int(job.pick(np.flatnonzero(m.numbers == z))) for m, z in zip((left, right), pair, strict=True))
+        left, right = (
+            geometry.displaced(s, m, temperature, job.rng) for s, m in ((x, mx), (y, my))
+        )
+        i, j = (
+            int(job.pick(np.flatnonzero(m.numbers == z)))
+            for m, z in zip((left, right), pair, strict=True)
+        )
         placed = facing(left, right, i, j, job.rng.uniform(near, far), job.rng)
         yield job.label(placed, kind, [first, second], temperature)
 
@@ -392,7 +424,9 @@ def shaken(job, packed, modes, temperature):
     """The packing's structure, each molecule displaced along its own modes, which are turned with it."""
     atoms = packed.atoms()
     for members, (original, mode) in zip(packed.members, modes, strict=True):
-        moved = geometry.displaced(original, mode, temperature, job.rng).positions - original.positions
+        moved = (
+            geometry.displaced(original, mode, temperature, job.rng).positions - original.positions
+        )
         atoms.positions[members] += moved @ superposition(original.positions, packed.x[members])
     return atoms
 
@@ -421,7 +455,9 @@ def cluster(job, _):
         if job.rng.random() < 0.3:
             centre = packed.x.mean(axis=0)
             for members in packed.members:
-                packed.x[members] += job.rng.uniform(0, 0.6) * (packed.x[members].mean(axis=0) - centre)
+                packed.x[members] += job.rng.uniform(0, 0.6) * (
+                    packed.x[members].mean(axis=0) - centre
+                )
         atoms = shaken(job, packed, [(made[m][0].atoms, made[m][1]) for m in mols], temperature)
         yield job.label(atoms, "cluster", mols, temperature)
 
@@ -435,7 +471,9 @@ def dimer(job):
     choices = pool(job.split, 18)
     little = pool("train", 9) if job.split == "train" else choices
     first = job.pick(choices)
-    second = first if job.rng.random() < 0.2 else job.pick(little if job.rng.random() < 0.5 else choices)
+    second = (
+        first if job.rng.random() < 0.2 else job.pick(little if job.rng.random() < 0.5 else choices)
+    )
     mols = [first, second]
     made = [rigid(job, m) for m in mols]
     # Beyond contact (Å): compressed, in contact, within and beyond cutoffs, far apart.

@@ -109,7 +109,9 @@ def in_turn():
 def small_molecules():
     """Those of the table. Among the others each of them would come up five to eight times in 100,000 frames, which is too
     few for the vibrations of molecules like CO2, whose bonds occur nowhere else."""
-    return sorted((m for m in molecules() if m.scaffold == SMALL), key=lambda m: order_key("turn", m.smiles))
+    return sorted(
+        (m for m in molecules() if m.scaffold == SMALL), key=lambda m: order_key("turn", m.smiles)
+    )
 
 
 def turnable_molecules(split):
@@ -141,7 +143,11 @@ def plan(count, periodic_share, only=None):
 def _works(shares, count):
     """Jobs for about `count` frames of these kinds, in the order of the plan."""
     whole = sum(share for share, _ in shares.values())
-    works = [Work(k, i) for k, (share, size) in shares.items() for i in range(ceil(count * (share / whole) / size))]
+    works = [
+        Work(k, i)
+        for k, (share, size) in shares.items()
+        for i in range(ceil(count * (share / whole) / size))
+    ]
     return sorted(works, key=_place)
 
 
@@ -211,7 +217,9 @@ def check_folder(folder, mine):
     if path.exists():
         found = json.loads(path.read_text())
         if found != mine:
-            raise dataset.DatasetError(f"{folder} holds a run with {found}, not {mine}: give those or another folder")
+            raise dataset.DatasetError(
+                f"{folder} holds a run with {found}, not {mine}: give those or another folder"
+            )
     else:
         (Path(folder) / "shards").mkdir(parents=True, exist_ok=True)
         # Whole or not at all, also where the run is killed here.
@@ -250,8 +258,12 @@ def carry_out(folder, works, identity, jobs, prepare=None, arguments=()):
     dropped, failed = Counter(), 0
     done = sum(w.expected for w in works if w.name in finished)
     total = sum(w.expected for w in works)
-    bar = tqdm(total=total, initial=done, unit="frame", mininterval=1 if sys.stderr.isatty() else 30)
-    with ProcessPoolExecutor(jobs, get_context("spawn"), start_worker, (spec, prepare, arguments)) as workers:
+    bar = tqdm(
+        total=total, initial=done, unit="frame", mininterval=1 if sys.stderr.isatty() else 30
+    )
+    with ProcessPoolExecutor(
+        jobs, get_context("spawn"), start_worker, (spec, prepare, arguments)
+    ) as workers:
         try:
             pending = set()
             for work in todo:
@@ -264,7 +276,9 @@ def carry_out(folder, works, identity, jobs, prepare=None, arguments=()):
             workers.shutdown(cancel_futures=True)
             raise
         except BrokenProcessPool as error:
-            raise RuntimeError("a worker was killed (out of memory?); the same command goes on from here") from error
+            raise RuntimeError(
+                "a worker was killed (out of memory?); the same command goes on from here"
+            ) from error
     bar.close()
     return failed
 
@@ -279,7 +293,10 @@ def _collect(pending, bar, dropped):
         bar.update(work.expected)
         if kept is None:
             failed += 1
-            tqdm.write(f"{work.name} failed and will be tried again by the next run:\n{rest}", file=sys.stderr)
+            tqdm.write(
+                f"{work.name} failed and will be tried again by the next run:\n{rest}",
+                file=sys.stderr,
+            )
         else:
             dropped.update(rest)
     bar.set_postfix(dropped=dropped.total(), failed=failed, refresh=False)

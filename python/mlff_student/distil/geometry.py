@@ -27,7 +27,11 @@ def embed(smiles, rng):
 def force_field(mol):
     """MMFF94, UFF where it lacks types."""
     properties = AllChem.MMFFGetMoleculeProperties(mol)
-    field = AllChem.MMFFGetMoleculeForceField(mol, properties) if properties else AllChem.UFFGetMoleculeForceField(mol)
+    field = (
+        AllChem.MMFFGetMoleculeForceField(mol, properties)
+        if properties
+        else AllChem.UFFGetMoleculeForceField(mol)
+    )
     if field is None:
         raise Dropped("no force field")
     return field
@@ -101,7 +105,9 @@ def rotatable_bonds(mol):
     for b, c in match:
         a = [n.GetIdx() for n in mol.GetAtomWithIdx(b).GetNeighbors() if n.GetIdx() != c]
         d = [n.GetIdx() for n in mol.GetAtomWithIdx(c).GetNeighbors() if n.GetIdx() != b]
-        linear = any(mol.GetAtomWithIdx(i).GetHybridization() == Chem.HybridizationType.SP for i in (b, c))
+        linear = any(
+            mol.GetAtomWithIdx(i).GetHybridization() == Chem.HybridizationType.SP for i in (b, c)
+        )
         if a and d and not linear:
             found.append((a[0], b, c, d[0]))
     return found

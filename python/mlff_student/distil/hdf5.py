@@ -49,7 +49,9 @@ def write(dataset, path):
             units=UNITS,
             content_hash=dataset.content_hash(),
             dropped_reasons=np.array(sorted(dataset.dropped), dtype=h5py.string_dtype("utf-8")),
-            dropped_counts=np.array([dataset.dropped[r] for r in sorted(dataset.dropped)], np.int64),
+            dropped_counts=np.array(
+                [dataset.dropped[r] for r in sorted(dataset.dropped)], np.int64
+            ),
         )
 
 
@@ -57,7 +59,9 @@ def storage(name, array):
     """How HDF5 is to pack an array: nothing is lost. Random digits beyond the last decimal would fill half a file."""
     if not array.size:
         return {}
-    if name in ("structures/positions", "labels/forces") and np.array_equal(array, array.round(DECIMALS)):
+    if name in ("structures/positions", "labels/forces") and np.array_equal(
+        array, array.round(DECIMALS)
+    ):
         return {"chunks": (min(len(array), 4096), 3), "scaleoffset": DECIMALS}
     return {"chunks": True, "compression": "gzip", "shuffle": True}
 
@@ -69,27 +73,39 @@ def read(path):
     except DatasetError:
         raise
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise DatasetError(f"{path}: truncated or no HDF5 dataset of this layout ({error}); make it again") from error
+        raise DatasetError(
+            f"{path}: truncated or no HDF5 dataset of this layout ({error}); make it again"
+        ) from error
 
 
 def _from_hdf5(file, path):
     attrs = dict(file.attrs)
-    found = attrs.get("format", FORMAT), int(attrs.get("format_version", FORMAT_VERSION)), attrs.get("units", UNITS)
+    found = (
+        attrs.get("format", FORMAT),
+        int(attrs.get("format_version", FORMAT_VERSION)),
+        attrs.get("units", UNITS),
+    )
     expected = FORMAT, FORMAT_VERSION, UNITS
     if found != expected:
-        raise DatasetError(f"{path}: expected format, version and units {expected}, found {found}; convert it first")
+        raise DatasetError(
+            f"{path}: expected format, version and units {expected}, found {found}; convert it first"
+        )
     numbers = file["structures/atomic_numbers"][:]
     # Differences of unsigned integers would not be negative where they fall.
     offsets = file["metadata/atom_offsets"][:].astype(np.int64)
     n, s = len(numbers), len(offsets) - 1
     if s < 0 or offsets[0] != 0 or offsets[-1] != n or (np.diff(offsets) < 1).any():
-        raise DatasetError(f"{path}: atom offsets must rise from 0 to the {n} atoms of the file; it is damaged")
+        raise DatasetError(
+            f"{path}: atom offsets must rise from 0 to the {n} atoms of the file; it is damaged"
+        )
 
     def array(name, shape, default=None):
         if name not in file and default is not None:
             return np.broadcast_to(default, shape)
         if file[name].shape != shape:
-            raise DatasetError(f"{path}: {name} has shape {file[name].shape}, expected {shape}; it is damaged")
+            raise DatasetError(
+                f"{path}: {name} has shape {file[name].shape}, expected {shape}; it is damaged"
+            )
         values = file[name][:]
         if file[name].scaleoffset is not None:
             # The filter keeps so many decimals, without their last bits.
@@ -101,7 +117,9 @@ def _from_hdf5(file, path):
             return [""] * s
         found = file[f"metadata/{name}"]
         if found.shape != (s,):
-            raise DatasetError(f"{path}: metadata/{name} has shape {found.shape}, expected ({s},); it is damaged")
+            raise DatasetError(
+                f"{path}: metadata/{name} has shape {found.shape}, expected ({s},); it is damaged"
+            )
         return found.asstr()[:].tolist()
 
     positions, forces = array("structures/positions", (n, 3)), array("labels/forces", (n, 3))
@@ -131,5 +149,7 @@ def _from_hdf5(file, path):
     result = Dataset(frames, str(attrs.get("teacher", "unknown")), dropped)
     stated = attrs.get("content_hash")
     if stated and stated != result.content_hash():
-        raise DatasetError(f"{path}: content differs from its hash {stated[:12]}…; the file was changed or is damaged")
+        raise DatasetError(
+            f"{path}: content differs from its hash {stated[:12]}…; the file was changed or is damaged"
+        )
     return result

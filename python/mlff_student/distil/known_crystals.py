@@ -35,6 +35,7 @@ def cell(a, b=None, c=None, alpha=90.0, beta=90.0, gamma=90.0):
 
 # A crystal of `test` or `valid` is held out with all others of its molecule. `test` has one of each
 # sort: no polarity, hydrogen bonds in chains and rings, aromatic ones, F, S and Cl.
+# fmt: off
 WITH_COORDINATES = (
     Known("carbon dioxide", "O=C=O", "test", 205, cell(5.624), "C 0 0 0, O .119 .119 .119"),
     Known("nitrogen", "N#N", "train", 205, cell(5.66), "N .056 .056 .056"),
@@ -148,4 +149,5 @@ WITH_CELLS = (
     Known("uracil", "O=c1cc[nH]c(=O)[nH]1", "train", 14, cell(3.655, 12.376, 11.938, beta=120.9)),
     Known("melamine", "Nc1nc(N)nc(N)n1", "train", 14, cell(7.295, 7.495, 10.606, beta=112.26)),
 )
+# fmt: on
 CRYSTALS = WITH_COORDINATES + WITH_CELLS

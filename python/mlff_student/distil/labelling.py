@@ -71,7 +71,9 @@ def label(paths, output, spec, jobs):
     identity = {"seed": 0, "teacher": spec, "structures": [generate.digest(path) for path in paths]}
     failed = generate.carry_out(folder, works, identity, jobs)
     if failed:
-        raise RuntimeError(f"{failed} jobs failed: their errors are above; the same command tries them again")
+        raise RuntimeError(
+            f"{failed} jobs failed: their errors are above; the same command tries them again"
+        )
     result = generate.collect(folder).checked()
     files.write(result, output)
     shutil.rmtree(folder)

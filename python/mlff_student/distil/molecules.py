@@ -58,7 +58,9 @@ def check(mol):
     """Refuses what is charged, open-shell, or holds other elements."""
     if Chem.GetFormalCharge(mol) != 0:
         raise BadMolecule("charged")
-    atoms = [(a.GetAtomicNum(), a.GetTotalNumHs(), a.GetNumRadicalElectrons()) for a in mol.GetAtoms()]
+    atoms = [
+        (a.GetAtomicNum(), a.GetTotalNumHs(), a.GetNumRadicalElectrons()) for a in mol.GetAtoms()
+    ]
     if sum(z + hydrogens for z, hydrogens, _ in atoms) % 2 or any(radical for *_, radical in atoms):
         raise BadMolecule("open shell")
     if any(z not in ELEMENTS for z, *_ in atoms):
@@ -172,7 +174,11 @@ def _split(groups, made):
     for group in sorted(groups, key=lambda g: order_key("split", *g)):
         size = sum(len(made[n]) for n in group)
         # Large groups (benzene's) would fill a split alone.
-        fits = [s for s, share in SHARES.items() if count[s] + size <= share * total and size <= 2 * PER_SCAFFOLD]
+        fits = [
+            s
+            for s, share in SHARES.items()
+            if count[s] + size <= share * total and size <= 2 * PER_SCAFFOLD
+        ]
         chosen = fits[0] if fits else "train"
         count[chosen] += size
         split.update(dict.fromkeys(group, chosen))
@@ -209,7 +215,10 @@ def composed():
     small = [canonical(Chem.MolFromSmiles(s)) for s in tables.SMALL.split()]
     for smiles in small:
         check(Chem.MolFromSmiles(smiles))
-    every = {name: compose(name, s) for name, s in tables.scaffolds(tables.RINGS + tables.CHAINS + tables.TRAINING)}
+    every = {
+        name: compose(name, s)
+        for name, s in tables.scaffolds(tables.RINGS + tables.CHAINS + tables.TRAINING)
+    }
     rings = {name: every[name][:PER_SCAFFOLD] for name, _ in tables.scaffolds(tables.RINGS)}
     chains = {name: every[name][:PER_SCAFFOLD] for name, _ in tables.scaffolds(tables.CHAINS)}
     small_rings = {murcko(s) for s in small} - {""}
@@ -230,7 +239,9 @@ def composed():
     for smiles, names in origins.items():
         splits = {split[n] for n in names}
         if smiles not in small and len(splits) == 1:
-            result.append(Molecule(smiles, names[0], murcko(smiles), atoms_of(smiles), splits.pop()))
+            result.append(
+                Molecule(smiles, names[0], murcko(smiles), atoms_of(smiles), splits.pop())
+            )
     train = {name: found for name, found in every.items() if split.get(name, "train") == "train"}
     result += more_for_training(train, result, origins)
     return tuple(sorted(result, key=lambda m: order_key("order", m.smiles)))

@@ -70,7 +70,12 @@ class Packing:
             d -= self.edge * np.round(d / self.edge)
         d = np.linalg.norm(d, axis=2)
         reach = self.radii[self.members[m], None] + self.radii[None, other]
-        coulomb = COULOMB * self.charges[self.members[m], None] * self.charges[None, other] / np.maximum(d, 1.2)
+        coulomb = (
+            COULOMB
+            * self.charges[self.members[m], None]
+            * self.charges[None, other]
+            / np.maximum(d, 1.2)
+        )
         if self.edge:
             coulomb = np.where(d < self.edge / 2, coulomb, 0.0)
         return float((lennard_jones(d, reach) + coulomb).sum())
@@ -121,7 +126,9 @@ def cluster(rigids, rng, sweeps=80, temperature=300.0):
 def touch(a, b, direction):
     """Shift (Å) of b along the unit vector at which the nearest pair of atoms is at the sum of radii."""
     low, high = 0.0, 60.0
-    reach = np.array([RADII[z] for z in a.numbers])[:, None] + np.array([RADII[z] for z in b.numbers])
+    reach = np.array([RADII[z] for z in a.numbers])[:, None] + np.array(
+        [RADII[z] for z in b.numbers]
+    )
     for _ in range(40):
         middle = (low + high) / 2
         d = np.linalg.norm(a.positions[:, None] - (b.positions + middle * direction)[None], axis=2)

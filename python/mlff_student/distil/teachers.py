@@ -91,7 +91,11 @@ def stress_of(atoms):
 
 
 def check_structure(atoms):
-    if len(atoms) == 0 or not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
+    if (
+        len(atoms) == 0
+        or not np.isfinite(atoms.positions).all()
+        or not np.isfinite(atoms.cell.array).all()
+    ):
         raise Dropped("structure empty or not finite")
     if not set(atoms.numbers.tolist()) <= set(ELEMENTS):
         raise Dropped("element outside H C N O F S Cl")
@@ -102,7 +106,9 @@ def check_structure(atoms):
 
 
 def check_label(atoms, energy, forces, stress, max_force):
-    labels = [(energy, ()), (forces, (len(atoms), 3))] + ([] if stress is None else [(stress, (3, 3))])
+    labels = [(energy, ()), (forces, (len(atoms), 3))] + (
+        [] if stress is None else [(stress, (3, 3))]
+    )
     if any(np.shape(values) != shape for values, shape in labels):
         raise Dropped("label of wrong shape")
     if not all(np.isfinite(values).all() for values, _ in labels):
@@ -115,12 +121,15 @@ def gfn2():
     """GFN2-xTB of tblite, for molecules and periodic cells alike."""
     from tblite.ase import TBLite
 
-    return Teacher(f"tblite {version('tblite')} GFN2-xTB", lambda: TBLite(method="GFN2-xTB", verbosity=0))
+    return Teacher(
+        f"tblite {version('tblite')} GFN2-xTB", lambda: TBLite(method="GFN2-xTB", verbosity=0)
+    )
 
 
 def student(model):
     """A student in the teacher's place, where atoms are only to be moved."""
     from ase.calculators.calculator import all_changes
+
     from mlff_student import Calculator, Error
 
     class Mover(Calculator):
@@ -128,7 +137,8 @@ def student(model):
             """What changed since the last structure: all or nothing. ASE's way takes longer than a small student."""
             known = self.atoms
             same = known is not None and all(
-                np.array_equal(getattr(known, name), getattr(atoms, name)) for name in ("numbers", "positions", "pbc", "cell")
+                np.array_equal(getattr(known, name), getattr(atoms, name))
+                for name in ("numbers", "positions", "pbc", "cell")
             )
             return [] if same else all_changes
 

@@ -59,7 +59,9 @@ class Detached(torch.nn.Module):
 
 
 def save(model, name, description=GOOD):
-    torch.jit.script(model).save(HERE / name, _extra_files={"mlff_student.json": json.dumps(description)})
+    torch.jit.script(model).save(
+        HERE / name, _extra_files={"mlff_student.json": json.dumps(description)}
+    )
 
 
 save(Morse().double(), "morse.pt")
