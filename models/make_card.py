@@ -40,7 +40,6 @@ NEVER_OF = {
         "word.",
     ],
     "ANI-1ccx": [
-        "Molecules with F, S or Cl: it does not know these elements.",
         "Clusters and dimers, and whatever else molecules do to each other: ANI-1ccx is not good "
         "at it, and knows nothing beyond 5.2 Å.",
         "Collisions: it has no walls of its own. ANI-1ccx knows no collisions, nine of ten such "

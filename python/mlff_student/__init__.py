@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Distilled machine-learned force fields: energies, forces and stress, in Angstrom and electronvolt.
+"""Distilled machine-learned force fields: energies (eV), forces (eV/Angstrom) and stress.
 
 `Calculator` is for ASE; `Student` needs numpy alone. Two programs come with the package:
 
@@ -41,11 +41,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return [*globals(), *__all__]

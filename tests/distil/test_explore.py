@@ -9,7 +9,7 @@ import pytest
 from ase import Atoms
 from conftest import ROOT
 
-from mlff_student.distil import explore, files, generate, teachers
+from mlff_student.distil import explore, generate, teachers
 
 MODELS = [ROOT / "models" / f"organics-{size}.safetensors" for size in ("small", "medium")]
 

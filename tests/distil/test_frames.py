@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from ase import units
-from ase.data import covalent_radii
+from ase.data import covalent_radii, vdw_radii
 from conftest import ROOT
 from rdkit import Chem
 
-from mlff_student.distil import frames, generate, geometry, packing, teachers
+from mlff_student.distil import frames, generate, geometry, teachers
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +225,7 @@ def test_triple_bonds_and_rings_are_not_turned():
 def test_close_contacts_cover_all_28_pairs_of_elements(teacher):
     assert len(frames.PAIRS) == 28
     for a, b in frames.PAIRS:
-        reach = packing.RADII[a] + packing.RADII[b]
+        reach = vdw_radii[a] + vdw_radii[b]
         found = kept(frames.contact(job(f"pair-{a}-{b}", teacher), (a, b)))
         between = [nearest_between(f, a, b) for f in found if "." in f.molecule]
         assert between and min(between) < reach, (a, b)

@@ -1,7 +1,6 @@
 """The hunt for holes, with students that ship and with paths that are made up."""
 
 import json
-import shutil
 import subprocess
 import sys
 from collections import Counter

@@ -231,3 +231,9 @@ def test_says_what_is_wrong_with_published_students(smooth):
         UserWarning, match="depends on orientation and jumps where pairs cross the cutoff"
     ):
         Calculator(PUBLISHED)
+
+
+def test_repr_says_what_it_is(smooth):
+    text = repr(calculator(smooth, precision="double"))
+    assert text.startswith(f"<Calculator {smooth.stem}: ")
+    assert "cutoff 5 Å" in text and "precision double" in text

@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import inspect
 import multiprocessing
 import os
 import re
@@ -15,7 +16,17 @@ import numpy as np
 import pytest
 from places import ROOT, SHIPPED, TARGET
 
-from mlff_student import Error, Findings, OutsideError, OutsideWarning, Structure, Student, library
+from mlff_student import (
+    Calculator,
+    Error,
+    Findings,
+    OutsideError,
+    OutsideWarning,
+    Structure,
+    Student,
+    library,
+)
+from mlff_student.student import CHECKS, ENGINES, FILTERS, PRECISIONS
 
 BUILT = TARGET / "release" / "libmlff_student.so"
 WATER = Structure([8, 1, 1], [[0.0, 0.0, 0.1], [0.0, 0.76, -0.5], [0.0, -0.76, -0.5]])
@@ -375,3 +386,25 @@ def test_making_and_freeing_many_keeps_no_memory(smooth):
     cycle(200)
     # A student of 64 channels holds more than 1 MB.
     assert resident() - before < 20e6
+
+
+def test_repr_says_what_it_is_and_how_it_computes(shipped):
+    student = Student(shipped, precision="double")
+    text = repr(student)
+    assert text.startswith(f"<Student {shipped.stem}: painn of {student.info.parameters:,} ")
+    for word in ("H C N O F S Cl", f"cutoff {student.info.cutoff:g} Å", "device cpu", "double"):
+        assert word in text
+    student.close()
+    assert repr(student) == text
+
+
+def test_help_names_every_argument_with_its_words():
+    for kind in (Student, Calculator):
+        text = inspect.getdoc(kind)
+        arguments = [name for name in inspect.signature(Student).parameters if name != "path"]
+        assert len(arguments) == 7
+        for name in arguments:
+            assert re.search(rf"^{name}  ", text, re.MULTILINE), (kind, name)
+        for words in (PRECISIONS, FILTERS, ENGINES, CHECKS):
+            assert all(f'"{word}"' in text for word in words)
+        assert "eV/Angstrom" in text and max(map(len, text.splitlines())) <= 96

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Measures what a student must show beside its teacher, one module for each property.
+"""Acceptance tests of students beside their teacher, one module for each property.
 
-python -m mlff_student.acceptance MODEL... --out DIR          all of them
-python -m mlff_student.acceptance.dimers MODEL... --out DIR   one of them
+`python -m mlff_student.acceptance MODEL... --out DIR` measures all of them and
+`python -m mlff_student.acceptance.dimers MODEL... --out DIR` one of them.
 """
 
 import os

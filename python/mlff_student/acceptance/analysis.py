@@ -5,9 +5,6 @@ import numpy as np
 from ase import units
 from ase.data import atomic_numbers, covalent_radii
 
-#: What students trained here know.
-ELEMENTS = ["H", "C", "N", "O", "F", "S", "Cl"]
-
 #: kcal/mol in one eV.
 KCAL = 1 / (units.kcal / units.mol)
 # cm-1 of sqrt(eV/Angstrom^2/amu).

@@ -5,10 +5,10 @@ from itertools import combinations_with_replacement
 
 import numpy as np
 from ase.calculators.calculator import CalculationFailed
-from ase.data import atomic_numbers
 
 from mlff_student import Structure
 
+from ..distil.floor import HYDRIDES, symbols_with_hydrides
 from . import analysis, report, setting, systems
 
 # Of the sum of the covalent radii; from DEEP on inward energies are drawn but not judged.
@@ -19,10 +19,10 @@ ALONE = 20.0  # Å, where no two molecules know of each other
 
 def run(setting):
     teacher = setting.teacher
-    elements = [e for e in analysis.ELEMENTS if atomic_numbers[e] in setting.elements]
+    elements = symbols_with_hydrides(setting.elements)
     pairs = list(combinations_with_replacement(elements, 2))
     pairs = setting.choose(pairs, pairs[:3])
-    left_out = [element for element in analysis.ELEMENTS if element not in elements]
+    left_out = [symbol for symbol in HYDRIDES if symbol not in elements]
     target = teacher.remembered(
         setting,
         f"collisions {' '.join(map(name, pairs))}",

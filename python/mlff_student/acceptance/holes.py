@@ -44,7 +44,7 @@ MEASURED = {
 def run(setting):
     lammps.check(setting)
     known = setting.elements_of_students
-    elements = [element for element in analysis.ELEMENTS if atomic_numbers[element] in known]
+    elements = floor.symbols_with_hydrides(known)
     starts = random_starts(setting.choose(STARTS, 10), elements)
     isomers_chosen = setting.choose(isomer_pairs(elements), isomer_pairs(elements)[:3])
     found = {}

@@ -6,10 +6,10 @@ from itertools import combinations_with_replacement
 import matplotlib.pyplot as plt
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_numbers
 
 from mlff_student import Structure
 
+from ..distil.floor import symbols_with_hydrides
 from . import analysis, report, setting, systems
 
 STEP = 1e-4  # Å, of the scans
@@ -128,9 +128,7 @@ def invariance(student, molecules, setting):
 def second_derivatives(exact, table, setting):
     """Scans of every pair of elements across the cutoff (two atoms) and the switch (two hydrides, since students know
     no radicals), and of two water molecules through the cutoff."""
-    known = [
-        element for element in analysis.ELEMENTS if atomic_numbers[element] in exact.info.species
-    ]
+    known = symbols_with_hydrides(exact.info.species)
     pairs = list(combinations_with_replacement(known, 2))
     pairs = setting.choose(pairs, pairs[:4])
     found = {}

@@ -6,9 +6,8 @@ import re
 import subprocess
 
 import numpy as np
+from ase.data import chemical_symbols
 from ase.io import write
-
-from .analysis import ELEMENTS
 
 
 class LammpsError(RuntimeError):
@@ -78,8 +77,8 @@ def pair(model, symbols):
 
 
 def elements(atoms):
-    """Chemical symbols in the order of LAMMPS' atom types."""
-    return [element for element in ELEMENTS if element in atoms.get_chemical_symbols()]
+    """Chemical symbols in the order of LAMMPS' atom types: by atomic number."""
+    return [chemical_symbols[number] for number in sorted(set(atoms.numbers.tolist()))]
 
 
 def write_data(path, atoms):

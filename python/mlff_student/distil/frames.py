@@ -7,7 +7,7 @@ import functools
 
 import numpy as np
 from ase import units
-from ase.data import covalent_radii
+from ase.data import covalent_radii, vdw_radii
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import Stationary, thermalize_momenta
 from ase.optimize import BFGS
@@ -306,7 +306,7 @@ def contact(job, pair):
     yield from stretch(
         job, "contact", pair, lambda: np.exp(job.rng.uniform(np.log(0.7), np.log(1.8), 6))
     )
-    far = sum(packing.RADII[number] for number in pair)
+    far = vdw_radii[list(pair)].sum()
     yield from approach(job, "contact", pair, 0.75 * covalent_radii[list(pair)].sum(), far, 8)
 
 

@@ -16,12 +16,16 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import rdkit
+from ase.data import atomic_numbers
 from rdkit import Chem, rdBase
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from . import scaffolds as tables
 
-ELEMENTS = {1: "H", 6: "C", 7: "N", 8: "O", 9: "F", 16: "S", 17: "Cl"}
+#: Atomic numbers of the elements that molecules are composed of and that labels are made for.
+ELEMENTS = tuple(atomic_numbers[symbol] for symbol in ("H", "C", "N", "O", "F", "S", "Cl"))
+#: The reason that is counted where there are others.
+OTHER_ELEMENTS = "element outside H C N O F S Cl"
 MAX_ATOMS = 40
 # Labels cost the square of the size and more: two substituents only on small scaffolds.
 MAX_ATOMS_WITH_TWO = 22
@@ -64,7 +68,7 @@ def check(mol):
     if sum(z + hydrogens for z, hydrogens, _ in atoms) % 2 or any(radical for *_, radical in atoms):
         raise BadMolecule("open shell")
     if any(z not in ELEMENTS for z, *_ in atoms):
-        raise BadMolecule("element outside H C N O F S Cl")
+        raise BadMolecule(OTHER_ELEMENTS)
 
 
 def canonical(mol):

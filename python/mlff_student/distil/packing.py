@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms, units
+from ase.data import vdw_radii
 from scipy.spatial.transform import Rotation
 
-# Radii of Bondi (J. Phys. Chem. 1964, 68, 441), Å.
-RADII = {1: 1.20, 6: 1.70, 7: 1.55, 8: 1.52, 9: 1.47, 16: 1.80, 17: 1.75}
 WELL = 0.005  # eV
 COULOMB = 14.399645  # eV Å
 CORE = 0.55  # of the sum of radii: nothing comes closer
@@ -35,7 +34,7 @@ class Rigid:
 
 def effective_radii(numbers, charges):
     """Of atoms (Å): two of them attract each other most at the sum."""
-    radii = np.array([RADII[z] for z in numbers])
+    radii = vdw_radii[numbers]
     polar = (numbers == 1) & (charges > 0.25)
     return np.where(polar, POLAR_HYDROGEN, radii + WIDER)
 
@@ -126,9 +125,7 @@ def cluster(rigids, rng, sweeps=80, temperature=300.0):
 def touch(a, b, direction):
     """Shift (Å) of b along the unit vector at which the nearest pair of atoms is at the sum of radii."""
     low, high = 0.0, 60.0
-    reach = np.array([RADII[z] for z in a.numbers])[:, None] + np.array(
-        [RADII[z] for z in b.numbers]
-    )
+    reach = vdw_radii[a.numbers][:, None] + vdw_radii[b.numbers]
     for _ in range(40):
         middle = (low + high) / 2
         d = np.linalg.norm(a.positions[:, None] - (b.positions + middle * direction)[None], axis=2)

@@ -13,7 +13,7 @@ ROOM = (3.0, 30.0)
 THROWS, GROWTH = 30, 1.03
 
 
-def composition(count, rng, elements=tuple(ELEMENTS)):
+def composition(count, rng, elements=ELEMENTS):
     """Atomic numbers of `count` atoms of any of the elements, with an even number of electrons."""
     while True:
         numbers = rng.choice(elements, count)

@@ -7,7 +7,7 @@ import numpy as np
 from ase.calculators.calculator import CalculationFailed, InputError, ReadError
 
 from .dataset import Frame
-from .molecules import ELEMENTS
+from .molecules import ELEMENTS, OTHER_ELEMENTS
 
 # eV/Å; beyond it are structures that no simulation should reach, but for those made to show the way up to them.
 MAX_FORCE = {"collision": 1000.0, "hunt": 200.0}
@@ -98,7 +98,7 @@ def check_structure(atoms):
     ):
         raise Dropped("structure empty or not finite")
     if not set(atoms.numbers.tolist()) <= set(ELEMENTS):
-        raise Dropped("element outside H C N O F S Cl")
+        raise Dropped(OTHER_ELEMENTS)
     if atoms.info.get("charge", 0) != 0:
         raise Dropped("charged")
     if atoms.numbers.sum() % 2 or atoms.info.get("spin", atoms.info.get("multiplicity", 1)) != 1:
