@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Students beside other potentials in the same LAMMPS: whole steps, the neighbor list rebuilt as LAMMPS does by default.
+"""Students beside other potentials in the same LAMMPS: whole steps, the neighbor list rebuilt as
+LAMMPS does by default.
 
     .venv/bin/python benches/peers.py models/organics-*.safetensors --out target/bench
 
-Each round runs everything once, so that what else the machine does hits all alike; ratios are medians over rounds of ratios
-within a round. Writes peers.json, peers.md and peers.png into --out; the figure shows where the time goes, too, if
-`mlff-student bench --json OUT/STUDENT.json` was run before.
+Each round runs everything once, so that what else the machine does hits all alike; ratios are
+medians over rounds of ratios within a round. Writes peers.json, peers.md and peers.png into --out;
+the figure shows where the time goes, too, if `mlff-student bench --json OUT/STUDENT.json` was run
+before.
 """
 
 import argparse
@@ -26,9 +28,9 @@ from ase.io import write
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "python"))
-from benches import deepmd  # noqa: E402
-from benches.water import water  # noqa: E402
-from mlff_student.acceptance import lammps  # noqa: E402
+from benches import deepmd
+from benches.water import water
+from mlff_student.acceptance import lammps
 
 SIZES = [24, 192, 1536, 12288, 98304]
 
@@ -72,8 +74,9 @@ timestep 0.001
 def metal_water(size):
     """Liquid water that stays what it is.
 
-    Not every network that is timed holds water together: with the published 21k student it collapses and reaches 100,000 K within
-    100 fs. So atoms hardly move, and lists are made anew every 20 steps; liquid water at 300 K and 0.5 fs asks for that every 50 to 100.
+    Not every network that is timed holds water together: with the published 21k student it
+    collapses and reaches 100,000 K within 100 fs. So atoms hardly move, and lists are made anew
+    every 20 steps; liquid water at 300 K and 0.5 fs asks for that every 50 to 100.
     """
     return f"""units metal
 atom_style atomic
@@ -97,10 +100,19 @@ def cases(arguments):
                 if (size > arguments.largest) or (threads * ranks > 1 and size != 12288):
                     continue
                 setup = f"plugin load {plugin}\n{metal_water(size)}"
-                pair = f"pair_style mlff_student threads {threads}\npair_coeff * * {student.absolute()} H O\n"
+                pair = (
+                    f"pair_style mlff_student threads {threads}\n"
+                    f"pair_coeff * * {student.absolute()} H O\n"
+                )
                 found.append(Case(student.stem, setup, pair, ranks, "student", size, threads))
-    setup = "units real\natom_style charge\nread_data water-real-1536.data\nvelocity all create 300 1\ntimestep 0.25\n"
-    pair = f"pair_style reaxff NULL\npair_coeff * * {potentials}/ffield.reax.cho H O\nfix charges all qeq/reaxff 1 0.0 10.0 1e-6 reaxff\n"
+    setup = (
+        "units real\natom_style charge\nread_data water-real-1536.data\n"
+        "velocity all create 300 1\ntimestep 0.25\n"
+    )
+    pair = (
+        f"pair_style reaxff NULL\npair_coeff * * {potentials}/ffield.reax.cho H O\n"
+        "fix charges all qeq/reaxff 1 0.0 10.0 1e-6 reaxff\n"
+    )
     found.append(Case("reaxff (water, charges each step)", setup, pair))
     found.append(Case("snap (Ta, 2J 6)", lattice("bcc", 3.316, 9, 300), snap(potentials)))
     found.append(
@@ -140,7 +152,10 @@ def lammps_package(venv):
 
 def time(case, folder, venv, steps):
     """Runs a case once: seconds for a step of all atoms, atoms, shares of time."""
-    text = f"{case.setup}{case.pair}thermo 1000000\nfix motion all nve\nrun {min(10, steps)}\nrun {steps}\n"
+    text = (
+        f"{case.setup}{case.pair}thermo 1000000\nfix motion all nve\n"
+        f"run {min(10, steps)}\nrun {steps}\n"
+    )
     try:
         output = lammps.run(case.venv or venv, folder, text, case.ranks)
     except lammps.LammpsError as error:
@@ -192,7 +207,8 @@ def ratio(times, slow, fast):
 def tables(times):
     """Markdown: speeds, ratios to the other potentials, threads and ranks."""
     rows = [
-        "| potential | atoms | threads | ranks | µs/atom/step | range | pair, list, communication (%) |",
+        "| potential | atoms | threads | ranks | µs/atom/step | range "
+        "| pair, list, communication (%) |",
         "| --- | --: | --: | --: | --: | --- | --- |",
     ]
     for case, found in times.items():
@@ -202,7 +218,8 @@ def tables(times):
             for name in ("Pair", "Neigh", "Comm")
         )
         rows.append(
-            f"| {case.name} | {found.atoms} | {case.threads} | {case.ranks} | {statistics.median(micro):.2f} | {min(micro):.2f} – {max(micro):.2f} | {shares} |"
+            f"| {case.name} | {found.atoms} | {case.threads} | {case.ranks} "
+            f"| {statistics.median(micro):.2f} | {min(micro):.2f} – {max(micro):.2f} | {shares} |"
         )
     students = [case for case in times if case.kind == "student"]
     base = {
@@ -237,7 +254,8 @@ def tables(times):
         for case in doubled:
             middle, low, high = ratio(times, single[case.name], case)
             rows.append(
-                f"| {case.name} | {case.threads} | {case.ranks} | {middle:.2f}× ({low:.2f} – {high:.2f}) |"
+                f"| {case.name} | {case.threads} | {case.ranks} "
+                f"| {middle:.2f}× ({low:.2f} – {high:.2f}) |"
             )
     return "\n".join(rows) + "\n"
 

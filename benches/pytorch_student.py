@@ -1,12 +1,14 @@
-"""The student in plain PyTorch: float32 features, forces by autograd, on pairs that are given; as it is, and as TorchScript.
+"""The student in plain PyTorch: float32 features, forces by autograd, on pairs that are given; as
+it is, and as TorchScript.
 
-Started by `mlff-student bench` as: pytorch_student.py FOLDER THREADS DEVICE, where DEVICE is cpu or cuda:N. FOLDER holds
+Started by `mlff-student bench` as: pytorch_student.py FOLDER THREADS DEVICE, where DEVICE is cpu or
+cuda:N. FOLDER holds
   student.safetensors   the model, see docs/model-format.md
   positions, shifts     float64, x y z of each atom; of each pair, added to the sender's position
   species, i, j         int64, atomic numbers; receiver and sender of each pair
-Writes FOLDER/forces (float64) and one line of JSON; then, for each line "eager" or "script" on stdin, the
-seconds that energy and forces took so, until the device was done. Where PyTorch cannot use the device, the line of JSON
-says why, and nothing follows.
+Writes FOLDER/forces (float64) and one line of JSON; then, for each line "eager" or "script" on
+stdin, the seconds that energy and forces took so, until the device was done. Where PyTorch cannot
+use the device, the line of JSON says why, and nothing follows.
 """
 
 import json
@@ -30,7 +32,7 @@ def load(path):
     dtypes = {"F32": torch.float32, "F64": torch.float64}
     tensors = {}
     for name, entry in header.items():
-        start, end = entry["data_offsets"]
+        start, _ = entry["data_offsets"]
         values = torch.frombuffer(
             data, dtype=dtypes[entry["dtype"]], offset=start, count=math.prod(entry["shape"])
         )

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""How errors on held-out scaffolds fall with the number of training frames and with the frames seen (needs matplotlib):
+"""How errors on held-out scaffolds fall with the number of training frames and with the frames seen
+(needs matplotlib):
 
     models/learning_curves.py training/* --out docs/learning-curves
 
-Each argument is the folder of a run of `mlff-student train`, with its student and curves.csv. Writes a picture and a table.
+Each argument is the folder of a run of `mlff-student train`, with its student and curves.csv.
+Writes a picture and a table.
 """
 
 import argparse

@@ -1,4 +1,5 @@
-"""A potential of one's own as TorchScript, saved so that LAMMPS, the C API and the tool take it (docs/torchscript.md).
+"""A potential of one's own as TorchScript, saved so that LAMMPS, the C API and the tool take it
+(docs/torchscript.md).
 
 python torchscript.py morse.pt        # needs torch and nothing else
 mlff-student eval morse.pt structures.xyz
@@ -30,7 +31,9 @@ class Morse(torch.nn.Module):
         )
 
     def forward(self, species, positions, pairs, shifts):
-        """Energy of each atom (eV): species N (int64), positions N x 3 (Å), pairs 2 x P (int64), shifts P x 3 (Å)."""
+        """Energy of each atom (eV): species N (int64), positions N x 3 (Å), pairs 2 x P (int64),
+        shifts P x 3 (Å).
+        """
         i, j = pairs[0], pairs[1]
         # The only way in which positions may enter.
         r = positions[j] + shifts - positions[i]

@@ -139,7 +139,8 @@ def test_a_linear_molecule_has_four():
     oxygen, carbon = atoms.get_masses()[:2]
     found = wavenumbers(atoms, [(0, 1), (1, 2)], 100.0)
     stretches = UNIT * np.sqrt([100 / oxygen, 100 / oxygen + 200 / carbon])
-    # Without springs for them, the two bends cost nothing but what the step of the differences stretches.
+    # Without springs for them, the two bends cost nothing but what the step of the differences
+    # stretches.
     np.testing.assert_allclose(found, [0, 0, *stretches], atol=3.0)
     np.testing.assert_allclose(found[2:], stretches, rtol=1e-4)
 

@@ -28,7 +28,11 @@ def test_tables_of_lammps_are_read_run_by_run():
 
 def test_frames_are_read_and_half_a_frame_is_not(tmp_path):
     def frame(step, x):
-        return f"ITEM: TIMESTEP\n{step}\nITEM: NUMBER OF ATOMS\n2\nITEM: BOX BOUNDS ss ss ss\n0 1\n0 1\n0 1\nITEM: ATOMS id x y z\n1 {x} 0 0\n2 0 {x} 0\n"
+        return (
+            f"ITEM: TIMESTEP\n{step}\nITEM: NUMBER OF ATOMS\n2\n"
+            "ITEM: BOX BOUNDS ss ss ss\n0 1\n0 1\n0 1\n"
+            f"ITEM: ATOMS id x y z\n1 {x} 0 0\n2 0 {x} 0\n"
+        )
 
     text = frame(0, 0.5) + frame(100, 1.5) + frame(200, 2.5)[:-8]
     (tmp_path / "frames.dump").write_text(text)

@@ -12,7 +12,8 @@ from ase.build import molecule
 
 from mlff_student.acceptance import stability
 
-# Stands where LAMMPS stands: the second of several molecules comes apart, at 0.1 ps, and the run stops at 0.15 ps.
+# Stands where LAMMPS stands: the second of several molecules comes apart, at 0.1 ps, and the run
+# stops at 0.15 ps.
 LAMMPS = f"""#!{sys.executable}
 from ase.io import read
 atoms = read("start.data", format="lammps-data", style="atomic")
@@ -21,9 +22,12 @@ def frame(step):
     positions = atoms.positions.copy()
     if several and step == 200:
         positions[3] += 5.0
-    header = f"ITEM: TIMESTEP\\n{{step}}\\nITEM: NUMBER OF ATOMS\\n{{len(atoms)}}\\nITEM: BOX BOUNDS ss ss ss\\n0 1\\n0 1\\n0 1\\nITEM: ATOMS id x y z\\n"
-    return header + "".join(f"{{i + 1}} {{x}} {{y}} {{z}}\\n" for i, (x, y, z) in enumerate(positions))
-open("frames.dump", "w").write("".join(frame(step) for step in range(0, 400 if several else 500, 100)))
+    header = f"ITEM: TIMESTEP\\n{{step}}\\nITEM: NUMBER OF ATOMS\\n{{len(atoms)}}\\n"
+    header += "ITEM: BOX BOUNDS ss ss ss\\n0 1\\n0 1\\n0 1\\nITEM: ATOMS id x y z\\n"
+    lines = (f"{{i + 1}} {{x}} {{y}} {{z}}\\n" for i, (x, y, z) in enumerate(positions))
+    return header + "".join(lines)
+steps = range(0, 400 if several else 500, 100)
+open("frames.dump", "w").write("".join(map(frame, steps)))
 open("runs", "a").write(f"{{len(atoms)}}\\n")
 if several:
     raise SystemExit("ERROR: Lost atoms")

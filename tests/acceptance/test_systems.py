@@ -1,4 +1,6 @@
-"""Molecules and mixtures; needs what the teacher needs (rdkit, h5py), which the project's .venv lacks."""
+"""Molecules and mixtures; needs what the teacher needs (rdkit, h5py), which the project's .venv
+lacks.
+"""
 
 from types import SimpleNamespace
 
@@ -6,6 +8,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rdkit", reason="SKIPPED: rdkit is missing: run with the teacher's environment")
+
+import itertools
 
 from mlff_student.acceptance import analysis, systems
 from mlff_student.distil.floor import HYDRIDES
@@ -62,7 +66,7 @@ def test_holes_behind_walls_are_found():
     distance = collisions.fractions(collisions.STEP)
     wall = 10 / distance
     assert collisions.judge(wall) == {"hole_ev": 0.0, "wall_ev": pytest.approx(20.0)}
-    holed = np.where((0.55 < distance) & (distance < 0.6), wall - 12.0, wall)
+    holed = np.where((distance > 0.55) & (distance < 0.6), wall - 12.0, wall)
     assert collisions.judge(holed)["hole_ev"] > 11.0
     # Beyond what is judged.
     assert collisions.judge(np.where(distance < 0.48, -1000.0, wall))["hole_ev"] == 0.0
@@ -123,7 +127,7 @@ def test_turning_a_bond_moves_one_side():
         indices, turning = torsions.four_atoms(smiles, pattern, chosen)
         atoms = systems.from_smiles(smiles)
         pairs = {tuple(pair) for pair in analysis.bonds(atoms)}
-        for i, j in zip(indices, indices[1:]):
+        for i, j in itertools.pairwise(indices):
             assert (min(i, j), max(i, j)) in pairs
         assert indices[3] in turning and indices[0] not in turning
         before = atoms.get_dihedral(*indices)

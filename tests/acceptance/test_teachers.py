@@ -107,7 +107,10 @@ def test_dimers_are_those_of_the_teacher_and_other_methods_stand_beside(
 def test_dimers_that_the_teacher_does_not_bind_are_named(read, tmp_path, monkeypatch):
     bound = dimers.most_stable
     monkeypatch.setattr(dimers, "DIMERS", {"water": ("O", "O"), "methane": ("C", "C")})
-    only_water = lambda first, *others: bound(first, *others) if first == "O" else None
+
+    def only_water(first, *others):
+        return bound(first, *others) if first == "O" else None
+
     monkeypatch.setattr(dimers, "most_stable", only_water)
     dimers.run(read("--teacher", "ani1ccx"))
     found = results(tmp_path, "dimers")

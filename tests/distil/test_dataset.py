@@ -1,4 +1,6 @@
-"""Datasets: both formats hold the same, and bad files are refused or their frames dropped with a count."""
+"""Datasets: both formats hold the same, and bad files are refused or their frames dropped with a
+count.
+"""
 
 import h5py
 import numpy as np
@@ -98,7 +100,7 @@ def test_truncated_files_are_refused(tmp_path, ending, share):
     files.write(data(), path)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(dataset.DatasetError, match="truncated|empty"):
+    with pytest.raises(dataset.DatasetError, match=r"truncated|empty"):
         files.read(path)
 
 
@@ -288,7 +290,7 @@ def test_duplicates_are_dropped_and_those_across_the_split_from_both():
 
 def test_molecules_of_another_split_are_dropped_but_liquids_share_them():
     held_out = next(m.smiles for m in molecules() if m.split == "test")
-    base = dict(split="train", molecule=f"O.{held_out}")
+    base = {"split": "train", "molecule": f"O.{held_out}"}
     water = molecule("H2O")
     made = [label(water, kind=kind, **base) for kind in ("cluster", "periodic")]
     # However it is written.

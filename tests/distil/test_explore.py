@@ -54,7 +54,8 @@ def test_walks_give_labelled_frames_of_training_molecules(found):
     assert len(found.frames) >= 24
     assert {frame.split for frame in found.frames} == {"train"}
     assert all(300 <= frame.temperature <= 1000 for frame in found.frames)
-    # Frames that are unsound or of held-out molecules would have been left out when the shards were read.
+    # Frames that are unsound or of held-out molecules would have been left out when the shards were
+    # read.
     assert not {"molecule in the wrong split", "duplicate across the split"} & set(found.dropped)
 
 

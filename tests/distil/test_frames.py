@@ -186,7 +186,8 @@ def test_hydrogen_bonds_lie_within_rings_of_five_or_more_or_between_molecules():
         symbols = [a.GetSymbol() for a in mol.GetAtoms()]
         return [(symbols[h], symbols[a]) for h, a in geometry.hydrogen_bonds(mol, reach)]
 
-    # Salicylaldehyde's; that of formic acid would close a ring of four; a hydrogen atom of carbon is none.
+    # Salicylaldehyde's; that of formic acid would close a ring of four; a hydrogen atom of carbon
+    # is none.
     assert found("O=Cc1ccccc1O", 1.0) == [] and found("O=Cc1ccccc1O", 6.0) == [("H", "O")]
     assert found("O=CO", 6.0) == [] and found("COCC=O", 6.0) == []
 
@@ -253,7 +254,8 @@ def test_collisions_lead_up_to_where_repulsion_begins_and_forces_beyond_the_usua
                 nearest.append(near)
                 largest.append(np.linalg.norm(f.forces, axis=1).max())
     assert min(nearest) < 0.65
-    # Two heavy atoms at half of the sum: the limit of 200 of earlier data left them out, and holes were there.
+    # Two heavy atoms at half of the sum: the limit of 200 of earlier data left them out, and holes
+    # were there.
     assert 200 < max(largest) < 1000
 
 

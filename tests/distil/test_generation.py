@@ -65,7 +65,9 @@ def alive(pid):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Two folders of the same run: one that was killed and went on with one worker, one made at once by two."""
+    """Two folders of the same run: one that was killed and went on with one worker, one made at
+    once by two.
+    """
     base = tmp_path_factory.mktemp("generation")
     killed, whole = base / "killed", base / "whole"
     process = start("generate", killed, *OPTIONS, "--jobs", 2)
@@ -147,7 +149,8 @@ def test_given_structures_are_labelled_in_order_with_counts_of_what_is_not(tmp_p
     assert found["dropped"] == {"open shell": 1}
     frames = files.read(tmp_path / "out.h5").frames
     assert [f.name for f in frames] == ["label-000000", "mine"]
-    # What names no split stays unmarked: where nothing is marked, the trainer sets some aside to watch.
+    # What names no split stays unmarked: where nothing is marked, the trainer sets some aside to
+    # watch.
     assert frames[0].split == "" and found["splits"] == {"unmarked": 1, "valid": 1}
     assert (frames[1].kind, frames[1].split, frames[1].temperature) == ("water", "valid", 310.0)
     # The same labels when the file is labelled again.

@@ -16,7 +16,9 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": f"{ROOT / 'python'}:{ROOT / 'tests/dis
 
 
 def run(package, *arguments, lines=0, folder=None):
-    """(exit status, lines read, standard error) of a command whose reader stops after some lines."""
+    """(exit status, lines read, standard error) of a command whose reader stops after some
+    lines.
+    """
     command = [sys.executable, "-m", f"mlff_student.{package}", *map(str, arguments)]
     process = subprocess.Popen(
         command,

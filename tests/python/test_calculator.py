@@ -61,8 +61,7 @@ def test_equals_the_tool(tmp_path, model, structure, options):
     told = subprocess.run(
         [TOOL, "eval", model, tmp_path / "structure.extxyz", *arguments],
         check=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
     )
     told = json.loads(told.stdout)
     atoms.calc = calculator(model, **options)

@@ -1,4 +1,6 @@
-"""The package without ASE: finding the library, errors, batches, memory, and the structs of the header."""
+"""The package without ASE: finding the library, errors, batches, memory, and the structs of the
+header.
+"""
 
 import ctypes
 import functools
@@ -73,7 +75,8 @@ def test_another_version_of_the_library_is_refused():
 
 
 def test_library_is_found_by_argument_variable_and_place(tmp_path, smooth):
-    code = f"import sys; sys.path.insert(0, {str(ROOT / 'python')!r}); from mlff_student import Student; "
+    here = str(ROOT / "python")
+    code = f"import sys; sys.path.insert(0, {here!r}); from mlff_student import Student; "
     make = f"Student({str(smooth)!r}"
     assert python(code + make + f", library={str(BUILT)!r})").returncode == 0
     assert python(code + make + ")", **{library.VARIABLE: str(BUILT)}).returncode == 0
@@ -91,7 +94,7 @@ def test_library_is_found_by_argument_variable_and_place(tmp_path, smooth):
 
 def test_a_wrong_library_is_refused(tmp_path, smooth):
     (tmp_path / "text.so").write_text("no library")
-    with pytest.raises(Error, match="cannot load the library .*text.so"):
+    with pytest.raises(Error, match=r"cannot load the library .*text\.so"):
         Student(smooth, library=tmp_path / "text.so")
     with pytest.raises(Error, match="has no function mlff_abi_version"):
         Student(smooth, library="libc.so.6")
@@ -144,7 +147,7 @@ def test_threads_do_not_change_the_numbers(smooth):
 
 
 def test_errors_carry_the_library_s_message(tmp_path, smooth):
-    with pytest.raises(Error, match="nowhere.pt") as caught:
+    with pytest.raises(Error, match=r"nowhere\.pt") as caught:
         Student(tmp_path / "nowhere.pt")
     assert caught.value.status == "MLFF_ERROR_IO"
     (tmp_path / "text.pt").write_text("no model")

@@ -1,9 +1,18 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """What is computed from energies, forces and trajectories."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 from ase import units
 from ase.data import atomic_numbers, covalent_radii
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
 
 #: kcal/mol in one eV.
 KCAL = 1 / (units.kcal / units.mol)
@@ -11,19 +20,20 @@ KCAL = 1 / (units.kcal / units.mol)
 WAVENUMBER = units._hbar * 1e10 / np.sqrt(units._e * units._amu) / units.invcm
 
 
-def covalent_sum(pair):
-    """The sum of the covalent radii of two elements (Å)."""
+def covalent_sum(pair: Sequence[str]) -> float:
+    """The sum of the covalent radii of two elements, given by chemical symbols (Å)."""
     return sum(covalent_radii[atomic_numbers[element]] for element in pair)
 
 
 # --- energy over time
 
 
-def drift(time, energy, least_blocks=16):
-    """Slope of the energy over time by least squares, with its standard error.
+def drift(time: np.ndarray, energy: np.ndarray, least_blocks: int = 16) -> tuple[float, float]:
+    """Slope of the energy (n) over time (n) by least squares, and its standard error.
 
-    Neighbouring samples are correlated, so the error is that of a fit through the means of blocks; the blocks grow by
-    factors of two while there are `least_blocks` of them, and the largest error counts (Flyvbjerg and Petersen, 1989).
+    Neighbouring samples are correlated, so the error is that of a fit through the means of blocks;
+    the blocks grow by factors of two while there are `least_blocks` of them, and the largest error
+    counts (Flyvbjerg and Petersen, 1989).
     """
     slope = np.polyfit(time - time.mean(), energy, 1)[0]
     errors = []
@@ -41,8 +51,8 @@ def drift(time, energy, least_blocks=16):
     return float(slope), float(max(errors))
 
 
-def fluctuation(time, energy):
-    """Standard deviation of the energy about its straight line."""
+def fluctuation(time: np.ndarray, energy: np.ndarray) -> float:
+    """Standard deviation of the energy (n) about its straight line over time (n)."""
     t = time - time.mean()
     return float(np.std(energy - np.polyval(np.polyfit(t, energy, 1), t)))
 
@@ -50,13 +60,15 @@ def fluctuation(time, energy):
 # --- second derivatives
 
 
-def jumps(values, negligible=0.0):
-    """How much values on a fine grid step, and the largest step relative to the steps beside it.
+def jumps(values: np.ndarray, negligible: float = 0.0) -> tuple[float, float]:
+    """The largest step of values (n) on a fine grid, and the largest ratio of a step to those
+    beside it.
 
-    Where the function is continuous, a step is as large as its neighbours, and the ratio is about 1; a discontinuity
-    stands out by as much as the grid is fine. Differences smear it over two steps, so the next two on either side
-    do not count as neighbours. At the ends of the grid, where steps have neighbours on one side alone, none is judged:
-    a slope that changes from one side of a step to the other is no jump. Nor is a step that is negligible.
+    If the function is continuous, a step is as large as its neighbours, and the ratio is about 1;
+    at a discontinuity it grows as the grid is refined. Differences smear a discontinuity over two
+    steps, so the next two on either side do not count as neighbours. At the ends of the grid, where
+    steps have neighbours on one side alone, none is judged: a slope that changes from one side of a
+    step to the other is no jump. Nor is a step that is negligible.
     """
     steps = np.abs(np.diff(values))
     smeared, reach = 2, 12
@@ -74,8 +86,10 @@ def jumps(values, negligible=0.0):
     return float(steps.max()), float((judged / np.maximum(beside, floor))[reach:-reach].max())
 
 
-def hessian(atoms, step):
-    """Second derivatives (eV/Angstrom^2) from central differences of forces, made symmetric."""
+def hessian(atoms: Atoms, step: float) -> np.ndarray:
+    """Second derivatives (3n, 3n) in eV/Å² by central differences of forces (step in Å),
+    symmetrized.
+    """
     calculator, atoms = atoms.calc, atoms.copy()
     atoms.calc = calculator
     start = atoms.positions.copy()
@@ -92,8 +106,13 @@ def hessian(atoms, step):
     return (matrix + matrix.T) / 2
 
 
-def vibrations(masses, positions, second_derivatives):
-    """Wavenumbers (cm-1), ascending, imaginary ones negative, without translations and rotations."""
+def vibrations(
+    masses: np.ndarray, positions: np.ndarray, second_derivatives: np.ndarray
+) -> np.ndarray:
+    """Wavenumbers (cm⁻¹), ascending, imaginary ones negative, without translations and rotations.
+
+    Masses (n) in u, positions (n, 3) in Å, second derivatives (3n, 3n) in eV/Å².
+    """
     root = np.sqrt(np.repeat(masses, 3))
     weighted = second_derivatives / np.outer(root, root)
     inner = vibrational_space(masses, positions)
@@ -101,14 +120,17 @@ def vibrations(masses, positions, second_derivatives):
     return np.sign(values) * np.sqrt(np.abs(values)) * WAVENUMBER
 
 
-def vibrational_space(masses, positions):
-    """Orthonormal mass-weighted displacements at right angles to translations and rotations, one per column."""
+def vibrational_space(masses: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Orthonormal mass-weighted displacements (3n, m) orthogonal to translations and rotations, one
+    in each column.
+    """
     centered = positions - np.average(positions, axis=0, weights=masses)
     root = np.sqrt(masses)[:, None]
     rigid = [np.broadcast_to(axis, centered.shape) * root for axis in np.eye(3)]
     rigid += [np.cross(axis, centered) * root for axis in np.eye(3)]
     u, s, _ = np.linalg.svd(np.array([column.ravel() for column in rigid]).T, full_matrices=True)
-    # A linear molecule has five; 0.01 lets one count as linear that an optimizer left bent by a hair.
+    # A linear molecule has five; 0.01 lets one count as linear that an optimizer left bent by a
+    # hair.
     return u[:, (s > 1e-2 * s[0]).sum() :]
 
 
@@ -118,12 +140,13 @@ def vibrational_space(masses, positions):
 BONDED = 1.25
 
 
-def pair_distances(positions):
+def pair_distances(positions: np.ndarray) -> np.ndarray:
+    """Distances (n, n) between all positions (n, 3)."""
     return np.linalg.norm(positions[:, None] - positions[None], axis=-1)
 
 
-def bonds(atoms):
-    """Index pairs of bonded atoms, i < j."""
+def bonds(atoms: Atoms) -> np.ndarray:
+    """Index pairs (bonds, 2) of bonded atoms, i < j."""
     radii = covalent_radii[atoms.numbers]
     near = pair_distances(atoms.positions) < BONDED * (radii[:, None] + radii[None])
     return np.argwhere(np.triu(near, 1))
@@ -132,13 +155,14 @@ def bonds(atoms):
 class BondCriterion:
     """Says when a molecule is no longer the one that it was.
 
-    It breaks when a bond is longer than 1.5 times its initial length or shorter than 0.6 times, or when two atoms that
-    were not bonded come closer than 1.1 covalent sums (0.9 times their initial distance where that is less).
+    It breaks when a bond is longer than 1.5 times its initial length or shorter than 0.6 times, or
+    when two atoms that were not bonded come closer than 1.1 times the sum of their covalent radii
+    (0.9 times their initial distance where that is less).
     """
 
     STRETCHED, COLLAPSED, NEW = 1.5, 0.6, 1.1
 
-    def __init__(self, atoms):
+    def __init__(self, atoms: Atoms) -> None:
         initial = pair_distances(atoms.positions)
         radii = covalent_radii[atoms.numbers]
         self.symbols = atoms.get_chemical_symbols()
@@ -154,8 +178,8 @@ class BondCriterion:
         np.fill_diagonal(self.low, -1.0)
         self.bonded = bonded
 
-    def broken(self, positions):
-        """What broke, in words, or None."""
+    def broken(self, positions: np.ndarray) -> str | None:
+        """What broke at positions (n, 3) in Å, in words, or None."""
         if not np.isfinite(positions).all():
             return "a position is not finite"
         distance = pair_distances(positions)
@@ -170,6 +194,6 @@ class BondCriterion:
 # --- separate molecules
 
 
-def closest(a, b):
-    """Smallest distance between two sets of positions."""
+def closest(a: np.ndarray, b: np.ndarray) -> float:
+    """Smallest distance between two sets of positions (n, 3)."""
     return float(np.linalg.norm(a[:, None] - b[None], axis=-1).min())

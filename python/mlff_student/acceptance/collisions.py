@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""How hard atoms of all 28 pairs of elements push back when two molecules run into each other, beside the teacher's."""
+"""Energies of two molecules that run into each other, for all pairs of elements."""
+
+from __future__ import annotations
 
 from itertools import combinations_with_replacement
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase.calculators.calculator import CalculationFailed
@@ -11,13 +14,28 @@ from mlff_student import Structure
 from ..distil.floor import HYDRIDES, symbols_with_hydrides
 from . import analysis, report, setting, systems
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from matplotlib.figure import Figure
+
+    from mlff_student import Student
+
+    from .setting import Setting
+    from .teacher import Teacher
+
+
 # Of the sum of the covalent radii; from DEEP on inward energies are drawn but not judged.
 CLOSEST, DEEP, FARTHEST, STEP = 0.35, 0.5, 1.0, 0.01
 TEACHER_STEP = 0.05
 ALONE = 20.0  # Å, where no two molecules know of each other
 
 
-def run(setting):
+def run(setting: Setting) -> dict[str, Any]:
+    """Measures energies of molecules that collide. Prints tables, writes files and returns the
+    values.
+    """
     teacher = setting.teacher
     elements = symbols_with_hydrides(setting.elements)
     pairs = list(combinations_with_replacement(elements, 2))
@@ -58,21 +76,23 @@ def run(setting):
     )
 
 
-def name(pair):
+def name(pair: Sequence[str]) -> str:
+    """A pair of elements as text: "C–H"."""
     return "–".join(pair)
 
 
-def fractions(step):
+def fractions(step: float) -> np.ndarray:
+    """Distances over the sum of the covalent radii, ascending."""
     return np.arange(CLOSEST, FARTHEST + step / 2, step)
 
 
-def distances(pair, step):
-    """Where the molecules are alone, then the way out (Å)."""
+def distances(pair: Sequence[str], step: float) -> list[float]:
+    """Distances (Å): one at which the molecules are alone, then those of `fractions`."""
     return [ALONE, *(analysis.covalent_sum(pair) * fractions(step))]
 
 
-def energies(student, pairs):
-    """For each pair energies (eV) above the molecules alone, every STEP."""
+def energies(student: Student, pairs: list[tuple[str, str]]) -> dict[str, list[float]]:
+    """A student's energies (eV) above the molecules alone, for each pair at every STEP."""
     found = {}
     for pair in pairs:
         structures = [
@@ -84,10 +104,12 @@ def energies(student, pairs):
     return found
 
 
-def energies_of_teacher(pair, teacher):
-    """The same every TEACHER_STEP; NaN where the teacher does not converge."""
+def energies_of_teacher(pair: Sequence[str], teacher: Teacher) -> list[float]:
+    """The teacher's energies (eV) above the molecules alone at every TEACHER_STEP; NaN where it
+    does not converge.
+    """
 
-    def energy(distance):
+    def energy(distance: float) -> float:
         atoms = systems.hydrides(*pair, distance)
         atoms.calc = teacher.calculator()
         try:
@@ -99,18 +121,19 @@ def energies_of_teacher(pair, teacher):
     return [other - alone for other in others]
 
 
-def judged_part(step):
-    """Which fractions are judged."""
+def judged_part(step: float) -> np.ndarray:
+    """Mask of those `fractions` that are judged."""
     return fractions(step) >= DEEP - STEP / 2
 
 
-def judge(energy):
-    """The deepest hole behind a wall, and the highest wall (eV), on the way in to DEEP."""
+def judge(energy: np.ndarray) -> dict[str, float]:
+    """The largest fall of the energy on the way in to DEEP, and its highest value on it (eV)."""
     way = energy[judged_part(STEP)][::-1]
     return {"hole_ev": float((np.maximum.accumulate(way) - way).max()), "wall_ev": float(way.max())}
 
 
-def table(judged, target, teacher):
+def table(judged: dict[str, Any], target: dict[str, Any], teacher: Teacher) -> str:
+    """The table, as aligned text."""
     walls = {
         pair: np.nanmax(np.array(energy, float)[judged_part(TEACHER_STEP)])
         for pair, energy in target.items()
@@ -134,7 +157,10 @@ def table(judged, target, teacher):
     return report.table(["model", "deepest hole (eV)", "pair", "lowest wall", "(eV)", ""], rows)
 
 
-def figure(pairs, target, models, teacher):
+def figure(
+    pairs: list[tuple[str, str]], target: dict[str, Any], models: dict[str, Any], teacher: Teacher
+) -> Figure:
+    """Energies over distances, a panel for each pair of elements."""
     names = "distance / covalent sum", "energy (eV)"
     figure, panels = report.panels(len(pairs), 7, *names, (2, 1.9), sharey=True)
     for axis, pair in zip(panels, map(name, pairs)):

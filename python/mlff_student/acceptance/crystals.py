@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Lattice energies and densities of crystals of molecules, relaxed, beside the teacher's."""
+"""Lattice energies and densities of relaxed molecular crystals, beside the teacher's."""
+
+from __future__ import annotations
 
 import json
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import units
@@ -17,6 +20,18 @@ from ..distil.known_crystals import CRYSTALS
 from ..distil.molecules import order_key
 from . import ROOT, report, setting, systems
 from .teacher import from_lists, to_lists
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ase import Atoms
+    from ase.calculators.calculator import Calculator as AseCalculator
+    from matplotlib.figure import Figure
+
+    from ..distil.known_crystals import Known
+    from .setting import Model, Setting
+    from .teacher import Teacher
+
 
 # Held out from training by `distil.known_crystals`, and others for comparison. Their cells are
 # those of training: no lattice vector below 8 Å, at most 96 atoms.
@@ -44,7 +59,8 @@ GRAMS = units._amu * 1e27  # u/Å³ → g/cm³
 REFERENCES, RECIPE = Path(__file__).with_name("references"), 1
 
 
-def run(setting):
+def run(setting: Setting) -> dict[str, Any]:
+    """Relaxes crystals and compares them. Prints tables, writes files and returns the values."""
     teacher = setting.teacher
     measured, left_out = chosen(setting)
     found, unbound = {}, []
@@ -82,14 +98,14 @@ def run(setting):
     )
 
 
-def of_beside(setting):
-    """A sentence for the notes."""
+def of_beside(setting: Setting) -> str:
+    """A sentence for the notes, about the methods beside the students."""
     names = " and ".join(method.name for method in setting.beside)
     return f"{names} relaxed from where the teacher began." if names else ""
 
 
-def chosen(setting):
-    """The known crystals to measure, and names of those with elements that not all know."""
+def chosen(setting: Setting) -> tuple[list[Known], list[str]]:
+    """The known crystals to measure, and names of those with elements that not all methods know."""
     by_name = {crystal.name: crystal for crystal in CRYSTALS}
     names = setting.choose(HELD_OUT + OTHERS, QUICK)
     kept, left_out = systems.known({n: by_name[n].smiles for n in names}, setting.elements)
@@ -99,10 +115,12 @@ def chosen(setting):
 # --- the teacher's part
 
 
-def reference(setting, teacher, known):
-    """What `of_teacher` gives: from the repository, or made once for each output folder."""
+def reference(setting: Setting, teacher: Teacher, known: Known) -> dict[str, Any]:
+    """The teacher's crystal and molecule (see `of_teacher`), as the package has them, or made once
+    for each output folder.
+    """
 
-    def make():
+    def make() -> dict[str, Any]:
         print(f"   {known.name}: relaxed by {teacher.name}", flush=True)
         return of_teacher(known, teacher)
 
@@ -116,16 +134,16 @@ def reference(setting, teacher, known):
     return made
 
 
-def kept_references(teacher):
-    """The crystals in the repository that this teacher made in the present way, by name."""
+def kept_references(teacher: Teacher) -> dict[str, Any]:
+    """The crystals in the package that this teacher made by the present recipe, by name."""
     path = REFERENCES / f"crystals-{teacher.key}.json"
     found = json.loads(path.read_text()) if path.exists() else {}
     present = found.get("teacher") == teacher.full_name and found.get("recipe") == RECIPE
     return found["crystals"] if present else {}
 
 
-def keep_references(teacher, crystals):
-    """Writes them, one crystal to a line."""
+def keep_references(teacher: Teacher, crystals: dict[str, Any]) -> None:
+    """Writes crystals of the teacher into the package, one to a line."""
     lines = ",\n".join(f"{json.dumps(n)}: {json.dumps(crystals[n])}" for n in sorted(crystals))
     text = f"""{{
 "teacher": {json.dumps(teacher.full_name)},
@@ -138,8 +156,10 @@ def keep_references(teacher, crystals):
     (REFERENCES / f"crystals-{teacher.key}.json").write_text(text)
 
 
-def of_teacher(known, teacher):
-    """The relaxed crystal and molecule, lattice energy (eV for each molecule), density (g/cm³)."""
+def of_teacher(known: Known, teacher: Teacher) -> dict[str, Any]:
+    """The relaxed crystal and molecule, lattice energy (eV/molecule) and density (g/cm³), by the
+    teacher.
+    """
     rng = np.random.default_rng(order_key("crystal", known.name))
     mol = geometry.embed(known.smiles, rng)
     molecule = teacher.relaxed(geometry.to_atoms(mol), fmax=FORCE)
@@ -165,9 +185,12 @@ def of_teacher(known, teacher):
 # --- students, and methods beside them
 
 
-def of_student(reference, model):
-    """The same of a student, from the teacher's structures on; `there`: the energy in them. NaN
-    where it ends in numbers that are not finite."""
+def of_student(reference: dict[str, Any], model: Model) -> dict[str, float]:
+    """A student's lattice energies (eV/molecule), `there` in the teacher's structure and `energy`
+    after relaxing from it, and density (g/cm³).
+
+    NaN where the student gives numbers that are not finite.
+    """
     try:
         return on_from(reference, model.calculator())
     except Error as error:
@@ -176,14 +199,15 @@ def of_student(reference, model):
         return dict.fromkeys(("there", "energy", "density"), np.nan)
 
 
-def on_from(reference, calculator):
+def on_from(reference: dict[str, Any], calculator: AseCalculator) -> dict[str, float]:
+    """Relaxes the teacher's molecule and crystal with a calculator; results as of `of_student`."""
     alone = from_lists(reference["molecule"])
     alone.calc = calculator
     BFGS(alone, logfile=None).run(fmax=FORCE, steps=STEPS)
     atoms = from_lists(reference["crystal"])
     atoms.calc = calculator
 
-    def lattice_energy(atoms):
+    def lattice_energy(atoms: Atoms) -> float:
         return atoms.get_potential_energy() / reference["molecules"] - apart
 
     # One calculator knows one structure at a time.
@@ -193,12 +217,17 @@ def on_from(reference, calculator):
     return {"there": there, "energy": lattice_energy(atoms), "density": density(atoms)}
 
 
-def of_method(setting, target, method, known):
-    """The same of a method beside the students. It relaxes from the known structure: from the
-    teacher's on it would take an hour, while these may be in the repository."""
+def of_method(
+    setting: Setting, target: dict[str, Any], method: Teacher, known: Known
+) -> dict[str, float]:
+    """Results as of `of_student` for a method beside the students.
+
+    It relaxes from the known structure: from the teacher's it would take an hour, while these may
+    be in the package.
+    """
     own = reference(setting, method, known)
 
-    def there():
+    def there() -> float:
         both = target["crystal"], own["molecule"]
         crystal, molecule = method.energies([Structure.from_ase(from_lists(x)) for x in both])
         return crystal / target["molecules"] - molecule
@@ -212,10 +241,14 @@ def of_method(setting, target, method, known):
 # --- relaxations
 
 
-def relaxed(atoms, calculator, guide, fmax, steps):
-    """A copy with cell and atoms (ASE) near the calculator's minimum at zero pressure. A guide (an
-    ASE calculator) gives second derivatives to begin with: molecules are a thousand times as stiff
-    as what is between them."""
+def relaxed(
+    atoms: Atoms, calculator: AseCalculator, guide: AseCalculator, fmax: float, steps: int
+) -> Atoms:
+    """A copy with cell and atoms near the calculator's minimum at zero pressure (fmax in eV/Å).
+
+    The guide gives second derivatives to begin with, since molecules are a thousand times as stiff
+    as what is between them.
+    """
     with warnings.catch_warnings():
         # Of the logarithm of a matrix, about errors of 1e-13.
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -225,15 +258,15 @@ def relaxed(atoms, calculator, guide, fmax, steps):
     return optimiser.atoms.atoms
 
 
-def free(atoms, calculator):
-    """A copy whose cell is free, too."""
+def free(atoms: Atoms, calculator: AseCalculator) -> FrechetCellFilter:
+    """A copy whose cell may be relaxed, too."""
     atoms = atoms.copy()
     atoms.calc = calculator
     return FrechetCellFilter(atoms, exp_cell_factor=CELL_FACTOR)
 
 
-def hessian(cell):
-    """Second derivatives (eV/Å²) of what `free` gives, made positive."""
+def hessian(cell: FrechetCellFilter) -> np.ndarray:
+    """Second derivatives (3(n + 3), 3(n + 3)) in eV/Å² of what `free` gives, made positive."""
     x = cell.get_positions()
     found = np.empty((x.size, x.size))
     for row, step in zip(found, STEP * np.eye(x.size)):
@@ -246,19 +279,20 @@ def hessian(cell):
     return (vectors * np.maximum(abs(values), SOFTEST)) @ vectors.T
 
 
-def density(atoms):
-    """g/cm³."""
+def density(atoms: Atoms) -> float:
+    """Density of a periodic structure (g/cm³)."""
     return float(atoms.get_masses().sum() / atoms.get_volume() * GRAMS)
 
 
-def compare(reference, result):
-    """The student's result with its relative errors, and whether they are within the limits."""
+def compare(reference: dict[str, Any], result: dict[str, float]) -> dict[str, Any]:
+    """A student's result with its relative errors, and whether they are within the limits."""
     errors = {k: result[k] / reference[k] - 1 for k in ("energy", "density")}
     fine = abs(errors["energy"]) <= ENERGY and abs(errors["density"]) <= DENSITY
     return result | {f"{k}_error": e for k, e in errors.items()} | {"fine": bool(fine)}
 
 
-def table(found, setting):
+def table(found: dict[str, Any], setting: Setting) -> str:
+    """The table, as aligned text."""
     header = ["crystal", "model", "teacher (eV)", "there", "relaxed", "%"]
     header += ["g/cm³", "relaxed", "%", ""]
     rows = []
@@ -273,9 +307,10 @@ def table(found, setting):
     return report.table(header, rows)
 
 
-def summary(found, setting):
-    """Mean absolute errors of each model, and whether all that are held out are within limits; no
-    table where none is held out."""
+def summary(found: dict[str, Any], setting: Setting) -> list[str]:
+    """A table of mean absolute errors of each model, and whether all crystals that are held out are
+    within the limits; no table where none is held out.
+    """
     if not any(crystal["held_out"] for crystal in found.values()):
         return []
     rows = []
@@ -290,8 +325,8 @@ def summary(found, setting):
     return [report.table(header, rows)]
 
 
-def figure(found, teacher):
-    """Students' values against the teacher's; bands show how far the held-out ones may be."""
+def figure(found: dict[str, Any], teacher: Teacher) -> Figure:
+    """Students' values against the teacher's; bands show the limits for those that are held out."""
     figure, panels = report.plt.subplots(1, 2, figsize=(9, 4.2))
     titles = {"energy": "lattice energy (eV for each molecule)", "density": "density (g/cm³)"}
     for axis, (key, title) in zip(panels, titles.items()):

@@ -1,11 +1,26 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Interaction energies of ten dimers from contact to beyond the cutoff, beside the teacher's."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from mlff_student import Structure
 
 from . import analysis, report, setting, systems
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ase import Atoms
+    from matplotlib.figure import Figure
+
+    from .setting import Setting
+    from .teacher import Teacher
+
 
 DIMERS = {
     "water – water": ("O", "O"),
@@ -25,7 +40,8 @@ BEYOND = 1.0  # Å beyond the cutoff
 REPULSIVE = 0.1
 
 
-def run(setting):
+def run(setting: Setting) -> dict[str, Any]:
+    """Measures interaction energies. Prints tables, writes files and returns the values."""
     teacher = setting.teacher
     cutoff = max(model.student().info.cutoff for model in setting.models)
     molecules = {name: ".".join(pair) for name, pair in DIMERS.items()}
@@ -63,9 +79,12 @@ def run(setting):
     )
 
 
-def most_stable(first, second, starts, teacher):
-    """The most stable dimer that the teacher finds from random starts, and the number of atoms in
-    its first molecule; None where the molecules always move apart."""
+def most_stable(first: str, second: str, starts: int, teacher: Teacher) -> tuple[Atoms, int] | None:
+    """The most stable dimer of two SMILES that the teacher finds from random starts, and the number
+    of atoms in its first molecule.
+
+    None if the molecules always move apart.
+    """
     random = np.random.default_rng(1)
     best = None
     for _ in range(starts):
@@ -89,9 +108,12 @@ def most_stable(first, second, starts, teacher):
     return best and best[1:]
 
 
-def scan_with_teacher(name, cutoff, setting):
-    """Geometries along the line between the centers, nearest distances and the teacher's
-    interaction energies; None where it binds no such dimer."""
+def scan_with_teacher(name: str, cutoff: float, setting: Setting) -> dict[str, Any] | None:
+    """Geometries along the line between the centers, nearest distances (Å) and the teacher's
+    interaction energies (eV).
+
+    None if it binds no such dimer. The scan ends beyond the cutoff (Å).
+    """
     teacher = setting.teacher
     best = most_stable(*DIMERS[name], setting.choose(8, 2), teacher)
     if best is None:
@@ -115,9 +137,11 @@ def scan_with_teacher(name, cutoff, setting):
     return scan | {"teacher": interaction(scan, teacher.energies).tolist()}
 
 
-def interaction(scan, energies):
-    """Energies (eV) of the dimer minus those of its molecules; `energies` gives those of several
-    structures."""
+def interaction(scan: dict[str, Any], energies: Callable) -> np.ndarray:
+    """Energies (eV) of the dimer less those of its molecules, at each distance.
+
+    `energies` gives those of a list of structures.
+    """
     numbers, split = scan["numbers"], scan["split"]
     alone = [(numbers[:split], scan["first"]), (numbers[split:], scan["second"][0])]
     pairs = [(numbers, np.concatenate([scan["first"], second])) for second in scan["second"]]
@@ -125,7 +149,10 @@ def interaction(scan, energies):
     return found[2:] - found[0] - found[1]
 
 
-def compare(reference, curve):
+def compare(reference: dict[str, Any], curve: np.ndarray) -> dict[str, Any]:
+    """Errors of a model's interaction energies: mean, largest, beyond 4 Å and of the minimum
+    (kcal/mol, Å).
+    """
     target, contact, shift = (np.array(reference[name]) for name in ("teacher", "contact", "shift"))
     error = curve - target
     counted, tail = target < REPULSIVE, contact > 4.0
@@ -139,7 +166,8 @@ def compare(reference, curve):
     }
 
 
-def table(found):
+def table(found: dict[str, Any]) -> str:
+    """The table, as aligned text."""
     rows = []
     for name, dimer in found.items():
         depth = min(dimer["teacher"]) * analysis.KCAL
@@ -189,7 +217,8 @@ def table(found):
     )
 
 
-def figure(found, cutoff, teacher):
+def figure(found: dict[str, Any], cutoff: float, teacher: Teacher) -> Figure:
+    """Interaction energies over the nearest distance, a panel for each dimer."""
     names = "nearest atoms (Å)", "interaction (kcal/mol)"
     figure, panels = report.panels(len(found), 5, *names, (2.8, 2.6))
     for axis, (name, dimer) in zip(panels, found.items()):

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Errors of forces and energies on held-out frames that the teacher labelled, by kind of frame."""
 
+from __future__ import annotations
+
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,6 +16,17 @@ from ..distil import files, teachers
 from . import report, setting
 from .teacher import to_ase
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ..distil.dataset import Frame
+    from .setting import Model, Setting
+    from .teacher import Teacher
+
+
 SPLIT = "test"
 # A method beside the students takes a thousand times as long as they: it gets so many frames of
 # each kind, and so many where they have a cell.
@@ -22,7 +36,8 @@ SEED = 1
 SPREAD = 20
 
 
-def run(setting):
+def run(setting: Setting) -> dict[str, Any]:
+    """Measures errors on labelled frames. Prints tables, writes files and returns the values."""
     teacher = setting.teacher
     frames, left_out = chosen(setting)
     kinds = list(dict.fromkeys(map(kind_of, frames)))
@@ -41,7 +56,10 @@ def run(setting):
     )
 
 
-def notes(setting, frames, some, left_out):
+def notes(
+    setting: Setting, frames: list[Frame], some: list[Frame], left_out: dict[str, int]
+) -> list[str]:
+    """What the report says about frames and errors."""
     texts = [
         f"{len(frames)} frames of {setting.dataset.name}, split {SPLIT}, with energies and forces "
         f"of {setting.teacher.full_name}; trajectories by their temperature. Forces: errors of "
@@ -60,9 +78,10 @@ def notes(setting, frames, some, left_out):
 # --- frames
 
 
-def chosen(setting):
-    """The frames of the test split whose elements all know, and how many of the others there are,
-    by kind."""
+def chosen(setting: Setting) -> tuple[list[Frame], dict[str, int]]:
+    """The frames of the test split whose elements all methods know, and the numbers of others by
+    kind.
+    """
     if setting.dataset is None:
         raise ValueError("forces needs frames labelled by the teacher: --dataset FILE")
     data = files.read(setting.dataset)
@@ -79,23 +98,23 @@ def chosen(setting):
     return sorted(kept, key=order), dict(left_out)
 
 
-def order(frame):
-    """Frames of one kind stand together, colder ones first."""
+def order(frame: Frame) -> tuple[str, float]:
+    """Sorts frames by kind, then by temperature."""
     return frame.kind, np.nan_to_num(frame.temperature)
 
 
-def kind_of(frame):
-    """The kind, with the temperature of trajectories."""
+def kind_of(frame: Frame) -> str:
+    """The kind of a frame; of trajectories with their temperature."""
     hot = frame.kind == "trajectory" and np.isfinite(frame.temperature)
     return f"{frame.kind}, {frame.temperature:g} K" if hot else frame.kind or "unnamed"
 
 
-def of_each(setting, box=False):
-    """How many frames of a kind a method beside the students gets."""
+def of_each(setting: Setting, box: bool = False) -> int:
+    """How many frames of a kind a method beside the students computes."""
     return setting.choose(BOXES, 1) if box else setting.choose(FRAMES, 10)
 
 
-def subset(frames, setting):
+def subset(frames: list[Frame], setting: Setting) -> list[Frame]:
     """Some of the frames, drawn at random, for methods beside the students."""
     taken, some = Counter(), []
     for index in np.random.default_rng(SEED).permutation(len(frames)):
@@ -110,15 +129,15 @@ def subset(frames, setting):
 # --- what is found in them
 
 
-def of_student(model, frames):
-    """The frames, and (energy, forces) of each."""
+def of_student(model: Model, frames: list[Frame]) -> tuple[list[Frame], list]:
+    """The frames, and energy (eV) and forces (n, 3) in eV/Å of each by a student."""
     structures = [Structure(f.numbers, f.positions, f.cell, f.pbc) for f in frames]
     results = model.student("mixed", "table").compute_batch(structures)
     return frames, [(result.energy, result.forces) for result in results]
 
 
-def of_method(method, frames):
-    """The same; frames in which the method fails are left out."""
+def of_method(method: Teacher, frames: list[Frame]) -> tuple[list[Frame], list]:
+    """Those frames that a method can compute, and energy (eV) and forces (n, 3) in eV/Å of each."""
     computed, found = [], []
     for frame in frames:
         atoms = to_ase(frame)
@@ -131,8 +150,8 @@ def of_method(method, frames):
     return computed, found
 
 
-def errors(frames, found, kinds):
-    """Errors by kind, and the energies that were added (eV)."""
+def errors(frames: list[Frame], found: list, kinds: list[str]) -> dict[str, Any]:
+    """Errors by kind, and the energies of elements that were added (eV)."""
     sizes = np.array([len(frame.numbers) for frame in frames])
     energies = np.array([energy - f.energy for f, (energy, _) in zip(frames, found)]) / sizes
     energies, references = without_references(frames, energies)
@@ -147,9 +166,14 @@ def errors(frames, found, kinds):
     return {"kinds": by_kind, "added_ev": references}
 
 
-def without_references(frames, energies):
-    """Errors of energies (eV for each atom) that remain after one energy for each element was
-    added, and these energies (eV): those that leave the least squares."""
+def without_references(
+    frames: list[Frame], energies: np.ndarray
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Errors of energies (eV/atom) after adding one energy for each element, and these energies
+    (eV).
+
+    They are those that leave the least squares.
+    """
     elements = sorted({int(number) for frame in frames for number in frame.numbers})
     shares = np.array([[np.mean(f.numbers == element) for element in elements] for f in frames])
     added = -np.linalg.lstsq(shares, energies)[0]
@@ -157,8 +181,10 @@ def without_references(frames, energies):
     return energies + shares @ added, dict(zip(symbols, added.tolist()))
 
 
-def statistics(forces, energies):
-    """Of errors (eV/Å, and eV for each atom)."""
+def statistics(forces: np.ndarray, energies: np.ndarray) -> dict[str, float]:
+    """Mean, root mean square and largest error of force components (eV/Å), mean error of energies
+    (meV/atom).
+    """
     return {
         "force_mae": float(np.abs(forces).mean()),
         "force_rmse": float(np.sqrt((forces**2).mean())),
@@ -170,7 +196,8 @@ def statistics(forces, energies):
 # --- output
 
 
-def table(results, kinds):
+def table(results: dict[str, Any], kinds: list[str]) -> str:
+    """The table, as aligned text."""
     keys = ("frames", "force_mae", "force_rmse", "force_max", "energy_mae")
     rows = [
         [kind, model, *(result["kinds"][kind].get(key) for key in keys)]
@@ -181,7 +208,7 @@ def table(results, kinds):
     return report.table([*head, "energy MAE (meV/atom)"], rows)
 
 
-def figure(results, kinds, teacher):
+def figure(results: dict[str, Any], kinds: list[str], teacher: Teacher) -> Figure:
     """Bars of both errors by kind."""
     width = max(9, 1.0 + 0.9 * len(kinds) + 0.25 * len(kinds) * len(results))
     figure, panels = plt.subplots(2, 1, figsize=(width, 6), sharex=True)
@@ -195,8 +222,8 @@ def figure(results, kinds, teacher):
     return figure
 
 
-def bars(axis, results, kinds, key):
-    """One group for each kind, one bar for each model, with its value."""
+def bars(axis: Axes, results: dict[str, Any], kinds: list[str], key: str) -> None:
+    """Draws one group for each kind, one bar for each model, with its value."""
     width = 0.84 / len(results)
     for index, (model, result) in enumerate(results.items()):
         values = np.array([result["kinds"][kind].get(key, np.nan) for kind in kinds])

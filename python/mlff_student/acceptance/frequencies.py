@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Vibrations: do they depend on the step, are they the teacher's, are minima minima; and bond lengths."""
+"""Wavenumbers and bond lengths at minima, beside the teacher's, for two steps of the Hessian."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,6 +14,16 @@ from mlff_student import Error
 from . import analysis, report, setting, systems
 from .teacher import from_lists, to_lists
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ase import Atoms
+    from matplotlib.figure import Figure
+
+    from .setting import Model, Setting
+    from .teacher import Teacher
+
+
 SYMMETRIC = {"CH₄": "C", "CO₂": "O=C=O", "C₂H₂": "C#C", "benzene": "c1ccccc1", "ethane": "CC"}
 STEPS = (0.001, 0.01)  # Å
 TEACHER_STEP = 0.005  # Å
@@ -19,7 +33,8 @@ SOFT = 10.0
 LIMITS = {"steps_cm": 5.0, "mae_cm": 15.0, "bond_angstrom": 0.005}
 
 
-def run(setting):
+def run(setting: Setting) -> dict[str, Any]:
+    """Measures vibrations and bond lengths. Prints tables, writes files and returns the values."""
     teacher = setting.teacher
     symmetric, unknown = systems.known(SYMMETRIC, setting.elements)
     steps = {
@@ -64,8 +79,8 @@ def run(setting):
     )
 
 
-def relax(atoms, fmax=1e-4):
-    """Relaxes in place; says whether it converged."""
+def relax(atoms: Atoms, fmax: float = 1e-4) -> bool:
+    """Relaxes in place to forces below fmax (eV/Å); says whether it converged."""
     try:
         return bool(BFGS(atoms, logfile=None, maxstep=0.1).run(fmax=fmax, steps=500))
     except Error:
@@ -73,11 +88,15 @@ def relax(atoms, fmax=1e-4):
         return False
 
 
-def wavenumbers(atoms, step):
+def wavenumbers(atoms: Atoms, step: float) -> np.ndarray:
+    """Wavenumbers (cm⁻¹), ascending, from forces at steps (Å)."""
     return analysis.vibrations(atoms.get_masses(), atoms.positions, analysis.hessian(atoms, step))
 
 
-def steps_agree(model, name, setting):
+def steps_agree(model: Model, name: str, setting: Setting) -> dict[str, Any]:
+    """Whether a student's wavenumbers depend on the step of the Hessian: the largest change
+    (cm⁻¹).
+    """
     teacher = setting.teacher
     start = teacher.remembered(
         setting,
@@ -96,8 +115,10 @@ def steps_agree(model, name, setting):
     }
 
 
-def with_teacher(smiles, teacher):
-    """The teacher's minimum and wavenumbers; saddle points are left along their imaginary mode."""
+def with_teacher(smiles: str, teacher: Teacher) -> dict[str, Any]:
+    """The teacher's minimum and wavenumbers (cm⁻¹); saddle points are left along their imaginary
+    mode.
+    """
     atoms = teacher.relaxed(systems.from_smiles(smiles), fmax=1e-3)
     for _ in range(4):
         relax(atoms, 5e-4)
@@ -109,8 +130,10 @@ def with_teacher(smiles, teacher):
     return to_lists(atoms) | {"smiles": smiles, "wavenumbers": found.tolist()}
 
 
-def lowest_mode(atoms, second):
-    """Displacement (N x 3, longest 1) along the softest vibration."""
+def lowest_mode(atoms: Atoms, second: np.ndarray) -> np.ndarray:
+    """Displacement (n, 3), longest 1, along the softest vibration of second derivatives (3n,
+    3n).
+    """
     root = np.sqrt(np.repeat(atoms.get_masses(), 3))
     inner = analysis.vibrational_space(atoms.get_masses(), atoms.positions)
     _, vectors = np.linalg.eigh(inner.T @ (second / np.outer(root, root)) @ inner)
@@ -118,7 +141,8 @@ def lowest_mode(atoms, second):
     return mode / np.linalg.norm(mode, axis=1).max()
 
 
-def compare(model, reference):
+def compare(model: Model, reference: dict[str, Any]) -> dict[str, Any]:
+    """A student's wavenumbers (cm⁻¹) and bond lengths (Å) at its own minimum, and their errors."""
     atoms = from_lists(reference)
     pairs = analysis.bonds(atoms)
     target = np.linalg.norm(atoms.positions[pairs[:, 0]] - atoms.positions[pairs[:, 1]], axis=1)
@@ -139,16 +163,18 @@ def compare(model, reference):
     }
 
 
-def steps_met(found):
-    """Of all molecules of a model; one that was not relaxed has no frequencies."""
+def steps_met(found: dict[str, Any]) -> bool:
+    """Whether all molecules of a model are within the limit; one that was not relaxed is not."""
     return all(
         entry["converged"] and entry["largest"] <= LIMITS["steps_cm"] for entry in found.values()
     )
 
 
-def met(results):
-    """Means over all molecules of a model within the limits; a molecule that was not relaxed, or has no frequencies to
-    compare, meets none."""
+def met(results: Any) -> bool:
+    """Whether means over all molecules of a model are within the limits.
+
+    A molecule that was not relaxed, or has no frequencies to compare, is outside.
+    """
     if not all(result["converged"] and np.isfinite(result["mae_cm"]) for result in results):
         return False
     mae, bonds = (np.mean([result[key] for result in results]) for key in ("mae_cm", "bond_mae"))
@@ -159,7 +185,8 @@ def met(results):
     )
 
 
-def table_of_steps(steps):
+def table_of_steps(steps: dict[str, Any]) -> str:
+    """The table of changes between steps, as aligned text."""
     rows = [
         [
             model,
@@ -174,7 +201,8 @@ def table_of_steps(steps):
     return report.table(["steps: model", *(f"{name} (cm⁻¹)" for name in SYMMETRIC), ""], rows)
 
 
-def table(found, setting):
+def table(found: dict[str, Any], setting: Setting) -> str:
+    """The table of errors, as aligned text."""
     rows = []
     for model, molecules in found.items():
         for smiles, result in molecules.items():
@@ -218,7 +246,10 @@ def table(found, setting):
     )
 
 
-def figure(steps, references, found, teacher):
+def figure(
+    steps: dict[str, Any], references: dict[str, Any], found: dict[str, Any], teacher: Teacher
+) -> Figure:
+    """Changes between steps, and errors over wavenumbers."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2))
     width = 0.8 / len(steps)
     for index, (model, molecules) in enumerate(steps.items()):

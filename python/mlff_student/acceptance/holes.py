@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Holes: places where a student lies far below all that its atoms can form, and ways into them."""
+"""Holes: structures far below all that their atoms can form, by a student's energy."""
+
+from __future__ import annotations
 
 from itertools import combinations, combinations_with_replacement, product
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,6 +16,18 @@ from mlff_student import Error, Structure
 
 from ..distil import floor, hunt, isomers, scatter, teachers
 from . import analysis, lammps, montecarlo, report, setting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
+
+    from ase import Atoms
+    from matplotlib.figure import Figure
+
+    from mlff_student import Student
+
+    from .setting import Model, Setting
+
 
 #: Of all that is random here; the hunt for training data draws from elsewhere.
 SEED = 1
@@ -41,7 +56,8 @@ MEASURED = {
 }
 
 
-def run(setting):
+def run(setting: Setting) -> dict[str, Any]:
+    """Searches for holes. Prints tables, writes files and returns the values."""
     lammps.check(setting)
     known = setting.elements_of_students
     elements = floor.symbols_with_hydrides(known)
@@ -69,7 +85,8 @@ def run(setting):
     )
 
 
-def notes(setting, starts, bands):
+def notes(setting: Setting, starts: int, bands: int) -> list[str]:
+    """What the report says about the searches."""
     water = f"{montecarlo.MOLECULES} molecules of water in a cube of {montecarlo.EDGE:g} Å"
     return [
         f"A hole is more than {-floor.HOLE:g} eV for each atom below the same atoms in hydrides by",
@@ -88,8 +105,8 @@ def notes(setting, starts, bands):
     ]
 
 
-def travelled(path):
-    """The energies (eV) on a path of the hunt, and whether the student broke on it."""
+def travelled(path: Iterable) -> tuple[list[float], bool]:
+    """The energies (eV) on a path of the hunt, and whether the student failed on it."""
     energies = []
     try:
         # Energies in holes overflow.
@@ -104,8 +121,8 @@ def travelled(path):
 # --- random starts
 
 
-def random_starts(count, elements):
-    """ASE structures, the same for every student that knows the elements."""
+def random_starts(count: int, elements: Sequence[str]) -> list[Atoms]:
+    """Random structures, the same for every student that knows the elements (chemical symbols)."""
     random = np.random.default_rng(SEED)
     numbers = [atomic_numbers[element] for element in elements]
     sizes = random.integers(ATOMS[0], ATOMS[1] + 1, count)
@@ -113,8 +130,8 @@ def random_starts(count, elements):
     return [scatter.soup(composition, LEAST, random) for composition in compositions]
 
 
-def relax(atoms, student):
-    """The lowest energy on the way of a relaxation (eV for each atom above hydrides)."""
+def relax(atoms: Atoms, student: hunt.Student) -> dict[str, Any]:
+    """The lowest energy on the way of a relaxation (eV/atom above hydrides)."""
     energies, broke = travelled(hunt.relaxed(atoms.copy(), student, RELAXED))
     lowest = student.floor.above(min(energies), atoms.numbers) if energies else np.nan
     bad = broke or not lowest >= floor.HOLE
@@ -124,7 +141,7 @@ def relax(atoms, student):
 # --- paths between isomers
 
 
-def isomer_pairs(elements):
+def isomer_pairs(elements: Sequence[str]) -> list[tuple[str, str]]:
     """Names of two molecules of ASE's g2, of four or more atoms, that have the same atoms."""
     known = {name: molecule(name) for name in g2.names}
     formulas = {
@@ -135,8 +152,8 @@ def isomer_pairs(elements):
     return [(a, b) for a, b in combinations(formulas, 2) if formulas[a] == formulas[b]]
 
 
-def band(first, second, paired, student):
-    """The lowest energy of each image on its way (eV above the lower end)."""
+def band(first: str, second: str, paired: str, student: hunt.Student) -> list[dict[str, Any]]:
+    """The lowest energy of each image of a band on its way (eV above the lower end)."""
     start, end = molecule(first), molecule(second)
     if paired == "matched":
         end = isomers.matched(start, end, np.random.default_rng(SEED))
@@ -150,8 +167,8 @@ def band(first, second, paired, student):
     return [common | {"lowest": low, "bad": broke or low < BELOW} for low in lowest]
 
 
-def energy_of(atoms, student):
-    """A student's energy (eV) of an ASE structure."""
+def energy_of(atoms: Atoms, student: hunt.Student) -> float:
+    """A student's energy (eV) of a structure."""
     atoms = atoms.copy()
     atoms.calc = student.calculator
     return atoms.get_potential_energy()
@@ -160,21 +177,23 @@ def energy_of(atoms, student):
 # --- two atoms alone
 
 
-def pairs(elements):
+def pairs(elements: Sequence[str]) -> list[tuple[str, str]]:
+    """All pairs of these elements, each with itself included."""
     return list(combinations_with_replacement(elements, 2))
 
 
-def distances(pair):
-    """From the inside out (Å)."""
+def distances(pair: Sequence[str]) -> np.ndarray:
+    """Distances of two atoms (Å), ascending."""
     return np.linspace(NEAREST, FARTHEST * analysis.covalent_sum(pair), POINTS)
 
 
-def overlap(student, pair):
+def overlap(student: Student, pair: Sequence[str]) -> dict[str, Any]:
     """Energies (eV) at `distances` above that of the atoms far apart; NaN where the student
-    breaks."""
+    fails.
+    """
     numbers = [atomic_numbers[element] for element in pair]
 
-    def energy(distance):
+    def energy(distance: float) -> float:
         try:
             return student.compute(Structure(numbers, [[0, 0, 0], [0, 0, distance]])).energy
         except Error as error:
@@ -187,8 +206,10 @@ def overlap(student, pair):
     return {"pair": "–".join(pair), "energies": energies, "lowest": np.nanmin(energies), "bad": bad}
 
 
-def rises(pair, energies):
-    """Whether energies of two atoms rise all the way in, and are positive where they must be."""
+def rises(pair: Sequence[str], energies: np.ndarray) -> bool:
+    """Whether energies (eV) at `distances` rise all the way in, and are positive where they must
+    be.
+    """
     inward = energies[::-1]
     fall = np.max(np.maximum.accumulate(inward) - inward)
     deep = distances(pair) < POSITIVE * analysis.covalent_sum(pair)
@@ -199,26 +220,29 @@ def rises(pair, energies):
 # --- in LAMMPS
 
 
-def soups(setting):
+def soups(setting: Setting) -> int:
+    """How often LAMMPS minimizes random atoms."""
     return setting.choose(SOUPS, 2)
 
 
-def in_lammps(setting, model, student):
+def in_lammps(
+    setting: Setting, model: Model, student: hunt.Student
+) -> dict[str, list[dict[str, Any]]]:
     """Outcomes of Monte Carlo and of minimizations, kept for runs that are started again."""
     folder = setting.out / "holes" / model.folder
 
-    def kept(name, measure, *arguments):
+    def kept(name: str, measure: Callable, *arguments: Any) -> dict[str, Any]:
         path = folder / f"{name}.json"
         found = report.kept(path, lambda: measure(setting, model, folder / name, *arguments))
         print(f"   {model.name}, {name}: done", flush=True)
         return found
 
-    def judged(found, limit):
+    def judged(found: dict[str, Any], limit: float) -> dict[str, Any]:
         # JSON knows no NaN and no infinity: None is one of them.
         lowest = np.nan if found["lowest"] is None else found["lowest"]
         return found | {"bad": found["stopped"] is not None or not lowest >= limit}
 
-    def minimized(seed):
+    def minimized(seed: int) -> dict[str, Any]:
         found = kept(f"soup-{seed}", montecarlo.soup, seed)
         if found["energy"] is None:
             return found | {"lowest": None}
@@ -236,10 +260,12 @@ def in_lammps(setting, model, student):
 # --- what is required
 
 
-def judge(results):
-    """For each measure how often it was tried, how often that was bad, and the lowest energy."""
+def judge(results: dict[str, Any]) -> dict[str, Any]:
+    """For each measure how often it was tried, how often it ended in a hole, and the lowest
+    energy.
+    """
 
-    def lowest(found):
+    def lowest(found: list[dict[str, Any]]) -> float | None:
         values = [result["lowest"] for result in found if result["lowest"] is not None]
         return float(np.nanmin(values)) if len(values) else None
 
@@ -253,8 +279,10 @@ def judge(results):
     }
 
 
-def tables(found, judged):
-    def row(model, text, tried, bad, lowest):
+def tables(found: dict[str, Any], judged: dict[str, Any]) -> list[str]:
+    """The tables, as aligned text."""
+
+    def row(model: str, text: str, tried: int, bad: int, lowest: float | None) -> list:
         return [model, text, tried, bad, lowest, report.verdict(bad == 0)]
 
     rows = [
@@ -271,7 +299,8 @@ def tables(found, judged):
     return made + ([report.table(["model", "pairs that fall"], falling)] if falling else [])
 
 
-def figure(found):
+def figure(found: dict[str, Any]) -> Figure:
+    """Energies of starts, images, two atoms and water."""
     figure, grid = plt.subplots(2, 2, figsize=(11, 7.5))
     starts, images, alone, water = grid.flat
     for index, (name, results) in enumerate(found.items()):

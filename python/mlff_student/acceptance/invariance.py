@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Invariance of the energy, continuity of its second derivative, and size consistency, in double precision."""
+"""Invariance of the energy, continuity of its second derivative, and size consistency (float64)."""
+
+from __future__ import annotations
 
 from itertools import combinations_with_replacement
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,12 +15,22 @@ from mlff_student import Structure
 from ..distil.floor import symbols_with_hydrides
 from . import analysis, report, setting, systems
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from matplotlib.figure import Figure
+
+    from mlff_student import Student
+
+    from .setting import Setting
+
+
 STEP = 1e-4  # Å, of the scans
 REACH = 0.02  # Å, to either side of the cutoff and of the repulsion's switch
 SWITCH = 0.65  # of the covalent sum: where the repulsion of students trained here ends
 LIMITS = {"invariance": 1e-9, "jump": 3.0, "energy": 1e-6, "size": 1e-6}
-# eV/Å²; steps of the second derivative that are not judged: where its slope passes through zero, a spline's own steps at
-# the ends of its intervals stand out.
+# eV/Å²; steps of the second derivative that are not judged: where its slope passes through zero, a
+# spline's own steps at the ends of its intervals stand out.
 NEGLIGIBLE = {"exact": 0.0, "table": 1e-5}
 FAR = 20.0  # Å
 MOLECULES = ["CCO", "CC(=O)NC", "CS(=O)(=O)c1ccc(Cl)cc1F"]
@@ -28,7 +41,10 @@ APART = {
 }
 
 
-def run(setting):
+def run(setting: Setting) -> dict[str, Any]:
+    """Measures invariance, continuity and size consistency. Prints tables, writes files and returns
+    the values.
+    """
     elements = setting.elements_of_students
     molecules, unknown = systems.known({smiles: smiles for smiles in MOLECULES}, elements)
     pairs, strange = systems.known({name: ".".join(pair) for name, pair in APART.items()}, elements)
@@ -76,7 +92,7 @@ def run(setting):
 # --- invariance
 
 
-def samples(molecules):
+def samples(molecules: list[str]) -> list[Atoms]:
     """Molecules off their minima, and a periodic box."""
     found = []
     for smiles in molecules:
@@ -88,8 +104,8 @@ def samples(molecules):
     return [*found, box]
 
 
-def invariance(student, molecules, setting):
-    """Largest change of the energy per atom (eV) for each operation."""
+def invariance(student: Student, molecules: list[str], setting: Setting) -> dict[str, float]:
+    """Largest change of the energy (eV/atom) under each kind of operation."""
     random = np.random.default_rng(1)
     largest = dict.fromkeys(("rotation", "reflection", "translation", "permutation"), 0.0)
     for atoms in samples(molecules):
@@ -100,7 +116,8 @@ def invariance(student, molecules, setting):
             mirror = systems.random_rotation(random, reflect=True)
             order = random.permutation(len(atoms))
             cell = np.asarray(atoms.cell)
-            # A reflected cell would be left-handed: its last vector is turned round, which spans the same lattice.
+            # A reflected cell would be left-handed: its last vector is turned round, which spans
+            # the same lattice.
             flip = np.diag([1, 1, -1])
             changed = {
                 "rotation": Structure(
@@ -125,9 +142,12 @@ def invariance(student, molecules, setting):
 # --- second derivative
 
 
-def second_derivatives(exact, table, setting):
-    """Scans of every pair of elements across the cutoff (two atoms) and the switch (two hydrides, since students know
-    no radicals), and of two water molecules through the cutoff."""
+def second_derivatives(exact: Student, table: Student, setting: Setting) -> dict[str, Any]:
+    """Scans of all pairs of elements across the cutoff and the switch, and of a water dimer.
+
+    Across the cutoff two atoms move, across the switch of the repulsion two hydrides, since
+    students know no radicals.
+    """
     known = symbols_with_hydrides(exact.info.species)
     pairs = list(combinations_with_replacement(known, 2))
     pairs = setting.choose(pairs, pairs[:4])
@@ -157,12 +177,13 @@ def second_derivatives(exact, table, setting):
     return found
 
 
-def two_atoms(first, second, distance):
+def two_atoms(first: str, second: str, distance: float) -> Atoms:
+    """Two atoms at a distance (Å)."""
     return Atoms([first, second], [[0, 0, 0], [0, 0, distance]])
 
 
-def water_dimer(student, setting, negligible):
-    """Two water molecules through the cutoff: every pair of atoms crosses it."""
+def water_dimer(student: Student, setting: Setting, negligible: float) -> dict[str, Any]:
+    """A scan of two water molecules through the cutoff, which every pair of their atoms crosses."""
     water = systems.from_smiles("O")
     cutoff = student.info.cutoff
     distances = np.arange(
@@ -176,8 +197,12 @@ def water_dimer(student, setting, negligible):
     return scan_of(structures, student, [3, 4, 5], negligible) | {"distance": distances}
 
 
-def scan_of(structures, student, moving, negligible):
-    """Slope of the force on the moving atoms along z, its steps, and whether the energy is the force's integral."""
+def scan_of(
+    structures: list[Structure], student: Student, moving: Any, negligible: float
+) -> dict[str, Any]:
+    """Derivative of the force on the moving atoms along z, its steps, and the largest difference of
+    the energy from the integral of the force (eV).
+    """
     results = student.compute_batch(structures)
     energy = np.array([found.energy for found in results])
     force = np.array([found.forces[moving, 2].sum() for found in results])
@@ -192,14 +217,15 @@ def scan_of(structures, student, moving, negligible):
     }
 
 
-def continuous(scan):
+def continuous(scan: dict[str, Any]) -> bool:
+    """Whether a scan is within the limits."""
     return scan["ratio"] <= LIMITS["jump"] and scan["energy_error"] <= LIMITS["energy"]
 
 
 # --- size consistency
 
 
-def size_consistency(student, pairs):
+def size_consistency(student: Student, pairs: list[str]) -> dict[str, float]:
     """E(AB) - E(A) - E(B) of two molecules far apart (eV)."""
     found = {}
     for name in pairs:
@@ -214,7 +240,8 @@ def size_consistency(student, pairs):
 # --- output
 
 
-def tables(models):
+def tables(models: dict[str, Any]) -> list[str]:
+    """The tables, as aligned text."""
     rows = [
         [
             name,
@@ -264,7 +291,8 @@ def tables(models):
     return [first, second, third]
 
 
-def figure(models):
+def figure(models: dict[str, Any]) -> Figure:
+    """Second derivatives over distances, a row for each model."""
     places = ["cutoff, exact", "switch, exact", "water dimer, exact"]
     figure, grid = plt.subplots(
         len(models), len(places), figsize=(11, 2.5 * len(models) + 0.3), squeeze=False
@@ -275,7 +303,8 @@ def figure(models):
             axis.plot(scan["distance"][:-1] + STEP / 2, scan["curvature"], color=report.color(row))
             pair = ", {}–{}".format(*scan["pair"]) if "pair" in scan else ""
             axis.set_title(
-                f"{place.split(',')[0]}{pair}\nlargest step {report.number(scan['ratio'])} × its neighbours"
+                f"{place.split(',')[0]}{pair}\n"
+                f"largest step {report.number(scan['ratio'])} × its neighbours"
             )
             axis.ticklabel_format(useOffset=False)
         grid[row][0].set_ylabel(f"{name}\nd²E/dr² (eV/Å²)")

@@ -1,21 +1,32 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Runs the LAMMPS of an environment with the plugin, as `make demo` does."""
 
+from __future__ import annotations
+
 import os
 import re
 import subprocess
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase.data import chemical_symbols
 from ase.io import write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from ase import Atoms
+
+    from .setting import Model, Setting
 
 
 class LammpsError(RuntimeError):
     """LAMMPS stopped; the text is its error message."""
 
 
-def check(setting):
-    """Says what is missing before hours of other work."""
+def check(setting: Setting) -> None:
+    """Ends with a message if LAMMPS or the plugin is missing, before hours of other work."""
     for path in (setting.plugin, setting.venv / "bin" / "lmp"):
         if not path.exists():
             raise SystemExit(
@@ -23,8 +34,12 @@ def check(setting):
             )
 
 
-def run(venv, folder, text, ranks=1):
-    """Runs the LAMMPS of an environment on an input, in a folder; returns its output."""
+def run(venv: Path, folder: Path, text: str, ranks: int = 1) -> str:
+    """Runs an environment's LAMMPS on an input, in a folder; returns its output.
+
+    Raises LammpsError with LAMMPS' message where it stops with one, and RuntimeError where it is
+    killed or crashes.
+    """
     (folder / "in.lammps").write_text(text)
     prefix = venv.absolute()
     environment = {
@@ -48,14 +63,15 @@ def run(venv, folder, text, ranks=1):
         if not errors:
             # Killed, or crashed: nothing that a student did.
             raise RuntimeError(
-                f"LAMMPS ended with {process.returncode} and without a message, in {folder}: ...{process.stdout[-500:]}"
+                f"LAMMPS ended with {process.returncode} and without a message, in {folder}: "
+                f"...{process.stdout[-500:]}"
             )
         raise LammpsError(errors[0])
     return process.stdout
 
 
-def header(setting, model, atoms, data):
-    """The input up to pair_coeff. Without a cell the walls follow the atoms.
+def header(setting: Setting, model: Model, atoms: Atoms, data: str) -> str:
+    """The input up to pair_coeff; without a cell the walls follow the atoms.
 
     No bins (nsq): a molecule that leaves a droplet would make millions of them.
     """
@@ -71,17 +87,18 @@ thermo_modify norm no
 """
 
 
-def pair(model, symbols):
-    """The student, for these elements in the order of the atom types."""
+def pair(model: Model, symbols: Iterable[str]) -> str:
+    """The lines for the student, for these elements in the order of the atom types."""
     return f"pair_style mlff_student\npair_coeff * * {model.path.absolute()} {' '.join(symbols)}"
 
 
-def elements(atoms):
+def elements(atoms: Atoms) -> list[str]:
     """Chemical symbols in the order of LAMMPS' atom types: by atomic number."""
     return [chemical_symbols[number] for number in sorted(set(atoms.numbers.tolist()))]
 
 
-def write_data(path, atoms):
+def write_data(path: Path, atoms: Atoms) -> None:
+    """Writes a structure as a LAMMPS data file; one without a cell gets 20 Å of vacuum."""
     atoms = atoms.copy()
     if not atoms.pbc.any():
         atoms.center(vacuum=20.0)
@@ -95,8 +112,8 @@ def write_data(path, atoms):
     )
 
 
-def thermo(output):
-    """The columns of every run's table: a list of {name: array}."""
+def thermo(output: str) -> list[dict[str, np.ndarray]]:
+    """The columns of every run's table of thermodynamic output, by name."""
     found = []
     for names, block in re.findall(r"\n *(Step .*?)\n((?: *-?\d[-+.\deE ]*\n)+)", output):
         values = np.array([[float(word) for word in line.split()] for line in block.splitlines()])
@@ -104,8 +121,8 @@ def thermo(output):
     return found
 
 
-def frames(path, atoms):
-    """(step, positions) of a dump with the columns id x y z, sorted by id."""
+def frames(path: Path, atoms: int) -> Iterator[tuple[int, np.ndarray]]:
+    """(step, positions (atoms, 3) in Å) of a dump with the columns id x y z, sorted by id."""
     lines = 9 + atoms
     with open(path) as file:
         while True:

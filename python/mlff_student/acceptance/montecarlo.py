@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Where LAMMPS puts atoms without regard to what is there: Monte Carlo of water, random atoms."""
+"""Searches for holes in LAMMPS: grand-canonical and Widom insertion of water, random atoms."""
+
+from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import units
@@ -11,6 +14,15 @@ from ase.data import atomic_masses, atomic_numbers
 from mlff_student import Structure
 
 from . import lammps
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from ase import Atoms
+
+    from .setting import Model, Setting
+
 
 #: Water: molecules at the start in a periodic cube of this edge (Å), and K.
 MOLECULES, EDGE, TEMPERATURE = 30, 10.0, 300
@@ -25,10 +37,13 @@ SOUP = {"H": 16, "C": 8, "N": 4, "O": 6, "F": 2, "S": 2, "Cl": 2}
 MINIMIZED = 500
 
 
-def gcmc(setting, model, folder):
-    """What fix gcmc does with water: insertions that were tried, molecules at the end, the lowest
-    energy (eV for each molecule), insertions and energies on the way (K × 2), and why LAMMPS
-    stopped, None where it did not. The run ends where the energy falls below BOUND."""
+def gcmc(setting: Setting, model: Model, folder: Path) -> dict[str, Any]:
+    """What fix gcmc does with water.
+
+    Insertions that were tried, molecules at the end, lowest energy (eV/molecule), insertions and
+    energies on the way (K, 2), and why LAMMPS stopped, or None. The run ends where the energy falls
+    below BOUND.
+    """
     alone = energy_alone(model)
     text = (
         water(setting, model, folder)
@@ -56,9 +71,12 @@ run {2 * setting.insertions // EXCHANGES}
     }
 
 
-def widom(setting, model, folder):
-    """Insertions that fix widom tried in water, `lowest`: the excess chemical potential (eV), which
-    is NaN or −∞ where insertions ended in holes, and why LAMMPS stopped, None where it did not."""
+def widom(setting: Setting, model: Model, folder: Path) -> dict[str, Any]:
+    """What fix widom finds in water.
+
+    Insertions that were tried, `lowest`: the excess chemical potential (eV), NaN or −∞ if
+    insertions ended in holes, and why LAMMPS stopped, or None.
+    """
     text = (
         water(setting, model, folder)
         + f"""
@@ -76,9 +94,10 @@ run {max(1, setting.insertions // TESTS)}
     return {"insertions": TESTS * len(weights), "lowest": float(potential), "stopped": stopped}
 
 
-def soup(setting, model, folder, seed):
+def soup(setting: Setting, model: Model, folder: Path, seed: int) -> dict[str, Any]:
     """Energy (eV) of random atoms after minimization, their atomic numbers, and why LAMMPS stopped,
-    None where it did not."""
+    or None.
+    """
     known = model.student().info.species
     counts = {e: count for e, count in SOUP.items() if atomic_numbers[e] in known}
     masses = [f"mass {k} {atomic_masses[atomic_numbers[e]]}" for k, e in enumerate(counts, 1)]
@@ -102,7 +121,7 @@ def soup(setting, model, folder, seed):
     return {"energy": (values(log) or [np.nan])[-1], "numbers": numbers, "stopped": stopped}
 
 
-def box(setting, style, types):
+def box(setting: Setting, style: str, types: int) -> str:
     """The input up to the masses: an empty periodic cube."""
     return f"""units metal
 atom_style {style}
@@ -113,7 +132,7 @@ neighbor 1.0 bin
 thermo_modify norm no"""
 
 
-def water(setting, model, folder):
+def water(setting: Setting, model: Model, folder: Path) -> str:
     """The input up to where warm liquid water is in motion; also writes the molecule's file."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "water.txt").write_text(molecule_file())
@@ -134,7 +153,7 @@ run 400
 """
 
 
-def molecule_file():
+def molecule_file() -> str:
     """Water as LAMMPS reads molecules: O is type 1, H type 2."""
     atoms = centred_water()
     lines = [f"{i} {x:.8f} {y:.8f} {z:.8f}" for i, (x, y, z) in enumerate(atoms.positions, 1)]
@@ -142,20 +161,20 @@ def molecule_file():
     return f"water\n\n3 atoms\n\nCoords\n\n{coords}\n\nTypes\n\n1 1\n2 2\n3 2\n"
 
 
-def centred_water():
-    """H2O as ASE has it, about the origin (Å)."""
+def centred_water() -> Atoms:
+    """ASE's H2O about the origin (Å)."""
     atoms = molecule("H2O")
     atoms.positions -= atoms.positions.mean(axis=0)
     return atoms
 
 
-def energy_alone(model):
-    """The student's energy (eV) of one molecule of water, which fix gcmc and fix widom subtract."""
+def energy_alone(model: Model) -> float:
+    """The student's energy (eV) of one water molecule, which fix gcmc and fix widom subtract."""
     return model.student().compute(Structure.from_ase(centred_water())).energy
 
 
-def simulate(setting, folder, text):
-    """Why LAMMPS stopped, None where it did not, and its log."""
+def simulate(setting: Setting, folder: Path, text: str) -> tuple[str | None, str]:
+    """Runs an input: why LAMMPS stopped, or None, and its log."""
     folder.mkdir(parents=True, exist_ok=True)
     stopped = None
     try:
@@ -165,6 +184,6 @@ def simulate(setting, folder, text):
     return stopped, (folder / "log.lammps").read_text()
 
 
-def values(log):
-    """The numbers that an input printed behind the word VALUE."""
+def values(log: str) -> list[float]:
+    """The numbers that an input printed after the word VALUE."""
     return [float(text) for text in re.findall(r"^VALUE (\S+)$", log, re.MULTILINE)]

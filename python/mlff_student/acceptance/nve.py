@@ -1,12 +1,25 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Conservation of energy in LAMMPS: drift and fluctuation of a droplet and a periodic box."""
 
+from __future__ import annotations
+
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 from . import analysis, lammps, report, setting, systems
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from ase import Atoms
+    from matplotlib.figure import Figure
+
+    from .setting import Model, Setting
+
 
 TIMESTEP = 0.5  # fs; the fluctuation is measured at half of it as well
 SAMPLE = 5.0  # fs between samples of the energy
@@ -14,7 +27,10 @@ WARM = 5.0  # ps of Langevin at 300 K before
 LIMITS = {"drift_mev_atom_ps": 1e-3, "ratio": (3.5, 4.5)}
 
 
-def run(setting):
+def run(setting: Setting) -> dict[str, Any]:
+    """Measures drift and fluctuation of the energy. Prints tables, writes files and returns the
+    values.
+    """
     lammps.check(setting)
     start = {
         "droplet": systems.mixture(*setting.choose((10, 30), (2, 8))),
@@ -22,7 +38,7 @@ def run(setting):
     }
     jobs = [(model, name) for model in setting.models for name in start]
 
-    def conserve_or_say_why(job):
+    def conserve_or_say_why(job: tuple[Model, str]) -> tuple:
         model, name = job
         folder = (
             setting.out
@@ -66,12 +82,17 @@ def run(setting):
     )
 
 
-def warm(setting):
+def warm(setting: Setting) -> float:
+    """Length of the run with a thermostat, before (ps)."""
     return setting.choose(WARM, 0.5)
 
 
-def conserve(setting, model, folder, atoms):
-    """Drift and fluctuation of one system, and (time, energy) of the long run."""
+def conserve(
+    setting: Setting, model: Model, folder: Path, atoms: Atoms
+) -> tuple[dict[str, float], tuple]:
+    """Drift and fluctuation of one system, and time (ps), energy (meV/atom) and temperature (K) of
+    the long run.
+    """
     lammps.write_data(folder / "start.data", atoms)
     lammps.run(
         setting.venv,
@@ -132,11 +153,13 @@ run {steps(ps, timestep)}
     }, long
 
 
-def steps(ps, timestep):
+def steps(ps: float, timestep: float) -> int:
+    """Number of time steps (fs) of a run (ps)."""
     return round(1000 * ps / timestep)
 
 
-def table(found):
+def table(found: dict[str, Any]) -> str:
+    """The table, as aligned text."""
     rows = []
     for model, kinds in found.items():
         for name, result in kinds.items():
@@ -177,7 +200,8 @@ def table(found):
     )
 
 
-def figure(setting, curves):
+def figure(setting: Setting, curves: dict[tuple[str, str], Any]) -> Figure:
+    """Energies over time, a panel for each system."""
     systems_shown = list(dict.fromkeys(name for _, name in curves))
     figure, grid = plt.subplots(1, len(systems_shown), figsize=(11, 3.8), squeeze=False)
     for axis, name in zip(grid[0], systems_shown):
@@ -198,8 +222,10 @@ def figure(setting, curves):
     return figure
 
 
-def block_means(time, values, points=400):
-    """Means of consecutive samples: the figure shows where the energy goes, not each vibration."""
+def block_means(time: np.ndarray, values: np.ndarray, points: int = 400) -> tuple[np.ndarray, ...]:
+    """Means of consecutive samples, about `points` of them: they show the drift, not each
+    vibration.
+    """
     size = max(1, len(time) // points)
     count = len(time) // size
     return tuple(

@@ -1,11 +1,25 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Tables, JSON files and figures in one style."""
 
+from __future__ import annotations
+
 import json
 from datetime import date
 from math import ceil
+from typing import TYPE_CHECKING
 
 import matplotlib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from .setting import Setting
+
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -29,14 +43,18 @@ plt.rcParams.update(
 )
 
 
-def color(index):
+def color(index: int) -> str:
+    """The colour of model `index`."""
     return COLORS[index % len(COLORS)]
 
 
-def panels(count, most, xlabel, ylabel, size, **options):
-    """A figure with `count` panels, each of a size (inches), in rows of `most` or fewer, so that
-    the last one is as full as can be; their axes named at the left and below. The figure and the
-    panels."""
+def panels(
+    count: int, most: int, xlabel: str, ylabel: str, size: tuple[float, float], **options: Any
+) -> tuple[Figure, Sequence[Axes]]:
+    """A figure with `count` panels of a size (inches) in rows of at most `most`, and the panels.
+
+    The last row is as full as can be; axes are named at the left and below.
+    """
     rows = ceil(count / most)
     columns = ceil(count / rows)
     size = size[0] * columns, size[1] * rows
@@ -52,19 +70,19 @@ def panels(count, most, xlabel, ylabel, size, **options):
     return figure, grid.flat[:count]
 
 
-def legend(figure, panel):
+def legend(figure: Figure, panel: Axes) -> None:
     """Names what is drawn in a panel, below all of them."""
     handles, labels = panel.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
 
 
-def table(header, rows):
+def table(header: Sequence[str], rows: list[list]) -> str:
     """Rows as aligned text, numbers to the right."""
     rows = [[cell if isinstance(cell, str) else number(cell) for cell in row] for row in rows]
     widths = [max(len(row[k]) for row in [header, *rows]) for k in range(len(header))]
     numeric = [all(looks_numeric(row[k]) for row in rows) for k in range(len(header))]
 
-    def line(cells):
+    def line(cells: Sequence[str]) -> str:
         return "  ".join(
             cell.rjust(width) if right else cell.ljust(width)
             for cell, width, right in zip(cells, widths, numeric)
@@ -73,7 +91,8 @@ def table(header, rows):
     return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, rows)])
 
 
-def number(value):
+def number(value: Any) -> str:
+    """A number with three digits; "–" for None and NaN."""
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return "–"
     if isinstance(value, (int, np.integer)):
@@ -82,16 +101,19 @@ def number(value):
     return f"{value:.3g}" if abs(value) < 1e5 else f"{value:.3e}"
 
 
-def verdict(fine):
+def verdict(fine: bool) -> str:
     """Whether a requirement is met, as tables say it."""
     return "ok" if fine else "NOT MET"
 
 
-def looks_numeric(text):
+def looks_numeric(text: str) -> bool:
+    """Whether a cell's text is a number."""
     return text == "–" or text.lstrip("+-")[:1].isdigit() or text.startswith(("inf", "-inf"))
 
 
-def left_out(names, reason="not all know their elements", shown=12):
+def left_out(
+    names: Sequence[str], reason: str = "not all know their elements", shown: int = 12
+) -> str:
     """A sentence for the notes; "" where nothing was left out."""
     if not names:
         return ""
@@ -99,9 +121,19 @@ def left_out(names, reason="not all know their elements", shown=12):
     return f"Left out, as {reason}: {', '.join(names[:shown])}{more}."
 
 
-def finish(setting, name, title, notes, tables, values, figure=None):
-    """Prints the tables, writes JSON, PNG and this property's part of the report. Notes are several
-    texts; empty ones do not count."""
+def finish(
+    setting: Setting,
+    name: str,
+    title: str,
+    notes: Iterable[str],
+    tables: Iterable[str],
+    values: dict[str, Any],
+    figure: Figure | None = None,
+) -> dict[str, Any]:
+    """Prints the tables, writes JSON, PNG and this property's part of the report.
+
+    Notes are several texts; empty ones are left out. Returns what the JSON file holds.
+    """
     notes = " ".join(filter(None, notes))
     text = "\n\n".join(tables)
     print(f"\n== {title}\n\n{notes}\n\n{text}\n", flush=True)
@@ -122,8 +154,8 @@ def finish(setting, name, title, notes, tables, values, figure=None):
     return values
 
 
-def plain(value):
-    """For JSON, which knows no numpy, and null in place of NaN."""
+def plain(value: Any) -> Any:
+    """A value for JSON: without numpy, and null in place of NaN and infinity."""
     if isinstance(value, dict):
         return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
@@ -133,8 +165,10 @@ def plain(value):
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def kept(path, make):
-    """What `make` gave, kept in a JSON file: made once, also when a run is started again."""
+def kept(path: Path, make: Callable[[], Any]) -> Any:
+    """The result of `make`, kept in a JSON file: it is made once, also when a run is started
+    again.
+    """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         value = json.dumps(plain(make()))

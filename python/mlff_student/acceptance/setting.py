@@ -1,17 +1,29 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """What is measured, with what, and where results go: the command line of every property."""
 
+from __future__ import annotations
+
 import argparse
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlff_student import Calculator, Student
 
 from ..streams import survive_closed_pipes
 from . import ROOT, report
 from .teacher import TEACHERS, Teacher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from types import ModuleType
+    from typing import Any, TypeVar
+
+    from mlff_student import Structure
+
+    T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -22,29 +34,32 @@ class Model:
     path: Path
 
     @property
-    def folder(self):
-        """A name for files: another student of the same name is another folder."""
+    def folder(self) -> str:
+        """A name for its files: another student of the same name has another one."""
         return f"{self.path.stem}-{hashlib.sha256(self.path.read_bytes()).hexdigest()[:8]}"
 
-    def student(self, precision="double", filter="exact"):
+    def student(self, precision: str = "double", filter: str = "exact") -> Student:
+        """The student, ready to compute."""
         return Student(self.path, precision=precision, filter=filter)
 
     @cached_property
-    def elements(self):
+    def elements(self) -> frozenset[int]:
         """Atomic numbers that it knows."""
         return frozenset(self.student().info.species)
 
-    def energies(self, structures):
-        """Of mlff_student's structures (eV)."""
+    def energies(self, structures: Iterable[Structure]) -> list[float]:
+        """Energies of structures (eV)."""
         return [results.energy for results in self.student().compute_batch(structures)]
 
-    def calculator(self):
-        """For geometries and second derivatives: without the rounding of float32."""
+    def calculator(self) -> Calculator:
+        """An ASE calculator in float64, for geometries and second derivatives."""
         return Calculator(self.path, precision="double", filter="exact")
 
 
 @dataclass(frozen=True)
 class Setting:
+    """What is measured, with what, and where results go."""
+
     models: list
     #: Whose energies, forces and minima are the aim.
     teacher: Teacher
@@ -75,27 +90,27 @@ class Setting:
     workers: int
 
     @property
-    def compared(self):
+    def compared(self) -> list[Any]:
         """Students, then the methods beside them."""
         return [*self.models, *self.beside]
 
     @cached_property
-    def elements_of_students(self):
+    def elements_of_students(self) -> frozenset[int]:
         """Atomic numbers that all students know."""
         return frozenset.intersection(*(model.elements for model in self.models))
 
     @cached_property
-    def elements(self):
-        """Atomic numbers that the teacher and the methods beside the students know, too."""
+    def elements(self) -> frozenset[int]:
+        """Atomic numbers that all students, the teacher and the methods beside them know."""
         methods = (self.teacher, *self.beside)
         return self.elements_of_students.intersection(*(method.elements for method in methods))
 
-    def verdict(self, name, fine):
-        """Whether a student meets a requirement, for tables; methods beside them need not."""
+    def verdict(self, name: str, fine: bool) -> str:
+        """Whether a student meets a requirement, for tables; "" for methods beside them."""
         return report.verdict(fine) if name in [model.name for model in self.models] else ""
 
     @property
-    def source(self):
+    def source(self) -> str:
         """Where held-out molecules come from, for notes."""
         return (
             "of the dataset's test split"
@@ -103,11 +118,17 @@ class Setting:
             else "of a built-in list, which may be in the training data"
         )
 
-    def choose(self, full, quick):
+    def choose(self, full: T, quick: T) -> T:
+        """One of two values: the second with --quick."""
         return quick if self.quick else full
 
 
-def read(description, arguments=None, extend=None, prog=None):
+def read(
+    description: str,
+    arguments: Sequence[str] | None = None,
+    extend: Callable | None = None,
+    prog: str | None = None,
+) -> tuple[Setting, argparse.Namespace]:
     """Reads the command line of `prog`; returns the Setting, and what argparse found.
 
     `arguments`: the words of the command line, those of this process where it is None. `extend`
@@ -246,10 +267,10 @@ def read(description, arguments=None, extend=None, prog=None):
     return setting, found
 
 
-def positive(kind):
-    """Reads a number that must be above zero."""
+def positive(kind: type) -> Callable[[str], float]:
+    """A type for argparse: a number of this kind above zero."""
 
-    def read_number(text):
+    def read_number(text: str) -> float:
         value = kind(text)
         if not 0 < value < float("inf"):
             raise argparse.ArgumentTypeError(f"expected a number above 0, found {text}")
@@ -259,13 +280,13 @@ def positive(kind):
     return read_number
 
 
-def names_of(paths):
-    """File names without their endings, with them where two would be the same."""
+def names_of(paths: Sequence[Path]) -> list[str]:
+    """File names without their endings; whole paths where two would be the same."""
     stems = [path.stem for path in paths]
     return [stem if stems.count(stem) == 1 else str(path) for stem, path in zip(stems, paths)]
 
 
-def main(module):
+def main(module: ModuleType) -> None:
     """Runs the property that a module measures, as `python -m` of that module."""
     survive_closed_pipes()
     setting, _ = read(module.__doc__.strip(), prog=f"python -m {module.__spec__.name}")

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Time for energy and forces on one core, student beside teacher."""
 
+from __future__ import annotations
+
 from time import process_time
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,11 +13,24 @@ from mlff_student import Structure
 
 from . import report, setting, systems
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ase import Atoms
+    from matplotlib.figure import Figure
+
+    from mlff_student import Student
+
+    from .setting import Setting
+    from .teacher import Teacher
+
+
 # Ethanol and water molecules in droplets of about 20, 50, 100 and 200 atoms.
 DROPLETS = [(1, 4), (3, 8), (6, 15), (12, 31)]
 
 
-def run(setting):
+def run(setting: Setting) -> dict[str, Any]:
+    """Measures times. Prints tables, writes files and returns the values."""
     teacher = setting.teacher
     rounds = setting.choose(7, 3)
     students = {model.name: model.student("mixed", "table") for model in setting.models}
@@ -40,7 +56,9 @@ def run(setting):
     )
 
 
-def measure(atoms, students, rounds, teacher):
+def measure(
+    atoms: Atoms, students: dict[str, Student], rounds: int, teacher: Teacher
+) -> dict[str, list[float]]:
     """Milliseconds for each evaluation of each round: {"teacher": [...], student: [...]}."""
     random = np.random.default_rng(1)
     # The accuracy that molecular dynamics with the teacher would use.
@@ -70,7 +88,8 @@ def measure(atoms, students, rounds, teacher):
     return times
 
 
-def table(found):
+def table(found: dict[int, Any]) -> str:
+    """The table, as aligned text."""
     names = list(next(iter(found.values())))
     rows = []
     for atoms, times in found.items():
@@ -92,7 +111,8 @@ def table(found):
     )
 
 
-def figure(found, teacher):
+def figure(found: dict[int, Any], teacher: Teacher) -> Figure:
+    """Times over the number of atoms."""
     sizes = np.array(list(found))
     figure, axis = plt.subplots(figsize=(5.5, 4))
     names = list(next(iter(found.values())))

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Do molecules survive hot molecular dynamics: out of each other's reach in LAMMPS, watched by a bond criterion."""
+"""Molecules that break in molecular dynamics at high temperatures, in LAMMPS, by a bond
+criterion.
+"""
+
+from __future__ import annotations
 
 import hashlib
 import json
@@ -7,6 +11,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import cycle
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,16 +21,27 @@ from . import lammps, report, setting, systems
 from .analysis import BondCriterion
 from .teacher import from_lists, to_lists
 
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from matplotlib.figure import Figure
+
+    from .setting import Model, Setting
+
+
 EVERY = 0.05  # ps between the frames that are looked at
 DAMP = 0.1  # ps, of the Langevin thermostat
-#: Molecules in one run of LAMMPS: a student takes less time per atom (the large one by a quarter) where there are more.
+#: Molecules in one run of LAMMPS: a student takes less time per atom (the large one by a quarter)
+#: where there are more.
 TOGETHER = 8
-#: Å between neighbours at the start, times the root of a run's ps: Langevin dynamics moves a molecule of 50 g/mol by
-#: some 25 Å in 100 ps at 600 K.
+#: Å between neighbours at the start, times the root of a run's ps: Langevin dynamics moves a
+#: molecule of 50 g/mol by some 25 Å in 100 ps at 600 K.
 APART = 20.0
 
 
-def run(setting):
+def run(setting: Setting) -> dict[str, Any]:
+    """Runs molecules at high temperatures. Prints tables, writes files and returns the values."""
     lammps.check(setting)
     molecules, left_out = systems.held_out(setting, setting.molecules)
     jobs = [Job(k, smiles, minimum(smiles, setting)) for k, smiles in enumerate(molecules)]
@@ -61,11 +77,11 @@ def run(setting):
     )
 
 
-def minimum(smiles, setting):
-    """Where the teacher relaxes a molecule to."""
+def minimum(smiles: str, setting: Setting) -> Atoms:
+    """The minimum of a molecule, by the teacher."""
     teacher = setting.teacher
 
-    def relaxed():
+    def relaxed() -> dict[str, list]:
         return to_lists(teacher.relaxed(systems.from_smiles(smiles), fmax=0.01, steps=300))
 
     return from_lists(teacher.remembered(setting, f"relaxed {smiles}", relaxed))
@@ -73,23 +89,29 @@ def minimum(smiles, setting):
 
 @dataclass(frozen=True)
 class Job:
-    """A molecule, where it starts, and its place in the list; that of the first in a run seeds the thermostat."""
+    """A molecule, its minimum, and its place in the list; that of the first in a run seeds the
+    thermostat.
+    """
 
     index: int
     smiles: str
     atoms: Atoms
 
 
-def fates(setting, model, temperature, jobs):
-    """What becomes of each molecule; those known from an interrupted run are not simulated again."""
+def fates(
+    setting: Setting, model: Model, temperature: float, jobs: list[Job]
+) -> list[dict[str, Any]]:
+    """What becomes of each molecule at a temperature (K); those known from an interrupted run are
+    not simulated again.
+    """
     # Another teacher's minima are other starts.
     kind = f"{temperature:g}K-{setting.ps:g}ps-{setting.step:g}fs"
     folder = setting.out / "stability" / setting.teacher.key / model.folder / kind
 
-    def place(job):
+    def place(job: Job) -> Path:
         return folder / hashlib.sha256(job.smiles.encode()).hexdigest()[:8]
 
-    def simulate(group):
+    def simulate(group: list[Job]) -> None:
         for job, result in zip(group, survive(setting, model, place(group[0]), temperature, group)):
             report.kept(place(job) / "result.json", lambda: result)
 
@@ -103,8 +125,12 @@ def fates(setting, model, temperature, jobs):
     return [json.loads((place(job) / "result.json").read_text()) for job in jobs]
 
 
-def survive(setting, model, folder, temperature, group):
-    """For each molecule: when (ps) and how it broke; None and the time simulated where it did not."""
+def survive(
+    setting: Setting, model: Model, folder: Path, temperature: float, group: list[Job]
+) -> list[dict[str, Any]]:
+    """Simulates some molecules in one run: for each how long it was intact (ps), and how it broke,
+    or None.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     atoms = Atoms()
     for place, job in enumerate(group):
@@ -145,16 +171,19 @@ run {round(1000 * setting.ps / setting.step)}
     if stopped is None:
         return results
     blame(stopped, group, results)
-    # One that explodes takes no other with it: those that were whole when LAMMPS stopped start again, each alone.
+    # One that explodes takes no other with it: those that were whole when LAMMPS stopped start
+    # again, each alone.
     return [
         result if result["broken"] else survive(setting, model, folder, temperature, [job])[0]
         for job, result in zip(group, results)
     ]
 
 
-def blame(stopped, group, results):
-    """Marks the molecules whose atoms the message of a run that was stopped names, broken in a frame or not. Where that
-    leaves nobody to blame, all are: a stop never goes uncounted."""
+def blame(stopped: str, group: list[Job], results: list[dict[str, Any]]) -> None:
+    """Marks the molecules whose atoms LAMMPS' error message names as broken, in `results`.
+
+    If it names none and none broke in a frame, all are marked: a stop never goes uncounted.
+    """
     ends = np.cumsum([len(job.atoms) for job in group])
     named = {
         int(np.searchsorted(ends, int(atom) - 1, side="right"))
@@ -166,8 +195,8 @@ def blame(stopped, group, results):
         results[index]["broken"] = results[index]["broken"] or stopped
 
 
-def watch(setting, path, group):
-    """The molecules' fates in the frames of a dump, where they follow each other."""
+def watch(setting: Setting, path: Path, group: list[Job]) -> list[dict[str, Any]]:
+    """What becomes of the molecules in the frames of a dump, where they follow each other."""
     ends = np.cumsum([len(job.atoms) for job in group])
     criteria = [BondCriterion(job.atoms) for job in group]
     results = [{"molecule": job.smiles, "ps": 0.0, "broken": None} for job in group]
@@ -178,7 +207,8 @@ def watch(setting, path, group):
     return results
 
 
-def summary(results):
+def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """How many molecules broke, which, and the time (ps) that all were intact together."""
     broken = [result for result in results if result["broken"] is not None]
     return {
         "molecules": len(results),
@@ -188,7 +218,8 @@ def summary(results):
     }
 
 
-def tables(found):
+def tables(found: dict[str, Any]) -> list[str]:
+    """The tables, as aligned text."""
     rows = [
         [
             model,
@@ -220,7 +251,8 @@ def tables(found):
     )
 
 
-def figure(setting, found, count):
+def figure(setting: Setting, found: dict[str, Any], count: int) -> Figure:
+    """Intact molecules over time, a line for each model and temperature."""
     figure, axis = plt.subplots(figsize=(7.5, 3.6))
     for index, (model, temperatures) in enumerate(found.items()):
         for style, (temperature, result) in zip(

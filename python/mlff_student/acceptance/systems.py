@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Molecules, droplets and boxes that the properties are measured on."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from ase import Atoms
 from ase.build import molecule
@@ -10,17 +14,24 @@ from scipy.spatial import cKDTree
 
 from ..distil.floor import HYDRIDES
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .setting import Setting
+
+
 RDLogger.DisableLog("rdApp.*")
 
 # Molecules to use where no dataset says which ones were held out. They may be in the training data.
 BUILT_IN = """
-CCO CC(C)O COC CC=O CC(C)=O CC(=O)O COC=O CC(=O)OC NC=O CC(=O)N CNC(C)=O CN CNC CN(C)C CC#N C=C C#CC C=CC=C CC(C)C C1CC1
-C1CCC1 C1CCCC1 C1CCCCC1 c1ccccc1 Cc1ccccc1 Oc1ccccc1 Nc1ccccc1 Fc1ccccc1 Clc1ccccc1 COc1ccccc1 N#Cc1ccccc1 O=Cc1ccccc1
-O=[N+]([O-])c1ccccc1 c1ccncc1 c1ccnnc1 c1cncnc1 c1cnccn1 c1cc[nH]c1 c1ccoc1 c1ccsc1 c1c[nH]cn1 c1cocn1 c1cscn1 C1CCOC1
-C1CCNC1 C1CCSC1 C1COCCO1 C1COCCN1 CS CSC CSSC CS(C)=O CS(C)(=O)=O CS(N)(=O)=O CF C(F)F FC(F)F CCl ClCCl ClC(Cl)Cl CCF CCCl
-FC=C ClC=C FCCO ClCC=O NCC(=O)O OCC=O OCCO NCCO NCCN CC(N)C=O O=CC=O C=CC=O C=CC#N CC=NO NC(N)=O NC(=O)OC NC(=S)N SCCO
-CC(=O)Cl CC(=O)F CC(F)(F)F OC(=O)C(F)(F)F CN=C=O CN=C=S C1CO1 C1CN1 C1CS1 OC1CCC1 O=C1CCC1 O=C1CCCO1 O=C1CCCN1 CC1CC1
-FC1CC1 C=C1CC1 CC(C)=NC CNO CON COCOC CN=NC CC#CC
+CCO CC(C)O COC CC=O CC(C)=O CC(=O)O COC=O CC(=O)OC NC=O CC(=O)N CNC(C)=O CN CNC CN(C)C CC#N C=C C#CC
+C=CC=C CC(C)C C1CC1 C1CCC1 C1CCCC1 C1CCCCC1 c1ccccc1 Cc1ccccc1 Oc1ccccc1 Nc1ccccc1 Fc1ccccc1
+Clc1ccccc1 COc1ccccc1 N#Cc1ccccc1 O=Cc1ccccc1 O=[N+]([O-])c1ccccc1 c1ccncc1 c1ccnnc1 c1cncnc1
+c1cnccn1 c1cc[nH]c1 c1ccoc1 c1ccsc1 c1c[nH]cn1 c1cocn1 c1cscn1 C1CCOC1 C1CCNC1 C1CCSC1 C1COCCO1
+C1COCCN1 CS CSC CSSC CS(C)=O CS(C)(=O)=O CS(N)(=O)=O CF C(F)F FC(F)F CCl ClCCl ClC(Cl)Cl CCF CCCl
+FC=C ClC=C FCCO ClCC=O NCC(=O)O OCC=O OCCO NCCO NCCN CC(N)C=O O=CC=O C=CC=O C=CC#N CC=NO NC(N)=O
+NC(=O)OC NC(=S)N SCCO CC(=O)Cl CC(=O)F CC(F)(F)F OC(=O)C(F)(F)F CN=C=O CN=C=S C1CO1 C1CN1 C1CS1
+OC1CCC1 O=C1CCC1 O=C1CCCO1 O=C1CCCN1 CC1CC1 FC1CC1 C=C1CC1 CC(C)=NC CNO CON COCOC CN=NC CC#CC
 """.split()
 
 # Ten of them for frequencies: each functional group once, at most 16 atoms.
@@ -38,8 +49,8 @@ FREQUENCY_SET = [
 ]
 
 
-def from_smiles(smiles, seed=1):
-    """A conformer of a molecule, relaxed with MMFF where rdkit can."""
+def from_smiles(smiles: str, seed: int = 1) -> Atoms:
+    """A conformer of a molecule, relaxed with MMFF94 where RDKit has its types (Å)."""
     molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
     if AllChem.EmbedMolecule(molecule, randomSeed=seed) != 0:
         AllChem.EmbedMolecule(molecule, randomSeed=seed, useRandomCoords=True)
@@ -49,22 +60,30 @@ def from_smiles(smiles, seed=1):
     return Atoms(symbols, molecule.GetConformer().GetPositions())
 
 
-def atomic_numbers(smiles):
-    """Of each atom, hydrogen included."""
+def atomic_numbers(smiles: str) -> list[int]:
+    """The atomic number of each atom, hydrogen included."""
     return [atom.GetAtomicNum() for atom in Chem.AddHs(Chem.MolFromSmiles(smiles)).GetAtoms()]
 
 
-def known(molecules, elements):
-    """Of molecules, {name: SMILES}: names of those that have no other elements, and of the rest."""
+def known(molecules: dict[str, str], elements: frozenset[int]) -> tuple[list[str], list[str]]:
+    """Of molecules {name: SMILES} the names of those with these elements alone, and of the
+    others.
+    """
     kept = [name for name, smiles in molecules.items() if elements >= set(atomic_numbers(smiles))]
     if not kept:
         raise ValueError(f"not all know the elements of any of these: {', '.join(molecules)}")
     return kept, [name for name in molecules if name not in kept]
 
 
-def held_out(setting, count, largest=None, seed=1):
-    """SMILES of molecules of the dataset's test split, of different scaffolds first; built-in ones
-    without a dataset. And those passed over on the way, as not all know their elements."""
+def held_out(
+    setting: Setting, count: int, largest: int | None = None, seed: int = 1
+) -> tuple[list[str], list[str]]:
+    """SMILES of `count` held-out molecules, and of those left out as not all methods know their
+    elements.
+
+    They are of the dataset's test split, of different scaffolds first; without a dataset, of a
+    built-in list.
+    """
     if setting.dataset is None:
         chosen = FREQUENCY_SET if count <= len(FREQUENCY_SET) else BUILT_IN
     else:
@@ -77,8 +96,10 @@ def held_out(setting, count, largest=None, seed=1):
     return kept, [smiles for smiles in passed if smiles not in kept]
 
 
-def test_molecules(path, seed):
-    """Every molecule of the test split in a random order, one of each scaffold before a second one of any."""
+def test_molecules(path: Path, seed: int) -> list[str]:
+    """Every molecule of the test split in a random order, one of each scaffold before a second one
+    of any.
+    """
     import h5py
 
     with h5py.File(path) as file:
@@ -96,7 +117,9 @@ def test_molecules(path, seed):
     )
     if not pairs:
         raise ValueError(
-            f"{path}: expected single molecules of the split test with their scaffolds (metadata/split, molecule and scaffold), found none; models/labels/held-out.h5 has them"
+            f"{path}: expected single molecules of the split test with their scaffolds "
+            "(metadata/split, molecule and scaffold), found none; "
+            "models/labels/held-out.h5 has them"
         )
     np.random.default_rng(seed).shuffle(pairs)
     seen, ranked = {}, []
@@ -107,23 +130,27 @@ def test_molecules(path, seed):
     return [str(smiles) for _, smiles in sorted(ranked, key=lambda entry: entry[0])]
 
 
-def random_rotation(random, reflect=False):
-    """A proper rotation, uniformly distributed, or one with a reflection."""
+def random_rotation(random: np.random.Generator, reflect: bool = False) -> np.ndarray:
+    """A uniformly distributed rotation (3, 3), or one with a reflection."""
     q, r = np.linalg.qr(random.normal(size=(3, 3)))
     q = q * np.sign(np.diag(r))
     return q if (np.linalg.det(q) > 0) != reflect else -q
 
 
-def hydrides(first, second, distance):
-    """Hydrides of two elements, these facing each other along z at a distance (Å), their hydrogen atoms behind."""
+def hydrides(first: str, second: str, distance: float) -> Atoms:
+    """Hydrides of two elements, which face each other along z at a distance (Å), hydrogen atoms
+    behind.
+    """
     below, above = hydride(first), hydride(second)
     # The hydrogen atoms of one are staggered to those of the other.
     above.positions = -above.positions + [0, 0, distance]
     return below + above
 
 
-def hydride(element):
-    """H2, CH4, NH3, …: the element first, in the origin, the hydrogen atoms below (CH4: one below, three around)."""
+def hydride(element: str) -> Atoms:
+    """H2, CH4, NH3, …: the element first, in the origin, the hydrogen atoms below (CH4: one below,
+    three around).
+    """
     atoms = molecule(HYDRIDES[element])
     center = atoms.get_chemical_symbols().index(element)
     order = [center, *(k for k in range(len(atoms)) if k != center)]
@@ -137,8 +164,12 @@ def hydride(element):
 MIXTURE = {"ethanol": ("CCO", 46.07), "water": ("O", 18.015)}
 
 
-def mixture(ethanol, water, density=0.90, periodic=False, seed=1):
-    """Ethanol and water at a density (g/cm3) in a cube or a sphere, turned and placed at random without overlap."""
+def mixture(
+    ethanol: int, water: int, density: float = 0.90, periodic: bool = False, seed: int = 1
+) -> Atoms:
+    """Ethanol and water molecules at a density (g/cm³) in a cube or a sphere, placed at random
+    without overlap.
+    """
     random = np.random.default_rng(seed)
     grams = (ethanol * MIXTURE["ethanol"][1] + water * MIXTURE["water"][1]) / 6.02214e23
     volume = grams / density * 1e24
@@ -150,9 +181,9 @@ def mixture(ethanol, water, density=0.90, periodic=False, seed=1):
     ] * water
     placed = Atoms(cell=[side] * 3 if periodic else None, pbc=periodic)
     scale = 1.0
-    for molecule in order:
+    for each in order:
         for attempt in range(1, 20001):
-            trial = molecule.copy()
+            trial = each.copy()
             trial.positions = (trial.positions - trial.positions.mean(axis=0)) @ random_rotation(
                 random
             ).T
@@ -170,17 +201,20 @@ def mixture(ethanol, water, density=0.90, periodic=False, seed=1):
                 scale *= 1.03
         else:
             raise ValueError(
-                f"no room for {ethanol} ethanol and {water} water molecules at {density} g/cm3: lower the density"
+                f"no room for {ethanol} ethanol and {water} water molecules at {density} g/cm3: "
+                "lower the density"
             )
     return placed
 
 
-def clear(placed, trial, side):
-    """Whether a molecule keeps its distance: 1.7 Angstrom from hydrogen, 2.5 between others."""
+def clear(placed: Atoms, trial: Atoms, side: float | None) -> bool:
+    """Whether a molecule keeps its distance: 1.7 Å from hydrogen, 2.5 Å between other atoms.
+    `side`: edge of the periodic cube (Å).
+    """
     if len(placed) == 0:
         return True
 
-    def tree(atoms):
+    def tree(atoms: Atoms) -> cKDTree:
         positions = atoms.positions % side if side else atoms.positions
         return cKDTree(positions, boxsize=side)
 

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Torsion profiles of ten bonds beside the teacher's."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from ase.constraints import FixInternals
 from ase.optimize import BFGS
@@ -9,6 +13,17 @@ from rdkit import Chem
 from mlff_student import Structure
 
 from . import analysis, report, setting, systems
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from ase import Atoms
+    from matplotlib.figure import Figure
+
+    from .setting import Setting
+    from .teacher import Teacher
+
 
 # The four atoms of the turned bond as a SMARTS pattern.
 TORSIONS = {
@@ -26,7 +41,8 @@ TORSIONS = {
 LIMIT = 0.3  # kcal/mol
 
 
-def run(setting):
+def run(setting: Setting) -> dict[str, Any]:
+    """Measures torsion profiles. Prints tables, writes files and returns the values."""
     teacher = setting.teacher
     kind = "rigid" if setting.rigid else "relaxed"
     step = setting.choose(15, 60)
@@ -67,8 +83,13 @@ def run(setting):
     )
 
 
-def four_atoms(smiles, pattern, chosen):
-    """Indices of the atoms that define the angle, and of those that turn with the fourth."""
+def four_atoms(
+    smiles: str, pattern: str, chosen: tuple[int, ...]
+) -> tuple[tuple[int, int, int, int], list[int]]:
+    """Indices of the four atoms that define the angle, and of those that turn with the fourth.
+
+    `chosen`: the four in the match of the SMARTS pattern.
+    """
     molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
     match = molecule.GetSubstructMatch(Chem.MolFromSmarts(pattern))
     a, b, c, d = (match[k] for k in chosen)
@@ -82,13 +103,16 @@ def four_atoms(smiles, pattern, chosen):
     return (a, b, c, d), sorted(turning)
 
 
-def scan_with_teacher(name, step, rigid, teacher):
-    """Geometries and the teacher's energies (eV) for angles all the way round."""
+def scan_with_teacher(name: str, step: float, rigid: bool, teacher: Teacher) -> dict[str, Any]:
+    """Geometries and the teacher's energies (eV) at angles every `step` degrees, all the way
+    round.
+    """
     smiles, pattern, chosen = TORSIONS[name]
     indices, turning = four_atoms(smiles, pattern, chosen)
     atoms = teacher.relaxed(systems.from_smiles(smiles), fmax=2e-3)
     start = atoms.get_dihedral(*indices)
-    # Neighbours start from each other's geometry: the profile is followed in both directions, the lower one counts.
+    # Neighbours start from each other's geometry: the profile is followed in both directions, the
+    # lower one counts.
     turns = np.arange(0, 360 + step, step)
     sweeps = [
         follow(atoms, indices, turning, start + direction * turns, rigid, teacher)
@@ -109,8 +133,15 @@ def scan_with_teacher(name, step, rigid, teacher):
     }
 
 
-def follow(atoms, indices, turning, angles, rigid, teacher):
-    """(angle, energy, positions) along a scan."""
+def follow(
+    atoms: Atoms,
+    indices: tuple[int, ...],
+    turning: list[int],
+    angles: np.ndarray,
+    rigid: bool,
+    teacher: Teacher,
+) -> list[tuple]:
+    """Angle (degrees), energy (eV) and positions (Å) along a scan."""
     atoms = atoms.copy()
     found = []
     for angle in angles:
@@ -124,18 +155,19 @@ def follow(atoms, indices, turning, angles, rigid, teacher):
     return found
 
 
-def signed(angle):
-    """Degrees from -180 to 180."""
+def signed(angle: float) -> float:
+    """An angle from -180 to 180 degrees."""
     return (float(angle) + 180) % 360 - 180
 
 
-def relative(energies, lowest):
-    """kcal/mol above the chosen point."""
+def relative(energies: Sequence[float], lowest: int) -> np.ndarray:
+    """Energies (eV) relative to that of a chosen point, in kcal/mol."""
     energies = np.array(energies)
     return (energies - energies[lowest]) * analysis.KCAL
 
 
-def compare(scan, energies):
+def compare(scan: dict[str, Any], energies: list[float]) -> dict[str, Any]:
+    """Errors of a model's profile, relative to where the teacher is lowest (kcal/mol)."""
     lowest = int(np.argmin(scan["teacher"]))
     error = relative(energies, lowest) - relative(scan["teacher"], lowest)
     return {
@@ -145,7 +177,8 @@ def compare(scan, energies):
     }
 
 
-def table(found, setting):
+def table(found: dict[str, Any], setting: Setting) -> str:
+    """The table, as aligned text."""
     models = next(iter(found.values()))["models"]
     rows = []
     for name, scan in found.items():
@@ -171,7 +204,8 @@ def table(found, setting):
     )
 
 
-def figure(found, teacher):
+def figure(found: dict[str, Any], teacher: Teacher) -> Figure:
+    """Profiles, a panel for each torsion."""
     names = "dihedral angle (°)", "energy (kcal/mol)"
     figure, panels = report.panels(len(found), 5, *names, (2.8, 2.6))
     for axis, (name, scan) in zip(panels, found.items()):

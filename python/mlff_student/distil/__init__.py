@@ -1,1 +1,1 @@
-"""Labelled data for training students: molecules, structures, and energies and forces of a teacher."""
+"""Labelled data to train students on: structures with energies and forces of a teacher."""

@@ -5,6 +5,7 @@ import argparse
 import inspect
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from ..streams import survive_closed_pipes
@@ -144,7 +145,8 @@ def info(args: argparse.Namespace) -> None:
     With --expect it ends with an error where a content hash is not the one in the list.
 
       python -m mlff_student.distil info models/labels/held-out.h5
-      python -m mlff_student.distil info data/labels-cc/*.h5 --expect models/labels/organics-cc.sha256
+      python -m mlff_student.distil info --expect models/labels/organics-cc.sha256 \\
+          data/labels-cc/*.h5
     """
     from . import dataset, files
 
@@ -206,7 +208,9 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(function, text):
+    def command(
+        function: Callable[[argparse.Namespace], None], text: str
+    ) -> argparse.ArgumentParser:
         made = commands.add_parser(
             function.__name__,
             help=text,
@@ -216,7 +220,7 @@ def parser() -> argparse.ArgumentParser:
         made.set_defaults(function=function)
         return made
 
-    def labels(p):
+    def labels(p: argparse.ArgumentParser) -> None:
         p.add_argument(
             "--teacher",
             default="gfn2",
@@ -225,7 +229,7 @@ def parser() -> argparse.ArgumentParser:
         )
         p.add_argument("--jobs", type=int, default=1, help="worker processes (default %(default)s)")
 
-    def runs(p, frames, text):
+    def runs(p: argparse.ArgumentParser, frames: int, text: str) -> None:
         p.add_argument("folder", metavar="FOLDER", help="where frames are kept, one file a job")
         p.add_argument("--frames", type=int, default=frames, help=f"{text} (default %(default)s)")
         p.add_argument("--seed", type=int, default=0, help="other seeds give other structures")

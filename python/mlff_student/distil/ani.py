@@ -8,11 +8,16 @@ is small enough to be written down here, with its gradient. All is computed in d
 where processors differ by 1e-12 eV and 1e-15 eV/Å. Rounded labels are the same on all of them.
 """
 
+from __future__ import annotations
+
 import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
+from typing import Any
 
 import numpy as np
+from ase import Atoms
 from ase.calculators.calculator import Calculator, InputError, all_changes
 from ase.data import chemical_symbols
 from ase.neighborlist import neighbor_list
@@ -20,6 +25,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from ase.units import Hartree
 from scipy.sparse import csr_matrix
 
+from .dataset import Frame
 from .teachers import Dropped, Teacher, labelled, prepared
 
 NETWORKS = 8
@@ -46,21 +52,25 @@ ENERGY_DECIMALS = 4
 
 
 class Ani1ccx(Teacher):
-    """The teacher: mean of the eight networks, where they agree."""
+    """ANI-1ccx as a teacher: labels are the mean of the eight networks, where these agree."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.committee = Committee()
         name = f"torchani {VERSION} ANI-1ccx weights sha256:{WEIGHTS[:16]}"
         super().__init__(name, lambda: AniCalculator(self.committee))
 
-    def label(self, atoms, **metadata):
+    def label(self, atoms: Atoms, **metadata: Any) -> Frame:
+        """Labels one ASE structure (eV, Å); raises Dropped where the networks disagree."""
         [found] = self.label_all([(atoms, metadata)])
         if isinstance(found, str):
             raise Dropped(found)
         return found
 
-    def label_all(self, structures):
-        """Of all structures at once, which takes half of the time."""
+    def label_all(self, structures: Iterable[tuple[Atoms, dict]]) -> list[Frame | str]:
+        """Labels (ASE structure, metadata) pairs together, which takes half of the time.
+
+        Each result is a frame, or the reason why there is no label.
+        """
         results = []
         for atoms, metadata in structures:
             try:
@@ -77,7 +87,7 @@ class Ani1ccx(Teacher):
                 results[i] = str(reason)
         return results
 
-    def _frame(self, atoms, prediction, **metadata):
+    def _frame(self, atoms: Atoms, prediction: Prediction, **metadata: Any) -> Frame:
         max_forces, max_energy = MAX_SPREAD_OF_BOXES if atoms.pbc.any() else MAX_SPREAD
         # No number is greater than "not a number", which `labelled` drops.
         if prediction.force_spread > max_forces:
@@ -88,8 +98,8 @@ class Ani1ccx(Teacher):
         return labelled(atoms, *mean, energy_decimals=ENERGY_DECIMALS, **metadata)
 
 
-def checked(atoms):
-    """A copy to label, or `Dropped`."""
+def checked(atoms: Atoms) -> Atoms:
+    """A copy of an ASE structure that may be labelled; raises Dropped for other elements."""
     atoms = prepared(atoms)
     if not set(atoms.numbers.tolist()) <= set(ELEMENTS):
         raise Dropped("element outside H C N O")
@@ -97,15 +107,21 @@ def checked(atoms):
 
 
 class AniCalculator(Calculator):
-    """For ASE, where atoms are to be moved."""
+    """ANI-1ccx as an ASE calculator, for moving atoms."""
 
     implemented_properties = ["energy", "forces", "stress"]
 
-    def __init__(self, committee):
+    def __init__(self, committee: Committee) -> None:
         super().__init__()
         self.committee = committee
 
-    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Computes energy, forces and, in a cell, stress; ASE calls this."""
         super().calculate(atoms, properties, system_changes)
         if not set(atoms.numbers.tolist()) <= set(ELEMENTS):
             raise InputError("ANI-1ccx knows H, C, N and O only")
@@ -117,27 +133,27 @@ class AniCalculator(Calculator):
 
 @dataclass
 class Prediction:
-    """What the eight networks say of a structure of n atoms."""
+    """The results of the eight networks for a structure of n atoms."""
 
     energies: np.ndarray  # (8), eV
     forces: np.ndarray  # (8, n, 3), eV/Å
     stress: np.ndarray | None  # (3, 3), eV/Å³, positive is tension; their mean, None without a cell
 
     @property
-    def energy_spread(self):
-        """Standard deviation of the energies, in eV by the root of the number of atoms."""
+    def energy_spread(self) -> float:
+        """Standard deviation of the eight energies over √n (eV)."""
         return self.energies.std() / np.sqrt(self.forces.shape[1])
 
     @property
-    def force_spread(self):
-        """Standard deviation of the force on the atom where it is largest, eV/Å."""
+    def force_spread(self) -> float:
+        """Standard deviation of the force on the atom where it is largest (eV/Å)."""
         return np.sqrt(self.forces.var(axis=0).sum(axis=1).max())
 
 
 class Committee:
-    """The eight networks, read from the package's files."""
+    """The eight networks, read from torchani's files."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         refused = ImportError(f"ani1ccx needs the weights in torchani {VERSION}: make distil-venv")
         try:
             package = distribution("torchani")
@@ -154,16 +170,17 @@ class Committee:
         if self.hash.hexdigest() != WEIGHTS:
             raise refused
 
-    def _file(self, name):
+    def _file(self, name: str) -> bytes:
+        """The content of a file, which is added to the hash of all that was read."""
         data = (self.folder / name).read_bytes()
         self.hash.update(data)
         return data
 
-    def _read_constants(self):
+    def _read_constants(self) -> None:
         lines = self._file("rHCNO-5.2R_16-3.5A_a4-8.params").decode().splitlines()
         values = dict(line.split(" = ") for line in lines if " = " in line)
 
-        def numbers(name):
+        def numbers(name: str) -> np.ndarray:
             # Of single precision, as torchani reads them.
             return np.array(values[name].strip("[]").split(","), np.float32).astype(float)
 
@@ -174,10 +191,13 @@ class Committee:
         lines = self._file("sae_linfit.dat").decode().splitlines()
         self.atomic_energies = np.array([float(line.split("=")[1]) for line in lines])
 
-    def _layer(self, element, number):
+    def _layer(self, element: int, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Weights (8, in, out) and biases (8, 1, out) of a layer, counted from 1, for an atomic
+        number.
+        """
         symbol = chemical_symbols[element]
 
-        def numbers(network, what):
+        def numbers(network: int, what: str) -> np.ndarray:
             data = self._file(f"train{network}/networks/ANN-{symbol}.nnf-l{number}.{what}param")
             return np.frombuffer(data, "<f4").astype(float)
 
@@ -185,8 +205,8 @@ class Committee:
         weights = np.stack([numbers(k, "w") for k in range(NETWORKS)])
         return weights.reshape(NETWORKS, biases.shape[2], -1).transpose(0, 2, 1).copy(), biases
 
-    def __call__(self, structures):
-        """`Prediction`s for ASE structures, which may differ in size and have cells."""
+    def __call__(self, structures: Iterable[Atoms]) -> list[Prediction]:
+        """Predictions for ASE structures, which may differ in size and have cells."""
         found, batch = [], []
         for atoms in structures:
             if batch and sum(map(len, batch)) + len(atoms) > BATCH_ATOMS:
@@ -195,7 +215,8 @@ class Committee:
             batch.append(atoms)
         return found + self._together(batch) if batch else found
 
-    def _together(self, structures):
+    def _together(self, structures: list[Atoms]) -> list[Prediction]:
+        """Predictions for a few structures, computed as one."""
         sizes = [len(atoms) for atoms in structures]
         ends = np.cumsum(sizes)
         starts = ends - sizes
@@ -220,8 +241,10 @@ class Committee:
             for i, (atoms, start, end) in enumerate(zip(structures, starts, ends, strict=True))
         ]
 
-    def _energies(self, species, features):
-        """Energies of n atoms (n, 8), Hartree, and their slopes with the features (n, 8, 384)."""
+    def _energies(self, species: np.ndarray, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Energies of n atoms (n, 8), in Hartree, and their derivatives with respect to the
+        features (n, 8, 384).
+        """
         energies = np.empty((len(species), NETWORKS))
         slopes = np.empty((len(species), NETWORKS, features.shape[1]))
         for element, layers in enumerate(self.layers):
@@ -241,31 +264,34 @@ class Committee:
         return energies, slopes
 
 
-def stress_of(virial, atoms):
-    """eV/Å³, None where not all directions repeat."""
+def stress_of(virial: np.ndarray, atoms: Atoms) -> np.ndarray | None:
+    """Stress (3, 3) in eV/Å³ from a virial (eV); None unless periodic in three directions."""
     return (virial + virial.T) / 2 / atoms.get_volume() if atoms.pbc.all() else None
 
 
 @dataclass
 class Pairs:
-    """Every atom with each of its neighbors, ordered by the atom."""
+    """A neighbor list: every atom with each of its neighbors, ordered by the atom. E pairs."""
 
     first: np.ndarray  # (e)
     second: np.ndarray  # (e)
     vectors: np.ndarray  # (e, 3), from the first to the second, Å
 
     @classmethod
-    def of(cls, structures, starts, cutoff):
-        """Those of several structures, whose atoms are counted through."""
+    def of(cls, structures: list[Atoms], starts: np.ndarray, cutoff: float) -> Pairs:
+        """The neighbor lists of several structures as one; `starts` are the indices of their first
+        atoms.
+        """
         found = [neighbors(atoms, cutoff) for atoms in structures]
         first, second, vectors = (np.concatenate(parts) for parts in zip(*found, strict=True))
         shift = np.repeat(starts, [len(parts[0]) for parts in found])
         return cls(first + shift, second + shift, vectors)
 
 
-def neighbors(atoms, cutoff):
-    """First and second atoms of all pairs closer than the cutoff, ordered by the first, and vectors
-    between them."""
+def neighbors(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs closer than the cutoff (Å): first atoms (E), ascending, second atoms (E), and vectors
+    from the first to the second (E, 3), in Å.
+    """
     if atoms.pbc.any():
         return neighbor_list("ijD", atoms, cutoff)
     # Many times as fast as ASE's for a molecule.
@@ -276,31 +302,33 @@ def neighbors(atoms, cutoff):
     return first, second, vectors[first, second]
 
 
-def sums(places, count):
-    """The matrix that adds up rows by the place, one of `count`, that each belongs to."""
+def sums(places: np.ndarray, count: int) -> csr_matrix:
+    """The sparse matrix (count, len(places)) that adds row k to row places[k]."""
     rows = np.arange(len(places))
     return csr_matrix((np.ones(len(places)), (places, rows)), (count, len(places)))
 
 
-def fade(distances, cutoff):
-    """From 1 to 0 at the cutoff, and the slope."""
+def fade(distances: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
+    """The cutoff function, from 1 at 0 to 0 at the cutoff (Å), and its derivative (1/Å)."""
     x = np.pi * distances / cutoff
     return 0.5 * np.cos(x) + 0.5, -0.5 * np.pi / cutoff * np.sin(x)
 
 
 class Surroundings:
-    """384 numbers for each atom: 16 by distance for neighbors of each element, and 32 by angle and
-    mean distance for two neighbors of each of the ten pairs of elements."""
+    """The 384 features of each atom (symmetry functions): 16 by distance for neighbors of each
+    element, and 32 by angle and mean distance for two neighbors of each of the ten pairs of
+    elements.
+    """
 
-    def __init__(self, model, species, pairs):
+    def __init__(self, model: Committee, species: np.ndarray, pairs: Pairs) -> None:
         self.atoms = len(species)
         self.distances = np.linalg.norm(pairs.vectors, axis=1)
         self.directions = pairs.vectors / self.distances[:, None]
         radial, angular = self._radial(model, species, pairs), self._angular(model, species, pairs)
         self.features = np.hstack([radial, angular])
 
-    def _radial(self, model, species, pairs):
-        """(n, 64), and where to and how steeply each pair adds to it."""
+    def _radial(self, model: Committee, species: np.ndarray, pairs: Pairs) -> np.ndarray:
+        """Radial features (n, 64); keeps the row that each pair adds to, and its derivatives."""
         self.radial_places = pairs.first * 4 + species[pairs.second]
         gaps = self.distances[:, None] - model.radial_centres
         bells = 0.25 * np.exp(-model.radial_width * gaps**2)
@@ -309,8 +337,10 @@ class Surroundings:
         found = sums(self.radial_places, 4 * self.atoms) @ (bells * faded)
         return found.reshape(self.atoms, 64)
 
-    def _angular(self, model, species, pairs):
-        """(n, 320), and where to and how steeply each two pairs of an atom add to it."""
+    def _angular(self, model: Committee, species: np.ndarray, pairs: Pairs) -> np.ndarray:
+        """Angular features (n, 320); keeps the row that each two pairs of an atom add to, and their
+        derivatives.
+        """
         near = np.nonzero(self.distances < model.angular_cutoff)[0]
         a, b = self.sides = [near[side] for side in both(pairs.first[near])]
         elements = PAIR_OF_ELEMENTS[species[pairs.second[a]], species[pairs.second[b]]]
@@ -339,8 +369,10 @@ class Surroundings:
         found = sums(self.angular_places, 10 * self.atoms) @ outer(by_distance, by_angle)
         return found.reshape(self.atoms, 320)
 
-    def backward(self, slopes):
-        """From slopes with the features (n, 8, 384) to those with vectors of pairs (e, 8, 3)."""
+    def backward(self, slopes: np.ndarray) -> np.ndarray:
+        """Derivatives with respect to pair vectors (E, 8, 3), from those with respect to features
+        (n, 8, 384).
+        """
         radial = slopes[:, :, :64].reshape(self.atoms, NETWORKS, 4, 16).swapaxes(1, 2)
         angular = slopes[:, :, 64:].reshape(self.atoms, NETWORKS, 10, 32).swapaxes(1, 2)
         radial = radial.reshape(-1, NETWORKS, 16)[self.radial_places]
@@ -358,8 +390,8 @@ class Surroundings:
         return pulls
 
 
-def both(atoms):
-    """All pairs of rows that have the same atom, given in order: two lists of rows."""
+def both(atoms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs of rows that have the same atom, as two arrays of rows; `atoms` is ascending."""
     counts = np.bincount(atoms)
     starts = np.cumsum(counts) - counts
     # A row is paired with those before it.
@@ -369,8 +401,8 @@ def both(atoms):
     return first + starts[atoms[second]], second
 
 
-def outer(a, b):
-    """(t, 4) and (t, 8) to (t, 32)."""
+def outer(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Products of each row of a (t, 4) with that of b (t, 8), as rows of 32."""
     return (a[:, :, None] * b[:, None, :]).reshape(-1, 32)
 
 

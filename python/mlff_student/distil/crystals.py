@@ -14,7 +14,10 @@ So no vector is shorter than 8 Å, but where that takes more than 96 atoms. Shea
 there with few atoms: CO₂ with 48 instead of 96.
 """
 
+from __future__ import annotations
+
 import functools
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rdkit import Chem
@@ -22,6 +25,14 @@ from rdkit import Chem
 from . import frames, geometry, lattices, packing, polymorphs
 from .known_crystals import CRYSTALS
 from .molecules import Molecule, atoms_of, canonical, murcko
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .dataset import Frame
+    from .frames import Job
+    from .known_crystals import Known
+
 
 SHORTEST, MOST = 8.0, 96
 # Frames of one job, and the volumes that they spread over, of the cell that is known or found.
@@ -44,18 +55,23 @@ RODS = "N#N ClCl FCl Cl [C-]#[O+] C#C S=C=S [N-]=[N+]=O N#CC#N C#CC#C".split()
 RODS_SHARE = 0.1  # of training's packings
 
 
-def subject(index, split):
-    """What a job is about, and its split: every second one a known crystal, in turn, the others a
-    packing that is generated (None) for molecules of a split."""
+def subject(index: int, split: str) -> tuple[Known | None, str]:
+    """The known crystal of job `index`, and its split.
+
+    Every second job has one of them, in turn. The others have None: a packing that is generated, of
+    a molecule of the given split.
+    """
     if index % 2:
         return None, split
     known = CRYSTALS[index // 2 % len(CRYSTALS)]
     return known, known.split
 
 
-def crystal(job, known):
-    """Six volumes of a crystal, strained and shaken. A student that moves atoms moves those of two
-    of them."""
+def crystal(job: Job, known: Known | None) -> Iterator[Frame | str]:
+    """Frames of one crystal at six volumes, strained and displaced as by heat.
+
+    If a student moves atoms, it moves those of two of the six.
+    """
     molecule = described(known) if known else chosen(job)
     mol = geometry.embed(molecule.smiles, job.rng)
     relaxed, _ = frames.optimised(job, mol, 25)
@@ -78,49 +94,53 @@ def crystal(job, known):
         yield job.label(atoms, "crystal", mols, temperature)
 
 
-def strain(rng):
-    """Random and symmetric, 3 × 3."""
+def strain(rng: np.random.Generator) -> np.ndarray:
+    """A random symmetric strain (3, 3), without unit."""
     found = np.clip(rng.normal(scale=STRAIN, size=(3, 3)), -MOST_STRAIN, MOST_STRAIN)
     return (found + found.T) / 2
 
 
-def described(known):
-    """The molecule of a known crystal, in the crystal's split."""
+def described(known: Known) -> Molecule:
+    """The molecule of a known crystal, in the split of the crystal."""
     smiles = canonical(Chem.MolFromSmiles(known.smiles))
     return Molecule(smiles, known.name, murcko(smiles), atoms_of(smiles), known.split)
 
 
 @functools.cache
-def held_out():
+def held_out() -> set[str]:
     """Canonical SMILES of the molecules whose known crystals are held out."""
     return {described(known).smiles for known in CRYSTALS if known.split != "train"}
 
 
 @functools.cache
-def candidates(split):
-    """Molecules of a split to generate packings of, none whose known crystals are held out."""
+def candidates(split: str) -> list[Molecule]:
+    """Molecules of a split to generate packings of: none whose known crystals are held out."""
     found = frames.pool(split, LARGEST_MOLECULE)
     return [m for m in found if m.smiles not in held_out()]
 
 
-def chosen(job):
-    """A molecule to generate a packing of."""
+def chosen(job: Job) -> Molecule:
+    """A random molecule to generate a packing of."""
     if job.split == "train" and job.rng.random() < RODS_SHARE:
         return frames.by_smiles(job.pick(RODS))
     return job.pick(candidates(job.split))
 
 
-def lattice_of(known, mol, rng, tries=3):
-    """The unit cell of a known crystal, of the conformer that the RDKit molecule has; where no
-    coordinates are known, the best packing of some tries."""
+def lattice_of(
+    known: Known, mol: Chem.Mol, rng: np.random.Generator, tries: int = 3
+) -> lattices.Lattice:
+    """The unit cell of a known crystal, with the conformer of an RDKit molecule.
+
+    Where no coordinates are known, the best packing of some tries.
+    """
     group, setting, cell = known.group, known.setting, known.cell
     if known.basis:
         return lattices.from_coordinates(mol, *known.sites(), group, setting, cell)
     return polymorphs.packed(rigid(mol), group, rng, cell, setting, tries=tries)[0]
 
 
-def generated(job, molecule, mol):
-    """A packing of a molecule, whose conformer `mol` (RDKit) has, in one of the usual groups."""
+def generated(job: Job, molecule: Molecule, mol: Chem.Mol) -> lattices.Lattice:
+    """A packing of a molecule in one of the usual space groups, with the conformer of `mol`."""
     if molecule.smiles in RODS:
         return polymorphs.packed(rigid(mol), 19, job.rng, system="cubic")[0]
     most = MOST_IN_CELL // molecule.atoms
@@ -128,6 +148,6 @@ def generated(job, molecule, mol):
     return polymorphs.packed(rigid(mol), group, job.rng, system=GROUPS[group])[0]
 
 
-def rigid(mol):
-    """An RDKit molecule to place."""
+def rigid(mol: Chem.Mol) -> packing.Rigid:
+    """An RDKit molecule with its conformer and partial charges, as one rigid body."""
     return packing.Rigid(geometry.to_atoms(mol), geometry.charges(mol))

@@ -1,12 +1,16 @@
 """Datasets: labelled frames of one teacher, and what must not be among them.
 
-What is wrong with a file as a whole refuses it (`DatasetError`); what is wrong with a frame drops the frame, and
-`Dataset.dropped` counts it by reason.
+What is wrong with a file as a whole refuses it (`DatasetError`); what is wrong with a frame drops
+the frame, and `Dataset.dropped` counts it by reason.
 """
+
+from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -23,12 +27,14 @@ SAME = 1e-4
 
 
 class DatasetError(ValueError):
-    """A file that is refused."""
+    """A file that is refused; the message says why and what to do."""
 
 
 @dataclass
 class Frame:
-    """A structure with labels. Å, eV; stress as in ASE (positive is tension), NaN where there is none."""
+    """A labelled structure of n atoms. Lengths in Å, energies in eV; stress as in ASE, in eV/Å³
+    with positive tension, NaN where there is none.
+    """
 
     numbers: np.ndarray  # (n) uint8
     positions: np.ndarray  # (n, 3)
@@ -45,17 +51,17 @@ class Frame:
     split: str = ""
 
     @property
-    def used_as(self):
-        """The split, in which a frame that names none counts as training (docs/datasets.md)."""
+    def used_as(self) -> str:
+        """The split; a frame that names none is used for training (docs/datasets.md)."""
         return self.split or "train"
 
-    def fingerprint(self):
-        """Equal for equal structures, wherever they stand."""
+    def fingerprint(self) -> bytes:
+        """SHA-256 that is equal for equal structures, wherever they are in space."""
         centred = (self.positions - self.positions.mean(axis=0)) / SAME
         lengths = np.concatenate([centred, self.cell / SAME]).round().astype(np.int64)
         return hashlib.sha256(self.numbers.astype(np.uint8).tobytes() + lengths.tobytes()).digest()
 
-    def defect(self):
+    def defect(self) -> str | None:
         """The reason to drop this frame, or None."""
         if not set(self.numbers.tolist()) <= set(ELEMENTS):
             return OTHER_ELEMENTS
@@ -70,21 +76,24 @@ class Frame:
 
 @dataclass
 class Dataset:
-    """Frames of one teacher, and what was dropped on the way, by reason."""
+    """Frames of one teacher, and how many were dropped on the way, by reason."""
 
     frames: list[Frame]
     teacher: str
     dropped: Counter = field(default_factory=Counter)
 
-    def drop_defects(self):
-        """Drops frames with unusable numbers."""
+    def drop_defects(self) -> Dataset:
+        """Drops frames with other elements or numbers that are not finite."""
         self._keep(lambda frame: frame.defect())
         return self
 
-    def drop_wrong_splits(self):
-        """Drops frames of molecules that the list assigns to another split. Liquids share common molecules."""
+    def drop_wrong_splits(self) -> Dataset:
+        """Drops frames of molecules that the list of molecules assigns to another split.
 
-        def reason(frame):
+        Not those of liquids, which share common molecules.
+        """
+
+        def reason(frame: Frame) -> str | None:
             if frame.kind in SHARED_KINDS:
                 return None
             home = {split_of(part) for part in frame.molecule.split(".")} - {None}
@@ -96,15 +105,18 @@ class Dataset:
         self._keep(reason)
         return self
 
-    def drop_duplicates(self):
-        """Drops repeated structures. One that stands in several splits goes from all of them: training would see what
-        it is tested on."""
+    def drop_duplicates(self) -> Dataset:
+        """Drops repeated structures.
+
+        A structure that stands in several splits is dropped from all of them: a student must not be
+        tested on what it was trained on.
+        """
         splits = defaultdict(set)
         for frame in self.frames:
             splits[frame.fingerprint()].add(frame.used_as)
         seen = set()
 
-        def reason(frame):
+        def reason(frame: Frame) -> str | None:
             key = frame.fingerprint()
             if len(splits[key]) > 1:
                 return "duplicate across the split"
@@ -116,16 +128,17 @@ class Dataset:
         self._keep(reason)
         return self
 
-    def checked(self):
-        """Itself, after dropping all that must not be in a dataset."""
+    def checked(self) -> Dataset:
+        """Drops all that must not be in a dataset; returns itself."""
         return self.drop_defects().drop_wrong_splits().drop_duplicates()
 
-    def _keep(self, reason_of):
+    def _keep(self, reason_of: Callable[[Frame], str | None]) -> None:
+        """Drops frames for which there is a reason, and counts them."""
         reasons = [reason_of(f) for f in self.frames]
         self.dropped.update(r for r in reasons if r)
         self.frames = [f for f, r in zip(self.frames, reasons, strict=True) if r is None]
 
-    def content_hash(self):
+    def content_hash(self) -> str:
         """SHA-256 of structures, labels, names and splits, in order."""
         digest = hashlib.sha256()
         for frame in self.frames:
@@ -145,8 +158,8 @@ class Dataset:
         return digest.hexdigest()
 
 
-def merged(datasets):
-    """One dataset of several; refuses different teachers."""
+def merged(datasets: Iterable[Dataset]) -> Dataset:
+    """One dataset of several; raises DatasetError for labels of different teachers."""
     teachers = sorted({d.teacher for d in datasets})
     if len(teachers) > 1:
         found = ", ".join(map(repr, teachers))
@@ -157,14 +170,14 @@ def merged(datasets):
     return Dataset([f for d in datasets for f in d.frames], teachers[0], dropped)
 
 
-def summary(dataset):
+def summary(dataset: Dataset) -> dict[str, Any]:
     """Counts and distributions, ready for JSON."""
     frames = dataset.frames
     forces = np.concatenate([np.linalg.norm(f.forces, axis=1) for f in frames] or [np.zeros(0)])
     elements = Counter(np.concatenate([f.numbers for f in frames] or [np.zeros(0, int)]).tolist())
     kinds = sorted({f.kind for f in frames})
 
-    def force_percentiles(kind):
+    def force_percentiles(kind: str) -> list[float]:
         values = np.concatenate(
             [np.linalg.norm(f.forces, axis=1) for f in frames if f.kind == kind]
         )

@@ -1,5 +1,10 @@
 """Datasets in extended XYZ, with ASE's names."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -9,9 +14,14 @@ from ase.stress import voigt_6_to_full_3x3_stress
 
 from .dataset import TEXTS, UNITS, Dataset, DatasetError, Frame
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def write(dataset, path):
-    def structures():
+
+def write(dataset: Dataset, path: str | Path) -> None:
+    """Writes a dataset (Å, eV)."""
+
+    def structures() -> Iterator[Atoms]:
         for frame in dataset.frames:
             atoms = Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc)
             for name in TEXTS:
@@ -32,13 +42,15 @@ def write(dataset, path):
             ase_write(file, atoms, write_results=True)
 
 
-def text(value):
-    """ASE reads the SMILES of hydrogen fluoride, F, as False."""
+def text(value: object) -> str:
+    """The text of a value that ASE read: it takes the SMILES of hydrogen fluoride, F, for False."""
     return {"True": "T", "False": "F"}.get(str(value), str(value))
 
 
-def _check_end(path):
-    """A number that was cut short still is a number: a whole file ends its last line."""
+def _check_end(path: str | Path) -> None:
+    """Raises DatasetError for a file that does not end with its last line: a number that was cut
+    short still is a number.
+    """
     with open(path, "rb") as file:
         file.seek(0, 2)
         if file.tell() == 0:
@@ -48,7 +60,8 @@ def _check_end(path):
             raise DatasetError(f"{path}: truncated in its last line; make it again")
 
 
-def read(path):
+def read(path: str | Path) -> Dataset:
+    """Reads a dataset; raises DatasetError for a damaged file, other units or several teachers."""
     frames, teacher, last = [], None, -1
     try:
         _check_end(path)
@@ -57,13 +70,15 @@ def read(path):
                 found = text(atoms.info.get("teacher", teacher or "unknown"))
                 if teacher not in (None, found):
                     raise DatasetError(
-                        f"{path}: frame {last} is labelled by {found!r}, those before it by {teacher!r}"
+                        f"{path}: frame {last} is labelled by {found!r}, "
+                        f"those before it by {teacher!r}"
                     )
                 teacher = found
                 units = atoms.info.get("units", UNITS)
                 if units != UNITS:
                     raise DatasetError(
-                        f"{path}: frame {last} is in {units!r}, expected {UNITS!r}; convert it first"
+                        f"{path}: frame {last} is in {units!r}, expected {UNITS!r}; "
+                        "convert it first"
                     )
                 frames.append(_from_atoms(atoms, path, last))
     except DatasetError:
@@ -76,7 +91,7 @@ def read(path):
     return Dataset(frames, teacher or "unknown")
 
 
-def _from_atoms(atoms, path, index):
+def _from_atoms(atoms: Atoms, path: str | Path, index: int) -> Frame:
     results = atoms.calc.results if atoms.calc else {}
     for name in ("energy", "forces"):
         if name not in results:

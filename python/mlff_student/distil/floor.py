@@ -6,8 +6,18 @@ less than 0.1. Separated atoms are no such measure: relative to GFN2-xTB's, CO�
 each atom and CH₄ −4.4, and students know nothing of atoms that are alone.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from ase.build import molecule
 from ase.data import atomic_numbers, chemical_symbols
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Sequence
+
+    from ase.calculators.calculator import Calculator
+
 
 # Names of ASE's molecules (ase.build.molecule).
 HYDRIDES = {"H": "H2", "C": "CH4", "N": "NH3", "O": "H2O", "F": "HF", "S": "SH2", "Cl": "HCl"}
@@ -15,7 +25,7 @@ HYDRIDES = {"H": "H2", "C": "CH4", "N": "NH3", "O": "H2O", "F": "HF", "S": "SH2"
 HOLE = -1.0
 
 
-def symbols_with_hydrides(numbers):
+def symbols_with_hydrides(numbers: Container[int]) -> list[str]:
     """Chemical symbols of those elements among atomic numbers whose hydride is known, ascending."""
     return [symbol for symbol in HYDRIDES if atomic_numbers[symbol] in numbers]
 
@@ -23,13 +33,13 @@ def symbols_with_hydrides(numbers):
 class Floor:
     """Energies (eV) of single atoms in hydrides, by an ASE calculator."""
 
-    def __init__(self, calculator):
+    def __init__(self, calculator: Calculator) -> None:
         self.calculator = calculator
         #: Atomic number → energy (eV), of the elements that were asked for.
         self.atoms = {}
 
-    def atom(self, number):
-        """The energy (eV) of one atom in its hydride."""
+    def atom(self, number: int) -> float:
+        """The energy (eV) of one atom in its hydride; `number` is atomic."""
         if number not in self.atoms:
             atoms = molecule(HYDRIDES[chemical_symbols[number]])
             atoms.calc = self.calculator
@@ -40,10 +50,10 @@ class Floor:
                 self.atoms[number] = energy - (len(atoms) - 1) * self.atom(1)
         return self.atoms[number]
 
-    def above(self, energy, numbers):
-        """An energy (eV) above that of the same atoms in hydrides, for each atom (eV)."""
+    def above(self, energy: float, numbers: Sequence[int]) -> float:
+        """An energy (eV) relative to the same atoms in hydrides, divided by their number (eV)."""
         return float(energy - sum(map(self.atom, map(int, numbers)))) / len(numbers)
 
-    def hole(self, energy, numbers):
-        """Whether atoms of this energy (eV) are in a hole."""
+    def hole(self, energy: float, numbers: Sequence[int]) -> bool:
+        """Whether a structure of these atoms and this energy (eV) lies in a hole."""
         return self.above(energy, numbers) < HOLE

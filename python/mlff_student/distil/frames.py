@@ -1,9 +1,13 @@
-"""The kinds of structures. Each function labels the frames of one job and yields (frame, or reason to drop it).
+"""The kinds of structures. Each function labels the frames of one job and yields (frame, or reason
+to drop it).
 
 All randomness comes from the job's generator, so a job gives the same frames whenever it runs.
 """
 
+from __future__ import annotations
+
 import functools
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import units
@@ -18,36 +22,57 @@ from .dataset import SHARED_KINDS
 from .molecules import ELEMENTS, molecules, order_key
 from .teachers import FAILURES, Dropped
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import TypeVar
+
+    from ase import Atoms
+
+    from .dataset import Frame
+    from .molecules import Molecule
+    from .teachers import Teacher
+
+    T = TypeVar("T")
+
+
 PAIRS = [(a, b) for a in ELEMENTS for b in ELEMENTS if a <= b]
 # SMILES and density (g/cm³) near room temperature.
 LIQUIDS = {
-    "O": 0.997, "CO": 0.79, "CCO": 0.79, "CC#N": 0.78, "CC(C)=O": 0.78, "CS(C)=O": 1.10, "CN(C)C=O": 0.94,
-    "C1CO1": 0.88, "ClC(Cl)Cl": 1.49, "ClCCl": 1.33, "CC(=O)O": 1.05, "OCCO": 1.11, "COC": 0.74, "CCOCC": 0.71,
-    "CS": 0.87, "NC=O": 1.13, "C[N+](=O)[O-]": 1.14, "S=C=S": 1.26, "c1ccccc1": 0.88, "N": 0.68, "CCC": 0.50,
-    "O=CO": 1.22, "CC=O": 0.78, "CF": 0.7,
+    "O": 0.997, "CO": 0.79, "CCO": 0.79, "CC#N": 0.78, "CC(C)=O": 0.78, "CS(C)=O": 1.10,
+    "CN(C)C=O": 0.94, "C1CO1": 0.88, "ClC(Cl)Cl": 1.49, "ClCCl": 1.33, "CC(=O)O": 1.05,
+    "OCCO": 1.11, "COC": 0.74, "CCOCC": 0.71, "CS": 0.87, "NC=O": 1.13, "C[N+](=O)[O-]": 1.14,
+    "S=C=S": 1.26, "c1ccccc1": 0.88, "N": 0.68, "CCC": 0.50, "O=CO": 1.22, "CC=O": 0.78, "CF": 0.7,
 }  # fmt: skip
 STEP = 0.75 * units.fs
 FRICTION = 0.02 / units.fs
-# Molecules pushed into each other are above their energy apart, but for new bonds. Where the teacher finds more than this
-# (eV; once it was 190), its self-consistency found another electronic state.
+# Molecules pushed into each other are above their energy apart, but for new bonds. Where the
+# teacher finds more than this (eV; once it was 190), its self-consistency found another electronic
+# state.
 BINDING = 10.0
 
 
 class Job:
-    """One job's tools: the teacher, what moves atoms, random numbers, the split, and a name for each frame.
+    """What one job works with: the teacher, what moves atoms, random numbers, split, and names of
+    frames.
 
-    A student may move atoms in the teacher's place, for training alone: where they go is then its choice, labels are
-    the teacher's.
+    For training, a student may move atoms instead of the teacher: it then decides which structures
+    come up, and the teacher labels them.
     """
 
-    def __init__(self, name, seed, split, teacher, mover=None):
+    def __init__(
+        self, name: str, seed: int, split: str, teacher: Teacher, mover: Teacher | None = None
+    ) -> None:
         self.name, self.split, self.teacher = name, split, teacher
         self.mover = mover if mover and split == "train" else teacher
         self.rng = np.random.default_rng(order_key(seed, name))
         self.count = 0
 
-    def label(self, atoms, kind, mols, temperature=np.nan):
-        """A frame, or the reason why there is none."""
+    def label(
+        self, atoms: Atoms, kind: str, mols: list[Molecule], temperature: float = np.nan
+    ) -> Frame | str:
+        """Labels an ASE structure made of `mols`: a frame, or the reason why there is none.
+        Temperature in K.
+        """
         self.count += 1
         if kind not in SHARED_KINDS and any(m.split != self.split for m in mols):
             return "molecule in the wrong split"
@@ -64,18 +89,21 @@ class Job:
         except Dropped as reason:
             return str(reason)
 
-    def pick(self, pool):
+    def pick(self, pool: Sequence[T]) -> T:
+        """A random one of several."""
         return pool[int(self.rng.integers(len(pool)))]
 
 
 @functools.cache
-def pool(split, max_atoms=40):
-    """Molecules of a split that are not larger."""
+def pool(split: str, max_atoms: int = 40) -> list[Molecule]:
+    """Molecules of a split with at most this many atoms, hydrogen included."""
     return [m for m in molecules() if m.split == split and m.atoms <= max_atoms]
 
 
-def optimised(job, mol, steps):
-    """The relaxed structure of an RDKit molecule, and the path to it. `Dropped` where the mover fails."""
+def optimised(job: Job, mol: Chem.Mol, steps: int) -> tuple[Atoms, list[Atoms]]:
+    """The relaxed structure of an RDKit molecule, and the path to it; raises Dropped where the
+    calculator fails.
+    """
     atoms = geometry.to_atoms(mol)
     atoms.calc = job.mover.calculator()
     path = [atoms.copy()]
@@ -88,15 +116,19 @@ def optimised(job, mol, steps):
     return path[-1], path
 
 
-def bare(atoms):
+def bare(atoms: Atoms) -> Atoms:
     """A copy without calculator and velocities."""
     copy = atoms.copy()
     copy.calc = None
     return copy
 
 
-def dynamics(job, start, temperature, wait, every, frames):
-    """Structures from Langevin dynamics: after `wait` steps, one each `every` steps."""
+def dynamics(
+    job: Job, start: Atoms, temperature: float, wait: int, every: int, frames: int
+) -> Iterator[Atoms]:
+    """Structures of Langevin dynamics at a temperature (K): after `wait` steps, one each `every`
+    steps.
+    """
     atoms = start.copy()
     atoms.calc = job.mover.calculator()
     thermalize_momenta(atoms, temperature, rng=job.rng)
@@ -111,14 +143,17 @@ def dynamics(job, start, temperature, wait, every, frames):
         yield bare(atoms)
 
 
-def trajectory(job, molecule):
-    """Frames of one molecule: for training the path of a relaxation, thermal displacements, and a short trajectory;
-    for tests one frame each of the teacher's trajectories at 300, 600 and 900 K."""
+def trajectory(job: Job, molecule: Molecule) -> Iterator[Frame | str]:
+    """Frames of one molecule.
+
+    For training: the path of a relaxation, thermal displacements and a short trajectory. For tests
+    and validation: one frame each of the teacher's trajectories at 300, 600 and 900 K.
+    """
     mol = geometry.embed(molecule.smiles, job.rng)
     relaxed, path = optimised(job, mol, 25)
     modes = geometry.modes(mol)
 
-    def hot(temperature):
+    def hot(temperature: float) -> Atoms:
         return geometry.displaced(relaxed, modes, temperature, job.rng)
 
     if job.split != "train":
@@ -146,22 +181,27 @@ def trajectory(job, molecule):
         yield "unconverged"
 
 
-def small(job, molecule):
-    """Frames of a small molecule: of every three jobs one turns a bond, where there is one, the others move all of it."""
+def small(job: Job, molecule: Molecule) -> Iterator[Frame | str]:
+    """Frames of a small molecule: one job of three turns a bond, if there is one to turn; the
+    others move all atoms.
+    """
     bonds = geometry.rotatable_bonds(geometry.embed(molecule.smiles, np.random.default_rng(0)))
     return (
         torsion(job, molecule) if bonds and job.rng.random() < 1 / 3 else trajectory(job, molecule)
     )
 
 
-def torsion(job, molecule):
-    """Twelve angles about one bond, of the molecule or, where it is None, of a kind of bond: relaxed with the angle
-    held, or turned rigidly and shaken."""
+def torsion(job: Job, molecule: Molecule | None) -> Iterator[Frame | str]:
+    """Twelve angles about one bond, relaxed with the angle held, or turned rigidly and displaced.
+
+    The bond is one of the molecule, or, if that is None, one of a random kind of bond.
+    """
     from ase.constraints import FixInternals
 
     bond = None
     if molecule is None:
-        # Frequent kinds (C–C, amides) would else leave none for rare ones (S–S, N–N), which turn each in its own way.
+        # Frequent kinds (C–C, amides) would else leave none for rare ones (S–S, N–N), which turn
+        # each in its own way.
         molecule, bond = job.pick(job.pick(list(turnable_bonds(job.split).values())))
     mol = geometry.embed(molecule.smiles, job.rng)
     bonds = [bond] if bond else geometry.rotatable_bonds(mol)
@@ -197,8 +237,12 @@ def torsion(job, molecule):
 
 
 @functools.cache
-def turnable_bonds(split):
-    """Kind of bond (element and hybridisation at both ends) → (molecule, torsion) for each of that kind."""
+def turnable_bonds(
+    split: str,
+) -> dict[tuple[str, ...], list[tuple[Molecule, tuple[int, int, int, int]]]]:
+    """Kind of bond (element, hybridisation and aromaticity at both ends) → (molecule, four atoms of
+    the torsion) of each bond of that kind.
+    """
     found = {}
     for molecule in pool(split, 16):
         mol = Chem.AddHs(Chem.MolFromSmiles(molecule.smiles))
@@ -211,10 +255,13 @@ def turnable_bonds(split):
     return found
 
 
-def transfer(job, _):
-    """The way of a hydrogen atom to another N, O or S of its molecule or, a third of the time, of a second one: six
-    distances, each relaxed with it held, and a moment later on either side of the pass. Students that knew nothing of
-    it let hydrogen atoms go over at 600 K."""
+def transfer(job: Job, _: None) -> Iterator[Frame | str]:
+    """A hydrogen atom on its way to another N, O or S of its molecule or, a third of the time, of a
+    second one.
+
+    Six distances, each relaxed with the distance held, and a moment of dynamics later. Students
+    that were trained without let hydrogen atoms go over at 600 K.
+    """
     from ase.constraints import FixInternals
 
     mol, mols, h, acceptor = hydrogen_bond(job)
@@ -246,8 +293,10 @@ def transfer(job, _):
         yield job.label(later[0], "transfer", mols, temperature)
 
 
-def hydrogen_bond(job):
-    """Something with a hydrogen bond: (conformer or pair as one RDKit molecule, its molecules, H, acceptor)."""
+def hydrogen_bond(job: Job) -> tuple[Chem.Mol, list[Molecule], int, int]:
+    """A random hydrogen bond: conformer or pair as one RDKit molecule, its molecules, and the
+    indices of H and acceptor.
+    """
     # S–H is rare and gives its hydrogen atom away most easily.
     donor = job.pick(("N", "O", "S"))
     for _ in range(20):
@@ -263,14 +312,14 @@ def hydrogen_bond(job):
 
 
 @functools.cache
-def donors(split, element, max_atoms):
+def donors(split: str, element: str, max_atoms: int) -> list[Molecule]:
     """Molecules of a split that have a hydrogen atom at an element."""
     return [m for m in pool(split, max_atoms) if element in bearers(m)]
 
 
 @functools.cache
-def bearers(molecule):
-    """Elements that have hydrogen atoms."""
+def bearers(molecule: Molecule) -> set[str]:
+    """Chemical symbols of the elements of a molecule that have hydrogen atoms."""
     return {
         atom.GetSymbol()
         for atom in Chem.MolFromSmiles(molecule.smiles).GetAtoms()
@@ -278,8 +327,8 @@ def bearers(molecule):
     }
 
 
-def packed_pair(job, mols):
-    """Two RDKit molecules, packed, as one."""
+def packed_pair(job: Job, mols: list[Chem.Mol]) -> Chem.Mol:
+    """Two RDKit molecules, packed next to each other, as one."""
     packed = packing.cluster(
         [packing.Rigid(geometry.to_atoms(m), geometry.charges(m)) for m in mols], job.rng
     )
@@ -289,20 +338,21 @@ def packed_pair(job, mols):
 
 
 @functools.cache
-def with_element(split, number, max_atoms=14):
-    """Small molecules of a split that hold an element."""
+def with_element(split: str, number: int, max_atoms: int = 14) -> list[Molecule]:
+    """Small molecules of a split that contain an element (atomic number)."""
     return [m for m in pool(split, max_atoms) if number in numbers(m)]
 
 
 @functools.cache
-def numbers(molecule):
+def numbers(molecule: Molecule) -> set[int]:
     """The atomic numbers that occur in a molecule."""
     return {a.GetAtomicNum() for a in Chem.AddHs(Chem.MolFromSmiles(molecule.smiles)).GetAtoms()}
 
 
-def contact(job, pair):
-    """Six lengths of a bond between two elements, from 0.7 to 1.8 times its own, and eight distances between atoms of
-    them in two molecules, from a collision to contact."""
+def contact(job: Job, pair: tuple[int, int]) -> Iterator[Frame | str]:
+    """Six lengths of a bond between two elements, 0.7 to 1.8 times its own, and eight distances
+    between atoms of them in two molecules, from collision to contact.
+    """
     yield from stretch(
         job, "contact", pair, lambda: np.exp(job.rng.uniform(np.log(0.7), np.log(1.8), 6))
     )
@@ -310,24 +360,30 @@ def contact(job, pair):
     yield from approach(job, "contact", pair, 0.75 * covalent_radii[list(pair)].sum(), far, 8)
 
 
-def collision(job, pair):
-    """Four lengths of a bond between two elements, from 0.5 to 0.85 times its own, and four distances between atoms of
-    them in two molecules, below those of contacts: the way up to where repulsion alone rules. Students that knew
-    nothing of it fell into holes there, of thousands of eV."""
+def collision(job: Job, pair: tuple[int, int]) -> Iterator[Frame | str]:
+    """Lengths of a bond and distances between molecules below those of `contact`.
+
+    Four lengths of 0.5 to 0.85 times that of the bond, and four distances of 0.5 to 0.8 times the
+    sum of the covalent radii. Students that were trained without found holes there, of thousands of
+    eV.
+    """
     apart = functools.cache(lambda molecule: energy_apart(job.teacher, molecule))
     for result in compressed(job, pair):
         lost = not isinstance(result, str) and result.energy < apart(result.molecule) - BINDING
         yield "another electronic state" if lost else result
 
 
-def compressed(job, pair):
+def compressed(job: Job, pair: tuple[int, int]) -> Iterator[Frame | str]:
+    """Short bonds and close atoms of a pair of elements, labelled whatever their energy."""
     yield from stretch(job, "collision", pair, lambda: job.rng.uniform(0.5, 0.85, 4))
     covalent = covalent_radii[list(pair)].sum()
     yield from approach(job, "collision", pair, 0.5 * covalent, 0.8 * covalent, 4)
 
 
-def energy_apart(teacher, molecule):
-    """The energy (eV) of molecules, joined by `.`, far from each other and near their minima."""
+def energy_apart(teacher: Teacher, molecule: str) -> float:
+    """The energy (eV) of molecules, their SMILES joined by `.`, far from each other and near their
+    minima.
+    """
     energy = 0.0
     for smiles in molecule.split("."):
         atoms = geometry.to_atoms(geometry.embed(smiles, np.random.default_rng(0)))
@@ -336,8 +392,8 @@ def energy_apart(teacher, molecule):
 
 
 @functools.cache
-def bonds(split):
-    """Pair of elements → (molecule, i, j) for each of their bonds outside of rings."""
+def bonds(split: str) -> dict[tuple[int, int], list[tuple[Molecule, int, int]]]:
+    """Pair of atomic numbers → (molecule, i, j) of each of their bonds outside of rings."""
     found = {}
     for molecule in pool(split, 16):
         for bond in Chem.AddHs(Chem.MolFromSmiles(molecule.smiles)).GetBonds():
@@ -348,9 +404,12 @@ def bonds(split):
     return found
 
 
-def stretch(job, kind, pair, draw):
-    """A bond between two elements, where there is one: its length times each factor that `draw` gives, the rest as it
-    is or shaken."""
+def stretch(
+    job: Job, kind: str, pair: tuple[int, int], draw: Callable[[], np.ndarray]
+) -> Iterator[Frame | str]:
+    """A bond between two elements, if there is one: its length times each factor that `draw` gives,
+    the other atoms displaced as by heat.
+    """
     bonded = bonds(job.split).get(pair)
     if not bonded:
         return
@@ -368,8 +427,12 @@ def stretch(job, kind, pair, draw):
         yield job.label(atoms, kind, [molecule], temperature)
 
 
-def approach(job, kind, pair, near, far, count):
-    """Distances between atoms of two molecules, from `near` to `far`."""
+def approach(
+    job: Job, kind: str, pair: tuple[int, int], near: float, far: float, count: int
+) -> Iterator[Frame | str]:
+    """Two molecules with atoms of a pair of elements at random distances from `near` to `far`
+    (Å).
+    """
     pools = [with_element(job.split, number) for number in pair]
     if not all(pools):
         yield "no molecule with the element"
@@ -391,8 +454,12 @@ def approach(job, kind, pair, near, far, count):
         yield job.label(placed, kind, [first, second], temperature)
 
 
-def facing(left, right, i, j, distance, rng):
-    """Two molecules with atoms i and j at a distance, turned so that other atoms are as far apart as can be found."""
+def facing(
+    left: Atoms, right: Atoms, i: int, j: int, distance: float, rng: np.random.Generator
+) -> Atoms:
+    """Two molecules with atoms i and j at a distance (Å), turned so that other atoms are as far
+    apart as can be found.
+    """
     from scipy.spatial.transform import Rotation
 
     best, widest = None, -np.inf
@@ -413,15 +480,22 @@ def facing(left, right, i, j, distance, rng):
     return both
 
 
-def rigid(job, molecule):
-    """A conformer to place, with its modes."""
+def rigid(job: Job, molecule: Molecule) -> tuple[packing.Rigid, tuple[np.ndarray, np.ndarray]]:
+    """A random conformer as a rigid body, and its vibrational modes (see geometry.modes)."""
     mol = geometry.embed(molecule.smiles, job.rng)
     atoms = geometry.to_atoms(mol)
     return packing.Rigid(atoms, geometry.charges(mol)), geometry.modes(mol)
 
 
-def shaken(job, packed, modes, temperature):
-    """The packing's structure, each molecule displaced along its own modes, which are turned with it."""
+def shaken(
+    job: Job, packed: packing.Packing, modes: list[tuple[Atoms, tuple]], temperature: float
+) -> Atoms:
+    """A packing's structure with each molecule displaced along its own modes, as at a temperature
+    (K).
+
+    `modes`: of each molecule its original ASE structure and modes; both are turned as it lies in
+    the packing.
+    """
     atoms = packed.atoms()
     for members, (original, mode) in zip(packed.members, modes, strict=True):
         moved = (
@@ -431,15 +505,17 @@ def shaken(job, packed, modes, temperature):
     return atoms
 
 
-def superposition(a, b):
-    """The rotation R with a @ R ≈ b, both about their centres (Kabsch)."""
+def superposition(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The rotation R (3, 3) with a @ R ≈ b, both (n, 3) relative to their centres (Kabsch)."""
     u, _, vt = np.linalg.svd((a - a.mean(axis=0)).T @ (b - b.mean(axis=0)))
     u[:, -1] *= np.sign(np.linalg.det(u @ vt))
     return u @ vt
 
 
-def cluster(job, _):
-    """Ten frames of a dimer from contact to far beyond any cutoff, or four of three to six small molecules."""
+def cluster(job: Job, _: None) -> Iterator[Frame | str]:
+    """Ten frames of a dimer from contact to far beyond any cutoff, or four frames of three to six
+    small molecules.
+    """
     if job.rng.random() < 0.7:
         yield from dimer(job)
         return
@@ -462,12 +538,13 @@ def cluster(job, _):
         yield job.label(atoms, "cluster", mols, temperature)
 
 
-def smallest(split, max_atoms):
-    """Molecules of up to this size, and at least ten."""
+def smallest(split: str, max_atoms: int) -> list[Molecule]:
+    """Molecules of a split with at most this many atoms; the ten smallest where there are fewer."""
     return sorted(pool(split), key=lambda m: m.atoms)[: max(10, len(pool(split, max_atoms)))]
 
 
-def dimer(job):
+def dimer(job: Job) -> Iterator[Frame | str]:
+    """Ten distances of two molecules, compressed to 8 Å beyond contact."""
     choices = pool(job.split, 18)
     little = pool("train", 9) if job.split == "train" else choices
     first = job.pick(choices)
@@ -495,12 +572,15 @@ def dimer(job):
         yield job.label(atoms, "cluster", mols, temperature)
 
 
-def by_smiles(smiles):
+def by_smiles(smiles: str) -> Molecule:
+    """The molecule of the list with this canonical SMILES."""
     return next(m for m in molecules() if m.smiles == smiles)
 
 
-def water(job, _):
-    """Water clusters: four arrangements, and four frames of a short trajectory from the last."""
+def water(job: Job, _: None) -> Iterator[Frame | str]:
+    """Water clusters: four arrangements, and four frames of a short trajectory from the last
+    one.
+    """
     molecule = by_smiles("O")
     count = int(job.rng.integers(2, 15))
     made = rigid(job, molecule)
@@ -517,9 +597,12 @@ def water(job, _):
         yield "unconverged"
 
 
-def periodic(job, _):
-    """Three arrangements of a liquid or of a mixture in a cube with edges of at least 10 Å, from thin to dense (training:
-    compressed). A student that moves atoms moves those of two of them."""
+def periodic(job: Job, _: None) -> Iterator[Frame | str]:
+    """Three arrangements of a liquid or a mixture in a cube with edges of at least 10 Å.
+
+    From thin to dense, for training compressed, too. If a student moves atoms, it moves those of
+    two of them.
+    """
     if job.rng.random() < 0.75:
         names = sorted(LIQUIDS)
         # A third of the boxes hold water.

@@ -1,8 +1,10 @@
 """Generation: a list of small jobs, each stored as one shard when it is done.
 
-A job's frames depend on its name and the seed alone. So a run that was killed goes on where it stopped, more frames are
-more jobs, and the result is the same for any number of workers.
+A job's frames depend on its name and the seed alone. So a run that was killed goes on where it
+stopped, more frames are more jobs, and the result is the same for any number of workers.
 """
+
+from __future__ import annotations
 
 import functools
 import hashlib
@@ -19,11 +21,20 @@ from dataclasses import dataclass
 from math import ceil
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from . import crystals, dataset, files, frames, teachers
 from .molecules import SMALL, molecules, order_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .dataset import Frame
+    from .molecules import Molecule
+    from .teachers import Teacher
+
 
 # Share of the frames, frames of one job.
 SHARES = {
@@ -50,21 +61,25 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THRE
 
 @dataclass(frozen=True)
 class Work:
-    """What one job does."""
+    """One job: its kind of structures, and its number."""
 
     kind: str
     index: int
 
     @property
-    def name(self):
+    def name(self) -> str:
+        """The name, which is that of its shard; random numbers come from it."""
         return f"{self.kind}-{self.index:06d}"
 
     @property
-    def expected(self):
+    def expected(self) -> int:
+        """How many frames it makes, about."""
         return (SHARES | PERIODIC)[self.kind][1]
 
-    def subject(self):
-        """What the job is about (a molecule, a pair of elements, nothing), and its split."""
+    def subject(self) -> tuple[Any, str]:
+        """What the job is about (a molecule, a pair of elements, a crystal or None), and its
+        split.
+        """
         if self.kind == "trajectory":
             molecule = in_turn()[self.index % len(in_turn())]
             return molecule, molecule.split
@@ -81,22 +96,24 @@ class Work:
             return crystals.subject(self.index, split)
         return None, split
 
-    def frames(self, job, subject):
-        """Labelled frames, and reasons where there is none."""
+    def frames(self, job: frames.Job, subject: Any) -> Iterator[Frame | str]:
+        """Labelled frames, or reasons why there is none."""
         if self.kind == "crystal":
             return crystals.crystal(job, subject)
         return getattr(frames, self.kind)(job, subject)
 
 
-def split_of_job(name):
+def split_of_job(name: str) -> str:
     """The split of a job that is not tied to one molecule."""
     x = order_key("split", name) / 2**64
     return "test" if x < TEST else "valid" if x < TEST + VALID else "train"
 
 
 @functools.cache
-def in_turn():
-    """All molecules, before any comes a second time; while there are such, every tenth is one that is held out."""
+def in_turn() -> list[Molecule]:
+    """All molecules in an order that looks random; as long as there are such, every tenth is held
+    out.
+    """
     ordered = sorted(molecules(), key=lambda m: order_key("turn", m.smiles))
     train = [m for m in ordered if m.split == "train"]
     held_out = [m for m in ordered if m.split != "train"]
@@ -106,29 +123,40 @@ def in_turn():
 
 
 @functools.cache
-def small_molecules():
-    """Those of the table. Among the others each of them would come up five to eight times in 100,000 frames, which is too
-    few for the vibrations of molecules like CO2, whose bonds occur nowhere else."""
+def small_molecules() -> list[Molecule]:
+    """The small molecules of the table, which have jobs of their own.
+
+    Among all others each would come up five to eight times in 100,000 frames, too few for the
+    vibrations of molecules like CO2, whose bonds occur nowhere else.
+    """
     return sorted(
         (m for m in molecules() if m.scaffold == SMALL), key=lambda m: order_key("turn", m.smiles)
     )
 
 
-def turnable_molecules(split):
+def turnable_molecules(split: str) -> list[Molecule]:
+    """Molecules of a split with 6 to 30 atoms, to turn bonds of."""
     return [m for m in frames.pool(split, 30) if m.atoms >= 6]
 
 
-def _place(work):
-    """Where a job stands in the plan, from 0 to 1. Trajectories for tests take half of the time: in the second half
-    they do not keep training waiting."""
+def _place(work: Work) -> float:
+    """Where a job stands in the plan, from 0 to 1.
+
+    Trajectories for tests take half of the time: they are in the second half, so that training need
+    not wait for them.
+    """
     x = order_key("plan", work.name) / 2**64
     late = work.kind == "trajectory" and work.subject()[1] == "test"
     return 0.5 + x / 2 if late else x
 
 
-def plan(count, periodic_share, only=None):
-    """The jobs for about `count` frames, in an order of which every part is a fair sample for training; periodic ones
-    at a low rate, most of them last. With `only`, jobs of that kind alone."""
+def plan(count: int, periodic_share: float, only: str | None = None) -> list[Work]:
+    """The jobs for about `count` frames, so ordered that any first part is a fair sample for
+    training.
+
+    Of jobs with a cell there are few among the others; most of them come last. With `only`, jobs of
+    that kind alone.
+    """
     shares = SHARES if only is None else {only: (SHARES | PERIODIC)[only]}
     works = _works(shares, count * (1 - periodic_share))
     boxes = _works(PERIODIC, count * periodic_share)
@@ -140,7 +168,7 @@ def plan(count, periodic_share, only=None):
     return result + boxes
 
 
-def _works(shares, count):
+def _works(shares: dict[str, tuple[float, int]], count: float) -> list[Work]:
     """Jobs for about `count` frames of these kinds, in the order of the plan."""
     whole = sum(share for share, _ in shares.values())
     works = [
@@ -157,8 +185,11 @@ _teacher = None
 _mover = None
 
 
-def start_worker(spec, prepare=None, arguments=()):
-    """Loads the teacher, and what else the jobs need; ends the worker with its parent, even one that was killed."""
+def start_worker(spec: str, prepare: Callable | None = None, arguments: tuple = ()) -> None:
+    """Loads the teacher and what else the jobs need, in a worker process.
+
+    The worker ends with its parent, even if that is killed.
+    """
     global _teacher
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()
@@ -167,19 +198,19 @@ def start_worker(spec, prepare=None, arguments=()):
         prepare(*arguments)
 
 
-def load_mover(model):
-    """Loads the student that moves atoms, in a worker."""
+def load_mover(model: str) -> None:
+    """Loads the student that moves atoms, in a worker process."""
     global _mover
     _mover = teachers.student(model)
 
 
-def _follow_parent():
+def _follow_parent() -> None:
     connection.wait([parent_process().sentinel])
     os._exit(1)
 
 
-def run(work, seed, teacher, mover=None):
-    """A job's frames, and what was dropped."""
+def run(work: Work, seed: int, teacher: Teacher, mover: Teacher | None = None) -> dataset.Dataset:
+    """A job's frames, and what was dropped, by reason."""
     subject, split = work.subject()
     job = frames.Job(work.name, seed, split, teacher, mover)
     kept, dropped = [], Counter()
@@ -194,8 +225,11 @@ def run(work, seed, teacher, mover=None):
     return dataset.Dataset(kept, teacher.name, dropped)
 
 
-def _work(work, seed, folder):
-    """Runs a job and stores its shard; returns the numbers of frames kept and dropped."""
+def _work(work: Work, seed: int, folder: str | Path) -> tuple[Work, int | None, Any]:
+    """Runs a job and stores its shard: the job, how many frames it kept and what was dropped.
+
+    If it failed, the number is None and the third the traceback.
+    """
     try:
         result = run(work, seed, _teacher, _mover)
         files.write(result, shard(folder, work))
@@ -204,15 +238,16 @@ def _work(work, seed, folder):
     return work, len(result.frames), result.dropped
 
 
-def shard(folder, work):
+def shard(folder: str | Path, work: Work) -> Path:
+    """The file of a job's frames."""
     return Path(folder) / "shards" / f"{work.name}.h5"
 
 
 # --- the run
 
 
-def check_folder(folder, mine):
-    """Refuses a folder that holds another run."""
+def check_folder(folder: str | Path, mine: dict[str, Any]) -> None:
+    """Raises DatasetError for a folder that holds another run; notes this one in a new folder."""
     path = Path(folder) / "run.json"
     if path.exists():
         found = json.loads(path.read_text())
@@ -228,8 +263,10 @@ def check_folder(folder, mine):
         part.replace(path)
 
 
-def generate(folder, works, seed, spec, jobs, mover=None):
-    """Runs those of a plan's jobs that are not done yet. Returns the number of jobs that failed."""
+def generate(
+    folder: str | Path, works: list[Work], seed: int, spec: str, jobs: int, mover: str | None = None
+) -> int:
+    """Runs those jobs of a plan that are not done yet; returns how many failed."""
     identity = {"seed": seed, "teacher": spec}
     if mover is None:
         return carry_out(folder, works, identity, jobs)
@@ -237,14 +274,24 @@ def generate(folder, works, seed, spec, jobs, mover=None):
     return carry_out(folder, works, identity, jobs, load_mover, (mover,))
 
 
-def digest(path):
-    """What tells a file from others, wherever it is."""
+def digest(path: str | Path) -> str:
+    """SHA-256 of a file: tells it from others, wherever it is."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def carry_out(folder, works, identity, jobs, prepare=None, arguments=()):
-    """Runs those of the jobs that are not done yet; `identity` tells this run from others (seed and teacher at least).
-    Workers call `prepare(*arguments)` first. Returns the number of jobs that failed."""
+def carry_out(
+    folder: str | Path,
+    works: list[Any],
+    identity: dict[str, Any],
+    jobs: int,
+    prepare: Callable | None = None,
+    arguments: tuple = (),
+) -> int:
+    """Runs those of the jobs that are not done yet, in worker processes; returns how many failed.
+
+    `identity` tells this run from others (seed and teacher at least). Each worker calls
+    `prepare(*arguments)` first.
+    """
     seed, spec = identity["seed"], identity["teacher"]
     # Small molecules gain nothing from threads, and several workers would fight for cores.
     os.environ.update(ONE_THREAD)
@@ -283,7 +330,7 @@ def carry_out(folder, works, identity, jobs, prepare=None, arguments=()):
     return failed
 
 
-def _collect(pending, bar, dropped):
+def _collect(pending: set, bar: tqdm, dropped: Counter) -> int:
     """Takes finished jobs out of `pending`; returns how many failed."""
     finished, _ = wait(pending, return_when=FIRST_COMPLETED)
     pending -= finished
@@ -303,8 +350,8 @@ def _collect(pending, bar, dropped):
     return failed
 
 
-def collect(folder):
-    """One dataset of all shards, ordered by name."""
+def collect(folder: str | Path) -> dataset.Dataset:
+    """One dataset of all shards in a folder, ordered by name."""
     shards = sorted((Path(folder) / "shards").glob("*.h5"))
     if not shards:
         raise dataset.DatasetError(f"{folder}: no shards; run generate first")

@@ -1,21 +1,30 @@
 """Structures of one molecule: conformers, thermal displacements, turned and stretched bonds."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import numpy as np
 from ase import Atoms, units
 from rdkit import Chem
 from rdkit.Chem import AllChem
+from rdkit.ForceField.rdForceField import ForceField
 
 from .teachers import Dropped
 
-# Modes softer than this (cm⁻¹) are sampled as if they had it: large amplitudes are not straight lines.
+# Modes softer than this (cm⁻¹) are sampled as if they had it: large amplitudes are not straight
+# lines.
 SOFTEST = 120.0
 # No atom moves further than this (Å) from the conformer, or hydrogens break off.
 MAX_DISPLACEMENT = 0.6
 BEND = "[!$([D1])]-&!@[!$([D1])]"
 
 
-def embed(smiles, rng):
-    """An RDKit molecule with hydrogens and a relaxed random conformer."""
+def embed(smiles: str, rng: np.random.Generator) -> Chem.Mol:
+    """An RDKit molecule with hydrogen atoms and a random conformer, relaxed by a force field.
+
+    Raises Dropped where there is none.
+    """
     mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
     if AllChem.EmbedMolecule(mol, randomSeed=int(rng.integers(2**31 - 1)), maxAttempts=50) != 0:
         raise Dropped("no conformer")
@@ -24,8 +33,8 @@ def embed(smiles, rng):
     return mol
 
 
-def force_field(mol):
-    """MMFF94, UFF where it lacks types."""
+def force_field(mol: Chem.Mol) -> ForceField:
+    """MMFF94 for an RDKit molecule, or UFF where MMFF94 lacks types; Dropped where both do."""
     properties = AllChem.MMFFGetMoleculeProperties(mol)
     field = (
         AllChem.MMFFGetMoleculeForceField(mol, properties)
@@ -37,28 +46,33 @@ def force_field(mol):
     return field
 
 
-def to_atoms(mol):
+def to_atoms(mol: Chem.Mol) -> Atoms:
+    """The conformer of an RDKit molecule as an ASE structure (Å)."""
     return Atoms([a.GetAtomicNum() for a in mol.GetAtoms()], mol.GetConformer().GetPositions())
 
 
-def charges(mol):
-    """MMFF94's partial charges in e, zeros where it lacks types."""
+def charges(mol: Chem.Mol) -> np.ndarray:
+    """MMFF94's partial charges (n), in e; zeros where it lacks types."""
     properties = AllChem.MMFFGetMoleculeProperties(mol)
     if not properties:
         return np.zeros(mol.GetNumAtoms())
     return np.array([properties.GetMMFFPartialCharge(i) for i in range(mol.GetNumAtoms())])
 
 
-def _gradient(field, positions):
+def _gradient(field: ForceField, positions: np.ndarray) -> np.ndarray:
+    """Gradient of a force field (n, 3, flat), in kcal/mol/Å."""
     x = positions.ravel().tolist()
     # RDKit's gradient uses the distances of the last energy.
     field.CalcEnergy(x)
     return np.array(field.CalcGrad(x))
 
 
-def modes(mol):
-    """Columns of unit displacement in mass-weighted coordinates, and angular frequencies (ASE units), of the force
-    field's Hessian at the molecule's conformer; translations and rotations left out."""
+def modes(mol: Chem.Mol) -> tuple[np.ndarray, np.ndarray]:
+    """Vibrational modes of the force field at the conformer: displacements (3n, m) for unit
+    amplitudes of mass-weighted coordinates, and angular frequencies (m) in ASE units.
+
+    Translations and rotations are left out.
+    """
     field = force_field(mol)
     x = mol.GetConformer().GetPositions()
     step = 1e-3
@@ -79,12 +93,18 @@ def modes(mol):
     return vectors[:, keep] / root[:, None], np.maximum(omega, softest)
 
 
-def _linear(x):
+def _linear(x: np.ndarray) -> bool:
+    """Whether positions (n, 3) are on a line."""
     return np.linalg.matrix_rank(x - x.mean(axis=0), tol=1e-2) < 2
 
 
-def displaced(atoms, modes_, temperature, rng):
-    """The structure displaced along its modes as at this temperature (K), classical and harmonic."""
+def displaced(
+    atoms: Atoms,
+    modes_: tuple[np.ndarray, np.ndarray],
+    temperature: float,
+    rng: np.random.Generator,
+) -> Atoms:
+    """A structure displaced along its modes as at a temperature (K), classical and harmonic."""
     vectors, omega = modes_
     sigma = np.sqrt(units.kB * temperature) / omega
     for _ in range(20):
@@ -98,8 +118,10 @@ def displaced(atoms, modes_, temperature, rng):
     return moved
 
 
-def rotatable_bonds(mol):
-    """(a, b, c, d): torsions about single bonds outside of rings, methyl groups included."""
+def rotatable_bonds(mol: Chem.Mol) -> list[tuple[int, int, int, int]]:
+    """Torsions (a, b, c, d) about single bonds b–c outside of rings, those of methyl groups
+    included.
+    """
     match = mol.GetSubstructMatches(Chem.MolFromSmarts(BEND))
     found = []
     for b, c in match:
@@ -113,9 +135,14 @@ def rotatable_bonds(mol):
     return found
 
 
-def hydrogen_bonds(mol, reach, donors=("N", "O", "S")):
-    """(h, acceptor): hydrogen atoms of the donors' elements within `reach` (Å) of another N, O or S, in a ring of five or more
-    atoms, or of another molecule."""
+def hydrogen_bonds(
+    mol: Chem.Mol, reach: float, donors: Sequence[str] = ("N", "O", "S")
+) -> list[tuple[int, int]]:
+    """(h, acceptor): hydrogen atoms of the donors' elements within `reach` (Å) of another N, O or
+    S.
+
+    The acceptor is in another molecule, or closes a ring of five or more atoms.
+    """
     polar = [a.GetIdx() for a in mol.GetAtoms() if a.GetSymbol() in ("N", "O", "S")]
     donating = [a for a in mol.GetAtoms() if a.GetSymbol() in donors]
     hydrogens = [n.GetIdx() for a in donating for n in a.GetNeighbors() if n.GetAtomicNum() == 1]
@@ -129,8 +156,8 @@ def hydrogen_bonds(mol, reach, donors=("N", "O", "S")):
     ]
 
 
-def side_of(mol, b, c):
-    """Mask of the atoms on c's side of the bond b–c, None where both are in one ring."""
+def side_of(mol: Chem.Mol, b: int, c: int) -> np.ndarray | None:
+    """Mask (n) of the atoms on c's side of the bond b–c; None where both are in one ring."""
     mask = np.zeros(mol.GetNumAtoms(), bool)
     todo = [c]
     while todo:

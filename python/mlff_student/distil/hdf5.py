@@ -1,6 +1,9 @@
 """Datasets in HDF5; the layout is in the README of this folder."""
 
+from __future__ import annotations
+
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -8,18 +11,24 @@ import numpy as np
 from .dataset import TEXTS, UNITS, Dataset, DatasetError, Frame
 from .teachers import DECIMALS
 
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+
 FORMAT = "mlff-student-dataset"
 FORMAT_VERSION = 1
 
 
-def write(dataset, path):
+def write(dataset: Dataset, path: str | Path) -> None:
+    """Writes a dataset (Å, eV)."""
     frames = dataset.frames
     counts = np.array([len(f.numbers) for f in frames], np.int64)
 
-    def joined(name, *width):
+    def joined(name: str, *width: int) -> np.ndarray:
         return np.concatenate([getattr(f, name) for f in frames] or [np.zeros((0, *width))])
 
-    def stacked(name, *shape):
+    def stacked(name: str, *shape: int) -> np.ndarray:
         return np.array([getattr(f, name) for f in frames]).reshape(len(frames), *shape)
 
     arrays = {
@@ -55,8 +64,11 @@ def write(dataset, path):
         )
 
 
-def storage(name, array):
-    """How HDF5 is to pack an array: nothing is lost. Random digits beyond the last decimal would fill half a file."""
+def storage(name: str, array: np.ndarray) -> dict[str, Any]:
+    """How HDF5 packs an array, without loss.
+
+    Random digits beyond the last decimal that counts would fill half of a file.
+    """
     if not array.size:
         return {}
     if name in ("structures/positions", "labels/forces") and np.array_equal(
@@ -66,7 +78,8 @@ def storage(name, array):
     return {"chunks": True, "compression": "gzip", "shuffle": True}
 
 
-def read(path):
+def read(path: str | Path) -> Dataset:
+    """Reads a dataset; raises DatasetError for a damaged file, another layout or other units."""
     try:
         with h5py.File(path, "r") as file:
             return _from_hdf5(file, path)
@@ -78,7 +91,7 @@ def read(path):
         ) from error
 
 
-def _from_hdf5(file, path):
+def _from_hdf5(file: h5py.File, path: str | Path) -> Dataset:
     attrs = dict(file.attrs)
     found = (
         attrs.get("format", FORMAT),
@@ -88,7 +101,8 @@ def _from_hdf5(file, path):
     expected = FORMAT, FORMAT_VERSION, UNITS
     if found != expected:
         raise DatasetError(
-            f"{path}: expected format, version and units {expected}, found {found}; convert it first"
+            f"{path}: expected format, version and units {expected}, found {found}; "
+            "convert it first"
         )
     numbers = file["structures/atomic_numbers"][:]
     # Differences of unsigned integers would not be negative where they fall.
@@ -99,7 +113,7 @@ def _from_hdf5(file, path):
             f"{path}: atom offsets must rise from 0 to the {n} atoms of the file; it is damaged"
         )
 
-    def array(name, shape, default=None):
+    def array(name: str, shape: tuple[int, ...], default: Any = None) -> np.ndarray:
         if name not in file and default is not None:
             return np.broadcast_to(default, shape)
         if file[name].shape != shape:
@@ -112,7 +126,7 @@ def _from_hdf5(file, path):
             values = values.round(file[name].scaleoffset)
         return values
 
-    def texts(name):
+    def texts(name: str) -> list[str]:
         if f"metadata/{name}" not in file:
             return [""] * s
         found = file[f"metadata/{name}"]
@@ -150,6 +164,7 @@ def _from_hdf5(file, path):
     stated = attrs.get("content_hash")
     if stated and stated != result.content_hash():
         raise DatasetError(
-            f"{path}: content differs from its hash {stated[:12]}…; the file was changed or is damaged"
+            f"{path}: content differs from its hash {stated[:12]}…; "
+            "the file was changed or is damaged"
         )
     return result

@@ -6,11 +6,15 @@ saw the lowest energy, where students differ most, and some places at random. Tr
 hole are counted: rounds go on, with students that learned from the one before, until none does.
 """
 
+from __future__ import annotations
+
 import functools
 import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms, units
@@ -23,6 +27,13 @@ from rdkit import Chem
 
 from . import explore, floor, frames, generate, geometry, isomers, scatter, teachers
 from .molecules import order_key
+
+if TYPE_CHECKING:
+    from .dataset import Frame
+    from .frames import Job
+    from .molecules import Molecule
+    from .teachers import Teacher
+
 
 # Steps of a relaxation, of dynamics, and of a band of images between two isomers.
 RELAXED, HOT, BANDED = 200, 250, 20
@@ -40,27 +51,32 @@ CLOSEST = 0.5
 OVERLAP = 0.3
 
 
+#: Structures of a path, each with the energy (eV) that the student gives it.
+Walk = Iterator[tuple[Atoms, float]]
+
+
 @dataclass(frozen=True)
 class Trial:
-    """One trial; its outcome is kept in the folder beside its frames."""
+    """One trial; how it ended is kept in the folder, beside its frames."""
 
     round: str
     index: int
     folder: Path
 
     @property
-    def name(self):
+    def name(self) -> str:
+        """The name, which is that of its shard."""
         return f"hunt-{self.round}-{self.index:06d}"
 
     expected = 6
 
-    def subject(self):
-        """How the trial begins, and its split."""
+    def subject(self) -> tuple[Callable, str]:
+        """The function that begins the trial, and its split."""
         begin = TRIALS[order_key("trial", self.name) % len(TRIALS)]
         return begin, generate.split_of_job(self.name)
 
-    def frames(self, job, begin):
-        """Labelled frames of the trial, and reasons where there is none."""
+    def frames(self, job: Job, begin: Callable) -> Iterator[Frame | str]:
+        """Labelled frames of the trial, or reasons why there is none."""
         place = order_key("student", self.name) % len(students())
         student = students()[place]
         mols, temperature, path = begin(job, student)
@@ -78,8 +94,10 @@ class Trial:
 # --- how trials begin: each gives molecules, temperature (K) and path
 
 
-def scattered(job, student):
-    """Single atoms in a cube from tight to loose, relaxed: any, or those of a molecule."""
+def scattered(job: Job, student: Student) -> tuple[list[Molecule], float, Walk]:
+    """Single atoms at random places in a cube, dense or not, then relaxed: any atoms, or those of a
+    molecule.
+    """
     rng = job.rng
     if rng.random() < 0.5:
         numbers = scatter.composition(int(rng.integers(3, 13)), rng)
@@ -89,9 +107,11 @@ def scattered(job, student):
     return [], np.nan, relaxed(scatter.soup(numbers, least, rng), student)
 
 
-def between(job, student):
-    """A path between two isomers, atoms paired well or by chance: images by IDPP, then moved as a
-    band."""
+def between(job: Job, student: Student) -> tuple[list[Molecule], float, Walk]:
+    """A path between two isomers: images by IDPP, then moved as a nudged elastic band.
+
+    Atoms are paired so that they move little, or by chance.
+    """
     groups = isomers.groups(job.split, ALONE)
     if not groups:
         raise teachers.Dropped("no isomers")
@@ -103,8 +123,8 @@ def between(job, student):
     return mols, np.nan, banded(isomers.interpolated(first, second, IMAGES), student)
 
 
-def compressed(job, student):
-    """A molecule or a cluster, all lengths times 0.6 to 0.95, relaxed or in motion."""
+def compressed(job: Job, student: Student) -> tuple[list[Molecule], float, Walk]:
+    """A molecule or a cluster with all lengths times 0.6 to 0.95, relaxed or in motion."""
     if job.rng.random() < 0.6:
         mols = [job.pick(frames.pool(job.split, ALONE))]
         atoms = embedded(job, mols[0])
@@ -117,15 +137,15 @@ def compressed(job, student):
     return mols, temperature, moving(atoms, student, temperature, job.rng)
 
 
-def hot(job, student):
+def hot(job: Job, student: Student) -> tuple[list[Molecule], float, Walk]:
     """A molecule at temperatures that break it."""
     molecule = job.pick(frames.pool(job.split, ALONE))
     temperature = job.rng.uniform(1500, 4000)
     return [molecule], temperature, moving(embedded(job, molecule), student, temperature, job.rng)
 
 
-def inserted(job, student):
-    """A molecule, or one or two atoms, put anywhere into a cluster, relaxed."""
+def inserted(job: Job, student: Student) -> tuple[list[Molecule], float, Walk]:
+    """A molecule, or one or two atoms, put anywhere into a cluster, then relaxed."""
     mols, atoms = cluster(job)
     if job.rng.random() < 0.5:
         mols.append(job.pick(frames.smallest(job.split, 6)))
@@ -137,7 +157,7 @@ def inserted(job, student):
     return mols, np.nan, relaxed(atoms, student)
 
 
-def crowded(job, student):
+def crowded(job: Job, student: Student) -> tuple[list[Molecule], float, Walk]:
     """Molecules in a cube that is too small for them, relaxed."""
     mols = few(job)
     edge = job.rng.uniform(2.5, 5.0)
@@ -150,29 +170,29 @@ TRIALS = [scattered] * 6 + [between] * 4 + [compressed] * 3
 TRIALS += [inserted] * 3 + [hot] * 2 + [crowded] * 2
 
 
-def numbers_of(molecule):
+def numbers_of(molecule: Molecule) -> list[int]:
     """Atomic numbers of a molecule of the list, hydrogen included."""
     atoms = Chem.AddHs(Chem.MolFromSmiles(molecule.smiles)).GetAtoms()
     return [atom.GetAtomicNum() for atom in atoms]
 
 
-def embedded(job, molecule):
+def embedded(job: Job, molecule: Molecule) -> Atoms:
     """A random conformer of a molecule of the list, about the origin (Å)."""
     atoms = geometry.to_atoms(geometry.embed(molecule.smiles, job.rng))
     atoms.positions -= atoms.positions.mean(axis=0)
     return atoms
 
 
-def few(job):
-    """Two to four small molecules."""
+def few(job: Job) -> list[Molecule]:
+    """Two to four small molecules, at random."""
     mols = [job.pick(frames.smallest(job.split, 6)) for _ in range(job.rng.integers(2, 5))]
     while sum(m.atoms for m in mols) > TOGETHER and len(mols) > 2:
         mols.pop()
     return mols
 
 
-def cluster(job):
-    """A few small molecules, and how they may lie about the origin."""
+def cluster(job: Job) -> tuple[list[Molecule], Atoms]:
+    """A few small molecules, and a cluster of them about the origin (Å)."""
     mols = few(job)
     atoms = explore.packed(job, mols)
     atoms.positions -= atoms.positions.mean(axis=0)
@@ -182,15 +202,15 @@ def cluster(job):
 # --- paths: (structure, the student's energy in eV) at each step
 
 
-def relaxed(atoms, student, steps=RELAXED):
-    """The way of a relaxation."""
+def relaxed(atoms: Atoms, student: Student, steps: int = RELAXED) -> Walk:
+    """A relaxation by FIRE: each structure on the way with its energy (eV)."""
     atoms.calc = student.calculator
     for _ in FIRE(atoms, logfile=None).irun(steps=steps):
         yield frames.bare(atoms), atoms.get_potential_energy()
 
 
-def moving(atoms, student, temperature, rng):
-    """The way of Langevin dynamics at a temperature (K)."""
+def moving(atoms: Atoms, student: Student, temperature: float, rng: np.random.Generator) -> Walk:
+    """Langevin dynamics at a temperature (K): each structure with its potential energy (eV)."""
     atoms.calc = student.calculator
     thermalize_momenta(atoms, temperature, rng=rng)
     how = {"temperature_K": temperature, "friction": frames.FRICTION, "fixcm": False, "rng": rng}
@@ -199,8 +219,10 @@ def moving(atoms, student, temperature, rng):
         yield frames.bare(atoms), atoms.get_potential_energy()
 
 
-def banded(images, student, steps=BANDED):
-    """The images between the ends, as they are and as a nudged elastic band moves them."""
+def banded(images: list[Atoms], student: Student, steps: int = BANDED) -> Walk:
+    """The images between the ends with their energies (eV), while a nudged elastic band moves
+    them.
+    """
     for image in images:
         image.calc = student.calculator
     band = NEB(images, method="improvedtangent", allow_shared_calculator=True)
@@ -214,15 +236,15 @@ def banded(images, student, steps=BANDED):
 
 @dataclass(frozen=True)
 class Look:
-    """A place on a path."""
+    """A structure on a path."""
 
     atoms: Atoms
     above: float  # the student's energy above hydrides, eV for each atom
     closest: float  # covalent sums
 
 
-def followed(path, student):
-    """The places of a path up to where the student breaks, and whether it did."""
+def followed(path: Walk, student: Student) -> tuple[list[Look], bool]:
+    """The structures of a path up to where the student fails, and whether it did."""
     looks = []
     try:
         # Energies in holes overflow.
@@ -238,8 +260,10 @@ def followed(path, student):
     return looks, False
 
 
-def chosen(looks, student, rng):
-    """Structures of a path to label."""
+def chosen(looks: list[Look], student: Student, rng: np.random.Generator) -> list[Atoms]:
+    """Structures of a path to label: first, lowest, those on which students differ most, some at
+    random.
+    """
     sound = [look for look in looks if look.closest >= CLOSEST]
     if not sound:
         return []
@@ -251,17 +275,18 @@ def chosen(looks, student, rng):
     return [look.atoms for look in ends] + explore.choose(judged, rng, BY_CHANCE, UNSURE)
 
 
-def spread(looks):
-    """Up to LOOKS of them, as far apart as atoms moved."""
+def spread(looks: list[Look]) -> list[Look]:
+    """At most LOOKS structures of a path, at equal distances along it."""
     moves = [np.linalg.norm(b.atoms.positions - a.atoms.positions) for a, b in pairwise(looks)]
     way = np.concatenate([[0.0], np.cumsum(moves)])
     places = np.searchsorted(way, np.linspace(0.0, way[-1], LOOKS))
     return [looks[i] for i in sorted(set(places.tolist()))]
 
 
-def difference(atoms, student):
+def difference(atoms: Atoms, student: Student) -> float:
     """The largest difference of another student's force from this one's (eV/Å); infinite where one
-    of them breaks."""
+    of them fails.
+    """
     try:
         mine = forces(student, atoms)
         others = [forces(other, atoms) for other in students() if other is not student]
@@ -270,8 +295,8 @@ def difference(atoms, student):
     return max((np.linalg.norm(mine - force, axis=1).max() for force in others), default=0.0)
 
 
-def forces(student, atoms):
-    """A student's forces (len(atoms) × 3, eV/Å)."""
+def forces(student: Student, atoms: Atoms) -> np.ndarray:
+    """A student's forces (n, 3), in eV/Å."""
     moved = atoms.copy()
     moved.calc = student.calculator
     return moved.get_forces()
@@ -288,8 +313,8 @@ class Student:
     floor: floor.Floor
 
 
-def load(path):
-    """A student of a file."""
+def load(path: str | Path) -> Student:
+    """Reads a student from its file."""
     calculator = teachers.student(path).calculator()
     return Student(calculator, floor.Floor(calculator))
 
@@ -297,19 +322,19 @@ def load(path):
 _students = None
 
 
-def load_students(*paths):
-    """Loads them, in a worker."""
+def load_students(*paths: str) -> None:
+    """Loads the students of a worker process from their files."""
     global _students
     _students = [load(path) for path in paths]
 
 
-def students():
-    """Those of this worker."""
+def students() -> list[Student]:
+    """The students of this worker process."""
     return _students
 
 
 @functools.cache
-def floor_of(teacher):
+def floor_of(teacher: Teacher) -> floor.Floor:
     """The teacher's own energies of hydrides."""
     return floor.Floor(teacher.calculator())
 
@@ -317,23 +342,25 @@ def floor_of(teacher):
 # --- what became of the trials
 
 
-def outcome(looks, broke):
-    """The lowest energy that a student saw (eV for each atom above hydrides), whether that is a
-    hole, and whether the student broke."""
+def outcome(looks: list[Look], broke: bool) -> dict[str, Any]:
+    """The lowest energy that a student saw (eV/atom above hydrides), whether that is a hole, and
+    whether the student failed.
+    """
     lowest = min((look.above for look in looks), default=None)
     return {"lowest": lowest, "hole": lowest is not None and lowest < floor.HOLE, "broke": broke}
 
 
-def keep(trial, value):
-    """Stores what became of a trial."""
+def keep(trial: Trial, value: dict[str, Any]) -> None:
+    """Stores how a trial ended."""
     folder = trial.folder / "trials"
     folder.mkdir(exist_ok=True)
     (folder / f"{trial.name}.json").write_text(json.dumps(value))
 
 
-def counts(folder, paths):
-    """Student → kind of trial → numbers of trials, of those that ended in a hole, and of those on
-    which the student broke; the lowest energy (eV for each atom above hydrides)."""
+def counts(folder: str | Path, paths: Sequence) -> dict[str, dict[str, dict]]:
+    """Student → kind of trial → numbers of trials, of those that ended in a hole and of those on
+    which the student failed, and the lowest energy (eV/atom above hydrides).
+    """
     found = {str(path): {} for path in paths}
     for file in sorted((Path(folder) / "trials").glob("*.json")):
         trial = json.loads(file.read_text())
@@ -348,8 +375,8 @@ def counts(folder, paths):
     return found
 
 
-def report(folder, paths):
-    """Writes `hunt.json` with the counts of all trials in a folder, and prints them."""
+def report(folder: str | Path, paths: Sequence) -> None:
+    """Writes hunt.json with the counts of all trials in a folder, and prints them."""
     found = counts(folder, paths)
     text = json.dumps({"hole_ev_per_atom": floor.HOLE, "students": found}, indent=1)
     (Path(folder) / "hunt.json").write_text(text + "\n")

@@ -1,7 +1,10 @@
 """Paths from one molecule to another of the same atoms: through all that lies between them."""
 
+from __future__ import annotations
+
 import functools
 from collections import defaultdict
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase.mep import NEB, idpp_interpolate, interpolate
@@ -13,12 +16,18 @@ from scipy.spatial.transform import Rotation
 
 from . import frames
 
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from .molecules import Molecule
+
+
 # Orientations that are tried, and rounds of pairing and turning from each.
 ORIENTATIONS, ROUNDS = 50, 10
 
 
 @functools.cache
-def groups(split, max_atoms):
+def groups(split: str, max_atoms: int) -> list[list[Molecule]]:
     """Lists of two or more molecules of a split that have the same formula."""
     found = defaultdict(list)
     for molecule in frames.pool(split, max_atoms):
@@ -26,11 +35,11 @@ def groups(split, max_atoms):
     return [group for group in found.values() if len(group) > 1]
 
 
-def matched(first, second, rng):
-    """The second ASE structure, moved onto the first, its atoms in the order of those of the first.
+def matched(first: Atoms, second: Atoms, rng: np.random.Generator) -> Atoms:
+    """The second structure, moved onto the first, its atoms in the order of those of the first.
 
     From random orientations, atoms of one element are paired so that distances are small, and the
-    structure is turned to fit, in turns; the best of these counts.
+    structure is rotated to fit, by turns; the best of these counts.
     """
     target = first.positions - first.positions.mean(axis=0)
     start = second.positions - second.positions.mean(axis=0)
@@ -50,10 +59,12 @@ def matched(first, second, rng):
     return result
 
 
-def unmatched(first, second, rng=None):
-    """The second ASE structure with its elements in the order of those of the first, where it is:
-    atoms of one element as they are listed, or with a generator by chance. Paths to it are what
-    comes of an interpolation that nobody thought about: atoms cross the whole molecule."""
+def unmatched(first: Atoms, second: Atoms, rng: np.random.Generator | None = None) -> Atoms:
+    """The second structure where it is, its elements in the order of those of the first.
+
+    Atoms of one element are taken as they are listed, or at random with a generator. On paths to it
+    atoms cross the whole molecule, as they do in careless interpolations.
+    """
     order = np.empty(len(first), int)
     for number in set(first.numbers.tolist()):
         listed = np.flatnonzero(second.numbers == number)
@@ -61,8 +72,8 @@ def unmatched(first, second, rng=None):
     return second[order]
 
 
-def interpolated(first, second, count):
-    """Both ASE structures, and `count` between them by IDPP (Smidstrup et al. 2014), as a list."""
+def interpolated(first: Atoms, second: Atoms, count: int) -> list[Atoms]:
+    """Both structures, and `count` between them by IDPP (Smidstrup et al. 2014)."""
     images = [first.copy() for _ in range(count + 1)] + [second.copy()]
     interpolate(images)
     idpp_interpolate(NEB(images, method="improvedtangent"), traj=None, log=None)

@@ -4,15 +4,20 @@ Written down from memory of the literature and rounded, at low temperature or as
 good enough to be near where molecules lie in crystals, not for crystallography.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Known:
-    """A crystal: `cell` has lengths (Å) and angles (degrees), `basis` elements with fractional
-    coordinates of the asymmetric unit. Where that is empty, the packing is to be searched for, one
-    molecule in a general place: then the group is one with as many operations as the cell has
-    molecules, for molecules on elements of symmetry a subgroup of the crystal's own."""
+    """A crystal: lengths (Å) and angles (degrees) of its cell, space group, and elements with
+    fractional coordinates of the asymmetric unit.
+
+    Where `basis` is empty, the packing is to be searched for, with one molecule in a general
+    position. The group then has as many operations as the cell has molecules: for molecules on
+    symmetry elements it is a subgroup of the crystal's own.
+    """
 
     name: str
     smiles: str
@@ -22,14 +27,21 @@ class Known:
     basis: str = ""
     setting: int = 1
 
-    def sites(self):
-        """Elements, and their fractional coordinates."""
+    def sites(self) -> tuple[list[str], list[tuple[float, ...]]]:
+        """Chemical symbols of the asymmetric unit, and their fractional coordinates."""
         words = [site.split() for site in self.basis.split(",")]
         return [w[0] for w in words], [tuple(map(float, w[1:])) for w in words]
 
 
-def cell(a, b=None, c=None, alpha=90.0, beta=90.0, gamma=90.0):
-    """Six cell parameters; one length alone is a cube's."""
+def cell(
+    a: float,
+    b: float | None = None,
+    c: float | None = None,
+    alpha: float = 90.0,
+    beta: float = 90.0,
+    gamma: float = 90.0,
+) -> tuple[float, ...]:
+    """Six cell parameters (Å, degrees); one length alone is that of a cube."""
     return (a, b or a, c or a, alpha, beta, gamma)
 
 

@@ -3,6 +3,9 @@
 Where they come from: coordinates of known structures here, searches for packings in `polymorphs`.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,21 +28,27 @@ SHIFT, LIBRATION = 0.12, 0.08
 
 @dataclass
 class Lattice:
-    """Copies of a molecule in a periodic cell. Rows of `cell` (3 × 3) are lattice vectors in Å, `x`
-    (molecules × atoms × 3) are positions in Å; no molecule is cut by a face."""
+    """Copies of a molecule in a periodic cell; no molecule is cut by a face of the cell.
+
+    `numbers` (n) are the atomic numbers of one molecule, rows of `cell` (3, 3) are lattice vectors
+    (Å), and `x` (molecules, n, 3) are positions (Å).
+    """
 
     numbers: np.ndarray
     cell: np.ndarray
     x: np.ndarray
 
-    def atoms(self):
+    def atoms(self) -> Atoms:
         """The ASE structure, molecule after molecule."""
         numbers = np.tile(self.numbers, len(self.x))
         return Atoms(numbers, self.x.reshape(-1, 3), cell=self.cell, pbc=True)
 
-    def enlarged(self, shortest, most):
-        """The smallest supercell that has no lattice vector below `shortest` (Å) or, where that
-        takes more than `most` atoms, the one within them whose shortest vector is longest."""
+    def enlarged(self, shortest: float, most: int) -> Lattice:
+        """The smallest supercell without lattice vectors below `shortest` (Å).
+
+        Where that takes more than `most` atoms, the one within them whose shortest vector is
+        longest.
+        """
         best, longest = None, 0.0
         for count in range(1, 1 + max(1, most // self.x[..., 0].size)):
             if longest >= shortest:
@@ -54,17 +63,29 @@ class Lattice:
         x = (self.x[None] + shifts[:, None, None]).reshape(-1, *self.x.shape[1:])
         return Lattice(self.numbers, best @ self.cell, x)
 
-    def deformed(self, volume, strain):
-        """This lattice with the volume times a factor and sheared and stretched by `strain` (3 × 3,
-        symmetric), which does not change the volume; molecules move as rigid bodies."""
+    def deformed(self, volume: float, strain: np.ndarray) -> Lattice:
+        """This lattice with `volume` times its volume, sheared and stretched by `strain` (3, 3,
+        symmetric), which does not change the volume.
+
+        Molecules move as rigid bodies.
+        """
         change = np.eye(3) + strain
         change *= (volume / np.linalg.det(change)) ** (1 / 3)
         centres = self.x.mean(axis=1, keepdims=True)
         return Lattice(self.numbers, self.cell @ change, self.x + centres @ change - centres)
 
-    def shaken(self, original, modes, temperature, rng):
-        """This lattice with its molecules displaced along their modes, shifted and turned, about as
-        at a temperature (K); `original` (ASE) is what the modes of `geometry.modes` belong to."""
+    def shaken(
+        self,
+        original: Atoms,
+        modes: tuple[np.ndarray, np.ndarray],
+        temperature: float,
+        rng: np.random.Generator,
+    ) -> Lattice:
+        """This lattice with its molecules displaced along their modes, shifted and rotated, about
+        as at a temperature (K).
+
+        `original` is the structure that the modes of `geometry.modes` belong to.
+        """
         hot = np.sqrt(temperature / 300)
         x = np.empty_like(self.x)
         for k, placed in enumerate(self.x):
@@ -77,8 +98,10 @@ class Lattice:
         return Lattice(self.numbers, self.cell, x)
 
 
-def sublattices(count):
-    """Integer matrices whose rows span each sublattice of this index once: Hermite normal forms."""
+def sublattices(count: int) -> Iterator[np.ndarray]:
+    """Integer matrices (3, 3) whose rows span each sublattice of index `count` once: Hermite normal
+    forms.
+    """
     for a in range(1, count + 1):
         for b in range(1, count // a + 1):
             if count % (a * b) == 0:
@@ -86,17 +109,26 @@ def sublattices(count):
                     yield np.array([[a, 0, 0], [i, b, 0], [j, k, count // (a * b)]])
 
 
-def from_coordinates(mol, symbols, basis, group, setting, cell):
-    """The lattice of a known structure: elements and fractional coordinates of the asymmetric unit,
-    number and setting of the space group, six cell parameters (Å, degrees). Each of its molecules
-    is replaced by the RDKit molecule `mol`, moved onto it."""
+def from_coordinates(
+    mol: Chem.Mol,
+    symbols: list[str],
+    basis: list[tuple[float, ...]],
+    group: int,
+    setting: int,
+    cell: Sequence[float],
+) -> Lattice:
+    """The lattice of a known structure, from elements and fractional coordinates of the asymmetric
+    unit, space group (number, setting) and six cell parameters (Å, degrees).
+
+    Each of its molecules is replaced by the RDKit molecule `mol`, moved onto it.
+    """
     found = crystal(symbols, basis, spacegroup=group, setting=setting, cellpar=cell)
     x = [moved_onto(mol, molecule) for molecule in whole_molecules(found)]
     return Lattice(geometry.to_atoms(mol).numbers, found.cell.array, np.array(x))
 
 
-def whole_molecules(atoms):
-    """The molecules of a periodic structure as ASE structures, not cut by faces."""
+def whole_molecules(atoms: Atoms) -> Iterator[Atoms]:
+    """The molecules of a periodic structure, not cut by faces of the cell."""
     cutoffs = natural_cutoffs(atoms, mult=BONDED)
     first, second, step = neighbor_list("ijD", atoms, cutoffs)
     left = set(range(len(atoms)))
@@ -113,9 +145,10 @@ def whole_molecules(atoms):
         yield Atoms(atoms.numbers[list(x)], list(x.values()))
 
 
-def moved_onto(mol, target):
-    """Positions of an RDKit molecule's atoms, moved as a rigid body onto an ASE structure of the
-    same molecule, whose atoms may stand in another order."""
+def moved_onto(mol: Chem.Mol, target: Atoms) -> np.ndarray:
+    """Positions (n, 3) of an RDKit molecule's atoms (Å), moved as a rigid body onto a structure of
+    the same molecule, whose atoms may be in another order.
+    """
     x = mol.GetConformer().GetPositions()
     bonds = ((b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in mol.GetBonds())
     pattern = skeleton(geometry.to_atoms(mol).numbers, bonds)
@@ -131,8 +164,8 @@ def moved_onto(mol, target):
     return best
 
 
-def skeleton(numbers, bonds):
-    """An RDKit molecule of these atoms and pairs of bonded atoms, where all bonds are single."""
+def skeleton(numbers: Iterable[int], bonds: Iterable[tuple[int, int]]) -> Chem.Mol:
+    """An RDKit molecule of these atoms and pairs of bonded atoms, with single bonds only."""
     made = Chem.RWMol()
     for number in numbers:
         made.AddAtom(Chem.Atom(int(number)))

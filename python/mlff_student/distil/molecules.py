@@ -1,9 +1,12 @@
 """The molecules: scaffolds × substituents, split by scaffold.
 
-A molecule of test or validation must not be one that training nearly saw. Scaffolds that share a Murcko scaffold (the
-ring systems and what links them) form a group, and a group lies in one split. Acyclic molecules have no Murcko
-scaffold: the table's scaffold takes its place, and a molecule that scaffolds of different splits lead to is left out.
+A molecule of test or validation must not be one that training nearly saw. Scaffolds that share a
+Murcko scaffold (the ring systems and what links them) form a group, and a group lies in one split.
+Acyclic molecules have no Murcko scaffold: the table's scaffold takes its place, and a molecule that
+scaffolds of different splits lead to is left out.
 """
+
+from __future__ import annotations
 
 import contextlib
 import functools
@@ -12,8 +15,10 @@ import itertools
 import json
 import os
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 import rdkit
 from ase.data import atomic_numbers
@@ -46,6 +51,8 @@ class BadMolecule(ValueError):
 
 @dataclass(frozen=True)
 class Molecule:
+    """A molecule of the list."""
+
     smiles: str
     scaffold: str  # its name in the table, or SMALL
     murcko: str  # canonical SMILES, empty where acyclic
@@ -53,13 +60,13 @@ class Molecule:
     split: str
 
 
-def order_key(*words):
-    """A number that looks random and is the same everywhere."""
+def order_key(*words: object) -> int:
+    """A 64-bit number that looks random and is the same on every machine."""
     return int.from_bytes(hashlib.sha256("\0".join(map(str, words)).encode()).digest()[:8], "big")
 
 
-def check(mol):
-    """Refuses what is charged, open-shell, or holds other elements."""
+def check(mol: Chem.Mol) -> None:
+    """Raises BadMolecule for what is charged, open-shell, or holds other elements."""
     if Chem.GetFormalCharge(mol) != 0:
         raise BadMolecule("charged")
     atoms = [
@@ -71,28 +78,31 @@ def check(mol):
         raise BadMolecule(OTHER_ELEMENTS)
 
 
-def canonical(mol):
+def canonical(mol: Chem.Mol) -> str:
     """Canonical SMILES without stereochemistry; conformers choose it at random."""
     return Chem.MolToSmiles(mol, isomericSmiles=False)
 
 
-def atoms_of(smiles):
+def atoms_of(smiles: str) -> int:
+    """Number of atoms of a SMILES, hydrogen included."""
     return with_hydrogens(Chem.MolFromSmiles(smiles))
 
 
-def with_hydrogens(mol):
-    """Number of atoms, hydrogen included."""
+def with_hydrogens(mol: Chem.Mol) -> int:
+    """Number of atoms of an RDKit molecule, hydrogen included."""
     return mol.GetNumAtoms(onlyExplicit=False)
 
 
 @functools.cache
-def substituent(smiles):
-    """A substituent as RDKit has it."""
+def substituent(smiles: str) -> Chem.Mol:
+    """A substituent as an RDKit molecule."""
     return Chem.MolFromSmiles(smiles)
 
 
-def substitute(scaffold, choice):
-    """The scaffold (RDKit, with dummy atoms) with a substituent's SMILES, or None for hydrogen, at each place."""
+def substitute(scaffold: Chem.Mol, choice: tuple[str | None, ...]) -> Chem.Mol:
+    """The scaffold (with dummy atoms) with a substituent's SMILES, or None for hydrogen, at each
+    place.
+    """
     places = [a.GetIdx() for a in scaffold.GetAtoms() if a.GetAtomicNum() == 0]
     combined = Chem.RWMol(scaffold)
     for place, smiles in zip(places, choice, strict=True):
@@ -112,15 +122,17 @@ def substitute(scaffold, choice):
     return Chem.RemoveHs(mol)
 
 
-def choices(name, scaffold):
-    """What may go to the scaffold's places, in an order that looks random; the bare scaffold first."""
+def choices(name: str, scaffold: Chem.Mol) -> Iterator[tuple[str | None, ...]]:
+    """What may go to the scaffold's places, in an order that looks random; the bare scaffold
+    first.
+    """
     any_kind = tables.SUBSTITUENTS.split()
     # N–F, N–OH, S–NH2 and the like are reagents.
     on_hetero = [s for s in any_kind if s.startswith("C") and not s.startswith("Cl")]
     places = [a for a in scaffold.GetAtoms() if a.GetAtomicNum() == 0]
     options = [on_hetero if a.GetAtomMapNum() else any_kind for a in places]
 
-    def filled(count):
+    def filled(count: int) -> list[tuple[str | None, ...]]:
         """Choices with so many substituents."""
         found = []
         for where in itertools.combinations(range(len(places)), count):
@@ -134,8 +146,10 @@ def choices(name, scaffold):
         yield from (c for c in pair if c is not None)
 
 
-def compose(name, smiles):
-    """Up to PER_TRAINING_SCAFFOLD canonical SMILES of a scaffold; the first PER_SCAFFOLD of them decide on splits."""
+def compose(name: str, smiles: str) -> list[str]:
+    """Up to PER_TRAINING_SCAFFOLD canonical SMILES of a scaffold; the first PER_SCAFFOLD of them
+    decide on splits.
+    """
     scaffold = Chem.MolFromSmiles(smiles)
     found = []
     for choice in choices(name, scaffold):
@@ -151,12 +165,12 @@ def compose(name, smiles):
 
 
 @functools.cache
-def murcko(smiles):
-    """Canonical SMILES of the ring systems and what links them."""
+def murcko(smiles: str) -> str:
+    """The Murcko scaffold, as canonical SMILES: the ring systems and what links them."""
     return MurckoScaffold.MurckoScaffoldSmiles(smiles=smiles)
 
 
-def _groups(made):
+def _groups(made: dict[str, list[str]]) -> list[tuple[str, ...]]:
     """Scaffolds' names in groups that share a Murcko scaffold; each acyclic one alone."""
     group = {name: {name} for name in made}
     by_murcko = defaultdict(set)
@@ -171,7 +185,7 @@ def _groups(made):
     return sorted({tuple(sorted(g)) for g in group.values()})
 
 
-def _split(groups, made):
+def _split(groups: list[tuple[str, ...]], made: dict[str, list[str]]) -> dict[str, str]:
     """Name of scaffold → split, with the shares of molecules wanted."""
     split, count = {}, Counter()
     total = sum(len(made[n]) for g in groups for n in g)
@@ -190,10 +204,10 @@ def _split(groups, made):
 
 
 @functools.cache
-def molecules():
+def molecules() -> tuple[Molecule, ...]:
     """All molecules, in an order that looks random and is the same everywhere.
 
-    Composing them takes some ten seconds, in every worker, so they are kept where Python keeps what it compiled, until
+    Composing them takes some ten seconds, in every worker, so the list is kept in __pycache__ until
     this file, the tables or RDKit change.
     """
     sources = [Path(module).read_bytes() for module in (__file__, tables.__file__)]
@@ -214,8 +228,8 @@ def molecules():
     return found
 
 
-def composed():
-    """What `molecules` keeps, made anew."""
+def composed() -> tuple[Molecule, ...]:
+    """Composes the list that `molecules` keeps."""
     small = [canonical(Chem.MolFromSmiles(s)) for s in tables.SMALL.split()]
     for smiles in small:
         check(Chem.MolFromSmiles(smiles))
@@ -251,7 +265,9 @@ def composed():
     return tuple(sorted(result, key=lambda m: order_key("order", m.smiles)))
 
 
-def more_for_training(composed, made, known):
+def more_for_training(
+    composed: dict[str, list[str]], made: list[Molecule], known: dict[str, Any]
+) -> list[Molecule]:
     """Further molecules of training's scaffolds, and of those that are for training alone."""
     held_out = {m.murcko for m in made if m.split != "train"} - {""}
     taken = {m.smiles for m in made} | set(known)
@@ -264,9 +280,11 @@ def more_for_training(composed, made, known):
 
 
 @functools.cache
-def split_of(smiles):
-    """The split that a molecule belongs to, in whatever order and with whatever stereochemistry it is written; None
-    where it is not in the list."""
+def split_of(smiles: str) -> str | None:
+    """The split of a molecule, however its SMILES is written; None where it is not in the list.
+
+    Stereochemistry does not count.
+    """
     if smiles in _splits():
         return _splits()[smiles]
     with rdBase.BlockLogs():
@@ -275,11 +293,12 @@ def split_of(smiles):
 
 
 @functools.cache
-def _splits():
+def _splits() -> dict[str, str]:
     return {m.smiles: m.split for m in molecules()}
 
 
-def summary():
+def summary() -> dict[str, Any]:
+    """Numbers of molecules and scaffolds by split, and sizes, ready for JSON."""
     found = molecules()
     splits = Counter(m.split for m in found)
     mean = sum(m.atoms for m in found) / len(found)

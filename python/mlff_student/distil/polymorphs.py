@@ -4,6 +4,9 @@ The energy is that of `packing`, Lennard-Jones and partial charges: it gives pla
 not the most stable ones.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,10 +38,19 @@ class State:
 
 
 class Search:
-    """A molecule (`packing.Rigid`) under a space group (number and setting). `system` names the
-    cell parameters that may change; None: none of them."""
+    """Monte Carlo of one rigid molecule under a space group (number and setting).
 
-    def __init__(self, rigid, group, setting, system, rng):
+    `system` ("triclinic", "cubic", ...) says which cell parameters may change; None: none of them.
+    """
+
+    def __init__(
+        self,
+        rigid: packing.Rigid,
+        group: int,
+        setting: int,
+        system: str | None,
+        rng: np.random.Generator,
+    ) -> None:
         self.rng, self.system, self.rigid = rng, system, rigid
         self.rotations, self.translations = Spacegroup(group, setting).get_op()
         self.x = rigid.atoms.positions - rigid.atoms.positions.mean(axis=0)
@@ -47,15 +59,17 @@ class Search:
         self.coulomb = packing.COULOMB * rigid.charges[:, None] * rigid.charges
         self.reach = REACH + 2 * np.linalg.norm(self.x, axis=1).max()
 
-    def images(self, state):
-        """Cell vectors, and by symmetry operation centres (fractional) and positions about them."""
+    def images(self, state: State) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Lattice vectors (3, 3) in Å and, for each of s symmetry operations, the fractional centre
+        (s, 3) and positions about it (s, n, 3) in Å.
+        """
         cell = cellpar_to_cell(state.cell)
         centres = state.centre @ self.rotations.transpose(0, 2, 1) + self.translations
         inside = state.turn.apply(self.x) @ np.linalg.inv(cell)
         return cell, centres, inside @ self.rotations.transpose(0, 2, 1) @ cell
 
-    def energy(self, state):
-        """Of one molecule in its lattice (eV)."""
+    def energy(self, state: State) -> float:
+        """Energy (eV) of one molecule in its lattice."""
         cell, centres, x = self.images(state)
         heights = 1 / np.linalg.norm(np.linalg.inv(cell), axis=0)
         steps = [np.arange(-n, n + 1) for n in np.ceil(self.reach / heights + 0.5).astype(int)]
@@ -71,13 +85,15 @@ class Search:
         pairs = packing.lennard_jones(d, self.sums) + self.coulomb / np.maximum(d, 1.2)
         return float(pairs.sum()) / 2
 
-    def enthalpy(self, state, pressure):
-        """The same with the volume of one molecule under a pressure (eV/Å³)."""
+    def enthalpy(self, state: State, pressure: float) -> float:
+        """Enthalpy (eV) of one molecule in its lattice under a pressure (eV/Å³)."""
         volume = np.linalg.det(cellpar_to_cell(state.cell)) / len(self.rotations)
         return self.energy(state) + pressure * volume
 
-    def moved(self, state, step):
-        """A trial: the molecule shifted by up to `step` (Å) and turned, or the cell changed."""
+    def moved(self, state: State, step: float) -> State:
+        """A Monte Carlo trial: the molecule shifted by up to `step` (Å) and rotated, or the cell
+        changed.
+        """
         rng, cell = self.rng, state.cell.copy()
         if self.system and rng.random() < 0.4:
             by = rng.normal(scale=0.15 * step, size=1 if self.system == "cubic" else 3)
@@ -90,8 +106,8 @@ class Search:
         turn = Rotation.from_rotvec(rng.normal(scale=step / 2, size=3)) * state.turn
         return State(cell, state.centre + shift, turn)
 
-    def start(self, cell=None):
-        """A random state, in this cell or in a loose one."""
+    def start(self, cell: Sequence[float] | None = None) -> State:
+        """A random state, in this cell (Å, degrees) or in a loose one."""
         rng = self.rng
         if cell is None:
             cell = np.array([1.0, 1.0, 1.0, 90.0, 90.0, 90.0])
@@ -102,8 +118,8 @@ class Search:
             cell[:3] *= (wanted / np.linalg.det(cellpar_to_cell(cell))) ** (1 / 3)
         return State(np.array(cell, float), rng.uniform(size=3), Rotation.random(random_state=rng))
 
-    def run(self, state, steps):
-        """(energy, state) after cooling, with shrinking steps."""
+    def run(self, state: State, steps: int) -> tuple[float, State]:
+        """Cools with shrinking steps; returns enthalpy (eV) and state at the end."""
         energy = self.enthalpy(state, PRESSURE if self.system else 0.0)
         for k in range(steps):
             left = 1 - (k + 1) / steps
@@ -115,20 +131,32 @@ class Search:
                 state, energy = trial, new
         return energy, state
 
-    def lattice(self, state):
+    def lattice(self, state: State) -> Lattice:
         """The molecules of one cell."""
         cell, centres, x = self.images(state)
         return Lattice(self.rigid.atoms.numbers, cell, x + (centres @ cell)[:, None])
 
 
-def order(group):
-    """How many molecules a space group makes of one, in a unit cell."""
+def order(group: int) -> int:
+    """How many operations a space group has in a unit cell: copies of a molecule in a general
+    position.
+    """
     return len(Spacegroup(group).get_op()[0])
 
 
-def packed(rigid, group, rng, cell=None, setting=1, system=None, tries=1, steps=1500):
+def packed(
+    rigid: packing.Rigid,
+    group: int,
+    rng: np.random.Generator,
+    cell: Sequence[float] | None = None,
+    setting: int = 1,
+    system: str | None = None,
+    tries: int = 1,
+    steps: int = 1500,
+) -> tuple[Lattice, float]:
     """The best lattice of some tries, in a given cell or one that `system` names, and its energy
-    for each molecule (eV)."""
+    for each molecule (eV).
+    """
     search = Search(rigid, group, setting, system, rng)
     found = [search.run(search.start(cell), steps) for _ in range(tries)]
     energy, state = min(found, key=lambda result: result[0])

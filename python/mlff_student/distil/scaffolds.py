@@ -1,9 +1,11 @@
 """The tables that molecules are composed of.
 
-`*` is a place for any substituent, `[*:1]` (on nitrogen, oxygen or sulfur) for those that begin with carbon.
-Places that stay empty carry hydrogen. Acyclic scaffolds take acyclic substituents only, as do rings, so a molecule has
-the rings of its scaffold and no others.
+`*` is a place for any substituent, `[*:1]` (on nitrogen, oxygen or sulfur) for those that begin
+with carbon. Places that stay empty carry hydrogen. Acyclic scaffolds take acyclic substituents
+only, as do rings, so a molecule has the rings of its scaffold and no others.
 """
+
+from __future__ import annotations
 
 RINGS = """
 cyclopropane            *C1CC1*
@@ -233,8 +235,8 @@ sulfamide               *CNS(=O)(=O)NC
 orthoester              *CC(OC)(OC)OC
 """
 
-# Scaffolds for training alone: the wider it is, the less is new in what is held out. Molecules of theirs that share a ring
-# system, or are one, with what is held out are left out.
+# Scaffolds for training alone: the wider it is, the less is new in what is held out. Molecules of
+# theirs that share a ring system, or are one, with what is held out are left out.
 TRAINING = """
 cyclooctane             *C1CCCCCCC1
 cyclobutene             *C1C=CC1
@@ -523,23 +525,26 @@ chloramine              *CN(Cl)C*
 hypochlorite            *CCOCl
 """
 
-# Taken as they are, always for training: every student needs them, and they take part in pairs, clusters and liquids.
+# Taken as they are, always for training: every student needs them, and they take part in pairs,
+# clusters and liquids.
 SMALL = """
-[H][H] O N F Cl S C CC CCC C=C C#C CC#C C=C=C CO CCO CC(C)O OCCO OO COC CCOCC C=O CC=O CC(C)=O O=C=O [C-]#[O+] OC=O
-CC(=O)O COC=O CC(=O)OC O=C(O)C(=O)O C=C=O CN CNC CN(C)C NN NO C#N CC#N N#CC#N N#N [N-]=[N+]=O NC=O CC(N)=O CNC(C)=O
-CN(C)C=O NC(N)=O C[N+](=O)[O-] N=C=O O=NO O[N+](=O)[O-] CS CSC CSSC S=C=S O=C=S O=S=O CS(C)=O CS(C)(=O)=O OS(=O)(=O)O
-NC(N)=S SS CF C(F)F FC(F)F FC(F)(F)F CCl ClCCl ClC(Cl)Cl ClC(Cl)(Cl)Cl FC(F)(Cl)Cl ClCl FF FCl ClO FO FN(F)F ClN ClSCl
-FSF FS(F)(F)(F)(F)F O=C(F)F O=C(Cl)Cl O=S(Cl)Cl O=S(=O)(F)F ClN(Cl)Cl FC=C ClC=C FC(F)=C(F)F NCC(=O)O SCl SF NF NSN
-CSCl CSF CSN CSO FCCl ClC(F)F NC#N C#CC#N C1CC1 C1CO1 C1CN1 C1CS1 c1ccccc1
+[H][H] O N F Cl S C CC CCC C=C C#C CC#C C=C=C CO CCO CC(C)O OCCO OO COC CCOCC C=O CC=O CC(C)=O O=C=O
+[C-]#[O+] OC=O CC(=O)O COC=O CC(=O)OC O=C(O)C(=O)O C=C=O CN CNC CN(C)C NN NO C#N CC#N N#CC#N N#N
+[N-]=[N+]=O NC=O CC(N)=O CNC(C)=O CN(C)C=O NC(N)=O C[N+](=O)[O-] N=C=O O=NO O[N+](=O)[O-] CS CSC
+CSSC S=C=S O=C=S O=S=O CS(C)=O CS(C)(=O)=O OS(=O)(=O)O NC(N)=S SS CF C(F)F FC(F)F FC(F)(F)F CCl
+ClCCl ClC(Cl)Cl ClC(Cl)(Cl)Cl FC(F)(Cl)Cl ClCl FF FCl ClO FO FN(F)F ClN ClSCl FSF FS(F)(F)(F)(F)F
+O=C(F)F O=C(Cl)Cl O=S(Cl)Cl O=S(=O)(F)F ClN(Cl)Cl FC=C ClC=C FC(F)=C(F)F NCC(=O)O SCl SF NF NSN CSCl
+CSF CSN CSO FCCl ClC(F)F NC#N C#CC#N C1CC1 C1CO1 C1CN1 C1CS1 c1ccccc1
 """
 
 SUBSTITUENTS = """
-F Cl O N S C CC CCC C(C)C C(C)(C)C C=C C#C CC=C CC#C OC OCC OC(C)=O OC(F)(F)F OC=O SC SCC S(C)=O S(C)(=O)=O S(N)(=O)=O
-NC N(C)C NC(C)=O NC(N)=O NS(C)(=O)=O [N+](=O)[O-] C#N CC#N C=O C(C)=O C(=O)O C(=O)OC C(=O)N C(=O)NC C(=O)N(C)C C(=O)Cl
-C(F)(F)F C(F)F CF CCl CO CCO COC CN CCN CN(C)C CS CSC CC(=O)O CC(N)=O CC(N)C(=O)O C=CC#N C=NO C(=S)N
+F Cl O N S C CC CCC C(C)C C(C)(C)C C=C C#C CC=C CC#C OC OCC OC(C)=O OC(F)(F)F OC=O SC SCC S(C)=O
+S(C)(=O)=O S(N)(=O)=O NC N(C)C NC(C)=O NC(N)=O NS(C)(=O)=O [N+](=O)[O-] C#N CC#N C=O C(C)=O C(=O)O
+C(=O)OC C(=O)N C(=O)NC C(=O)N(C)C C(=O)Cl C(F)(F)F C(F)F CF CCl CO CCO COC CN CCN CN(C)C CS CSC
+CC(=O)O CC(N)=O CC(N)C(=O)O C=CC#N C=NO C(=S)N
 """
 
 
-def scaffolds(table):
-    """(name, SMILES) of each line."""
+def scaffolds(table: str) -> list[tuple[str, str]]:
+    """Name and SMILES of each line of a table."""
     return [tuple(line.rsplit(maxsplit=1)) for line in table.split("\n") if line.strip()]

@@ -1,5 +1,9 @@
 """Atoms and molecules thrown together at random, as no chemist would place them."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 from ase import Atoms
 from ase.data import covalent_radii
@@ -13,31 +17,44 @@ ROOM = (3.0, 30.0)
 THROWS, GROWTH = 30, 1.03
 
 
-def composition(count, rng, elements=ELEMENTS):
-    """Atomic numbers of `count` atoms of any of the elements, with an even number of electrons."""
+def composition(
+    count: int, rng: np.random.Generator, elements: Sequence[int] = ELEMENTS
+) -> np.ndarray:
+    """Atomic numbers of `count` random atoms of these elements, with an even number of
+    electrons.
+    """
     while True:
         numbers = rng.choice(elements, count)
         if numbers.sum() % 2 == 0:
             return numbers
 
 
-def soup(numbers, least, rng):
-    """Single atoms of these atomic numbers in a cube from tight to loose, as an ASE structure: no
-    two are closer than `least` covalent sums."""
+def soup(numbers: Iterable[int], least: float, rng: np.random.Generator) -> Atoms:
+    """Atoms of these atomic numbers at random places of a cube, dense or not.
+
+    No two are closer than `least` times the sum of their covalent radii.
+    """
     room = np.exp(rng.uniform(*np.log(ROOM)))
     return thrown(atoms_of(numbers), (room * len(numbers)) ** (1 / 3), least, rng)
 
 
-def atoms_of(numbers):
-    """One ASE structure for each atom, to be thrown."""
+def atoms_of(numbers: Iterable[int]) -> list[Atoms]:
+    """A structure of one atom for each atomic number."""
     return [Atoms([number], [[0.0, 0.0, 0.0]]) for number in numbers]
 
 
-def thrown(parts, edge, least, rng, into=None):
-    """ASE structures, turned at random, in a cube about the origin: one structure of all of them.
+def thrown(
+    parts: Iterable[Atoms],
+    edge: float,
+    least: float,
+    rng: np.random.Generator,
+    into: Atoms | None = None,
+) -> Atoms:
+    """Structures at random places and orientations in a cube about the origin, as one structure.
 
-    Their centres lie in the cube of this edge (Å), which grows where it has no room: atoms of two
-    parts are at least `least` covalent sums apart. `into`: what is there already.
+    Their centres lie in the cube of this edge (Å), which grows if there is no room: atoms of two
+    parts are apart by at least `least` times the sum of their covalent radii. `into` is a structure
+    that is there already.
     """
     placed = Atoms() if into is None else into.copy()
     for part in parts:
@@ -47,7 +64,10 @@ def thrown(parts, edge, least, rng, into=None):
     return placed
 
 
-def _throw(part, placed, edge, least, rng):
+def _throw(
+    part: Atoms, placed: Atoms, edge: float, least: float, rng: np.random.Generator
+) -> Atoms | None:
+    """One part at a random place, or None where it found none in THROWS trials."""
     for _ in range(THROWS):
         moved = part.copy()
         centred = part.positions - part.positions.mean(axis=0)
@@ -58,14 +78,16 @@ def _throw(part, placed, edge, least, rng):
     return None
 
 
-def fractions(a, b):
-    """Distances between the atoms of two structures, in covalent sums (len(a) × len(b))."""
+def fractions(a: Atoms, b: Atoms) -> np.ndarray:
+    """Distances between the atoms of two structures over the sums of their covalent radii (len(a),
+    len(b)).
+    """
     reach = covalent_radii[a.numbers][:, None] + covalent_radii[b.numbers]
     return np.linalg.norm(a.positions[:, None] - b.positions, axis=2) / reach
 
 
-def closest(atoms):
-    """The smallest distance between two atoms, in covalent sums."""
+def closest(atoms: Atoms) -> float:
+    """The smallest distance between two atoms over the sum of their covalent radii."""
     found = fractions(atoms, atoms)
     np.fill_diagonal(found, np.inf)
     return float(found.min())

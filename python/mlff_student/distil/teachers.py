@@ -1,18 +1,29 @@
-"""The teacher: energies, forces and stress from any ASE calculator, and what is not accepted as a label."""
+"""The teacher: energies, forces and stress from any ASE calculator, and what is not accepted as a
+label.
+"""
+
+from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from ase import Atoms
 from ase.calculators.calculator import CalculationFailed, InputError, ReadError
+from ase.calculators.calculator import Calculator as AseCalculator
 
 from .dataset import Frame
 from .molecules import ELEMENTS, OTHER_ELEMENTS
 
-# eV/Å; beyond it are structures that no simulation should reach, but for those made to show the way up to them.
+# eV/Å; beyond it are structures that no simulation should reach, but for those made to show the way
+# up to them.
 MAX_FORCE = {"collision": 1000.0, "hunt": 200.0}
 USUAL_MAX_FORCE = 20.0
-# Of positions (Å) and forces (eV/Å): files take half the space, and students err by a hundred times as much.
+# Of positions (Å) and forces (eV/Å): files take half the space, and students err by a hundred times
+# as much.
 DECIMALS = 4
 
 
@@ -20,21 +31,25 @@ class Dropped(Exception):
     """A structure that gets no label; the message is the reason that is counted."""
 
 
-# What calculators raise where a structure is beyond them, by ASE's convention. Anything else is an error of the program or
-# the machine: other RuntimeErrors may be properties that a calculator lacks, or a GPU without memory.
+# What calculators raise where a structure is beyond them, by ASE's convention. Anything else is an
+# error of the program or the machine: other RuntimeErrors may be properties that a calculator
+# lacks, or a GPU without memory.
 FAILURES = (CalculationFailed, InputError, ReadError, ArithmeticError, np.linalg.LinAlgError)
 
 
 class Teacher:
-    """A named source of ASE calculators. `calculator()` has no memory of earlier structures, so a label depends on the
-    structure alone."""
+    """A named source of ASE calculators.
 
-    def __init__(self, name, calculator):
+    `calculator()` has no memory of earlier structures, so that a label depends on the structure
+    alone.
+    """
+
+    def __init__(self, name: str, calculator: Callable[[], AseCalculator]) -> None:
         self.name = name
         self.calculator = calculator
 
-    def label(self, atoms, kind="", **metadata):
-        """A labelled frame of this ASE structure (eV, Å), or `Dropped`."""
+    def label(self, atoms: Atoms, kind: str = "", **metadata: Any) -> Frame:
+        """Labels an ASE structure (eV, Å); raises Dropped where there is no label."""
         atoms = prepared(atoms)
         atoms.calc = self.calculator()
         try:
@@ -44,9 +59,12 @@ class Teacher:
             raise Dropped("unconverged") from error
         return labelled(atoms, energy, forces, stress, kind, **metadata)
 
-    def label_all(self, structures):
-        """For each of the structures, which are (ASE structure, metadata): its labelled frame, or the
-        reason why there is none."""
+    def label_all(
+        self, structures: Iterable[tuple[Atoms, dict[str, Any]]]
+    ) -> Iterable[Frame | str]:
+        """Labels (ASE structure, metadata) pairs: for each a frame, or the reason why there is
+        none.
+        """
         for atoms, metadata in structures:
             try:
                 yield self.label(atoms, **metadata)
@@ -54,8 +72,10 @@ class Teacher:
                 yield str(reason)
 
 
-def prepared(atoms):
-    """A copy to label, or `Dropped`."""
+def prepared(atoms: Atoms) -> Atoms:
+    """A copy of a structure to label, rounded as files hold it; raises Dropped where it must not be
+    labelled.
+    """
     # Rounding first makes labels exact for what the files hold.
     atoms = atoms.copy()
     # Constraints would set forces to zero.
@@ -66,8 +86,20 @@ def prepared(atoms):
     return atoms
 
 
-def labelled(atoms, energy, forces, stress, kind="", energy_decimals=8, **metadata):
-    """The frame of a prepared structure with these labels, or `Dropped`."""
+def labelled(
+    atoms: Atoms,
+    energy: float,
+    forces: np.ndarray,
+    stress: np.ndarray | None,
+    kind: str = "",
+    energy_decimals: int = 8,
+    **metadata: Any,
+) -> Frame:
+    """The frame of a prepared structure with these labels: energy (eV), forces (n, 3) in eV/Å,
+    stress (3, 3) in eV/Å³.
+
+    Raises Dropped for labels that are not finite or too large.
+    """
     check_label(atoms, energy, forces, stress, MAX_FORCE.get(kind, USUAL_MAX_FORCE))
     return Frame(
         numbers=atoms.numbers.astype(np.uint8),
@@ -82,15 +114,16 @@ def labelled(atoms, energy, forces, stress, kind="", energy_decimals=8, **metada
     )
 
 
-def stress_of(atoms):
-    """Of a box, or None where the calculator knows no stress: energies and forces are labels without it."""
+def stress_of(atoms: Atoms) -> np.ndarray | None:
+    """The stress (3, 3) of a structure in eV/Å³; None where its calculator computes none."""
     try:
         return atoms.get_stress(voigt=False)
     except NotImplementedError:
         return None
 
 
-def check_structure(atoms):
+def check_structure(atoms: Atoms) -> None:
+    """Raises Dropped for what is empty, not finite, charged, open-shell, or has other elements."""
     if (
         len(atoms) == 0
         or not np.isfinite(atoms.positions).all()
@@ -105,7 +138,12 @@ def check_structure(atoms):
         raise Dropped("open shell")
 
 
-def check_label(atoms, energy, forces, stress, max_force):
+def check_label(
+    atoms: Atoms, energy: float, forces: np.ndarray, stress: np.ndarray | None, max_force: float
+) -> None:
+    """Raises Dropped for labels of wrong shape, not finite, or with a force above max_force
+    (eV/Å).
+    """
     labels = [(energy, ()), (forces, (len(atoms), 3))] + (
         [] if stress is None else [(stress, (3, 3))]
     )
@@ -117,7 +155,7 @@ def check_label(atoms, energy, forces, stress, max_force):
         raise Dropped(f"force above {max_force:g} eV/Å")
 
 
-def gfn2():
+def gfn2() -> Teacher:
     """GFN2-xTB of tblite, for molecules and periodic cells alike."""
     from tblite.ase import TBLite
 
@@ -126,15 +164,17 @@ def gfn2():
     )
 
 
-def student(model):
-    """A student in the teacher's place, where atoms are only to be moved."""
+def student(model: str | Path) -> Teacher:
+    """A student from a file in a teacher's place, where atoms are only moved, not labelled."""
     from ase.calculators.calculator import all_changes
 
     from mlff_student import Calculator, Error
 
     class Mover(Calculator):
-        def check_state(self, atoms, tol=0.0):
-            """What changed since the last structure: all or nothing. ASE's way takes longer than a small student."""
+        def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
+            """What changed since the last structure: all or nothing. ASE's way takes longer than a
+            small student.
+            """
             known = self.atoms
             same = known is not None and all(
                 np.array_equal(getattr(known, name), getattr(atoms, name))
@@ -142,7 +182,7 @@ def student(model):
             )
             return [] if same else all_changes
 
-        def calculate(self, *arguments, **options):
+        def calculate(self, *arguments: Any, **options: Any) -> None:
             try:
                 super().calculate(*arguments, **options)
             except Error as error:
@@ -154,8 +194,10 @@ def student(model):
     return Teacher(str(model), lambda: calculator)
 
 
-def load(spec):
-    """`gfn2`, `ani1ccx`, or `module:factory` for a function without arguments that returns an ASE calculator."""
+def load(spec: str) -> Teacher:
+    """The teacher that --teacher names: `gfn2`, `ani1ccx`, or `module:factory` for a function
+    without arguments that returns an ASE calculator.
+    """
     if spec == "gfn2":
         return gfn2()
     if spec == "ani1ccx":

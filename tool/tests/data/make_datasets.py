@@ -1,4 +1,5 @@
-"""Writes the datasets and the student that tests read: `.venv-distil/bin/python tool/tests/data/make_datasets.py`.
+"""Writes the datasets and the student that tests read: `.venv-distil/bin/python
+tests/data/make_datasets.py`.
 
 Labels and weights are random numbers: reading and comparing are tested here, not physics.
 """
@@ -14,8 +15,8 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parents[1] / "python"))
-from mlff_student.distil.dataset import Dataset, Frame  # noqa: E402
+sys.path.insert(0, str(HERE.parents[2] / "python"))
+from mlff_student.distil.dataset import Dataset, Frame
 
 TEACHER = "GFN2-xTB (tblite 0.8.0)"
 
@@ -51,21 +52,24 @@ def frames():
         atoms.calc = SinglePointCalculator(
             atoms, energy=random.normal(-100, 10), forces=random.normal(0, 1, (len(atoms), 3))
         )
-        yield dict(
-            atoms=atoms,
-            stress=stress,
-            name=f"{kind}-{index}",
-            kind=kind,
-            temperature=temperature,
-            molecule=molecule,
-            scaffold=scaffold,
-            split=split,
-        )
+        yield {
+            "atoms": atoms,
+            "stress": stress,
+            "name": f"{kind}-{index}",
+            "kind": kind,
+            "temperature": temperature,
+            "molecule": molecule,
+            "scaffold": scaffold,
+            "split": split,
+        }
 
 
 def arrays(frames):
     """The datasets of a file by name."""
-    each = lambda key: [frame[key] for frame in frames]
+
+    def each(key):
+        return [frame[key] for frame in frames]
+
     atoms = each("atoms")
     stress = [np.full((3, 3), np.nan) if s is None else s for s in each("stress")]
     return {
@@ -130,7 +134,7 @@ def write(name, arrays, compressed=False, packed=False, **attributes):
                 values = values.astype(options["dtype"])
             if packed and path in ("structures/positions", "labels/forces"):
                 options |= {"chunks": (8, 3), "scaleoffset": 4}
-            elif packed or compressed and not text:
+            elif packed or (compressed and not text):
                 options |= {"chunks": True, "compression": "gzip", "shuffle": packed}
             file.create_dataset(path, data=values, **options)
 

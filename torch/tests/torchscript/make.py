@@ -42,7 +42,9 @@ class Total(torch.nn.Module):
 
 
 class DetachedWeights(torch.nn.Module):
-    """Weights have gradients of their own, so the energy has one although positions have lost theirs."""
+    """Weights have gradients of their own, so the energy has one although positions have lost
+    theirs.
+    """
 
     def __init__(self):
         super().__init__()
