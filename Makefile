@@ -267,11 +267,29 @@ $(BENCH_READY):
 
 # --- for developers
 
-fmt: ## formats the code
-	$(CARGO) fmt
+# Pinned, as each release formats a little differently.
+FORMATTERS := ruff==0.17.6 clang-format==23.1.5
+FORMATTERS_READY := $(VENV)-tools/$(call stamp,$(FORMATTERS))
+RUFF := $(VENV)-tools/bin/ruff
+CLANG_FORMAT := $(VENV)-tools/bin/clang-format
+# cbindgen writes mlff_student.h. The plugin and the CUDA kernels are not formatted yet.
+C_SOURCES = $(filter-out include/mlff_student.h lammps-plugin/% src/engine/cuda/%, \
+  $(shell git ls-files '*.c' '*.cpp' '*.h' '*.hpp' '*.cu' '*.cuh'))
 
-lint: rust $(TORCH_READY) ## format, lints, documentation, licences
+$(FORMATTERS_READY):
+	$(call make_venv,$(VENV)-tools,$(FORMATTERS))
+
+fmt: $(FORMATTERS_READY) ## formats Rust, Python, C and C++
+	$(CARGO) fmt
+	$(RUFF) check --fix-only --quiet
+	$(RUFF) format
+	$(CLANG_FORMAT) -i $(C_SOURCES)
+
+lint: rust $(TORCH_READY) $(FORMATTERS_READY) ## format, lints, documentation, licences
 	$(CARGO) fmt --check
+	$(RUFF) format --check
+	$(RUFF) check
+	$(CLANG_FORMAT) --dry-run --Werror $(C_SOURCES)
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(LIBTORCH) $(CARGO) clippy --release --all-targets -p mlff-student-torch -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
