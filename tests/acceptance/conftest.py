@@ -19,7 +19,7 @@ def small():
 
 @pytest.fixture
 def hcno(copied, tmp_path):
-    """The same, which knows H, C, N and O only."""
+    """A copy of that student that knows H, C, N and O only."""
     return copied(tmp_path / "hcno.safetensors", species="H C N O")
 
 

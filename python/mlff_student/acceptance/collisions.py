@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .teacher import Teacher
 
 
-# Of the sum of the covalent radii; from DEEP on inward energies are drawn but not judged.
+# Distances over the sum of the covalent radii: nearest, nearest that is judged, farthest, step.
 CLOSEST, DEEP, FARTHEST, STEP = 0.35, 0.5, 1.0, 0.01
 TEACHER_STEP = 0.05
 ALONE = 20.0  # Å, where no two molecules know of each other

@@ -43,7 +43,7 @@ OTHERS = ["nitrogen", "acetylene", "urea", "ice XI", "carbon disulfide", "methan
 QUICK = ["carbon dioxide", "hydrogen cyanide", "nitrogen"]
 # How far from the teacher those that are held out may be.
 ENERGY, DENSITY = 0.15, 0.03
-# Where relaxations end: forces (eV/Å) of the teacher and of students, which cost nothing.
+# Relaxations end below these forces (eV/Å); those of students, which cost little, at lower ones.
 TEACHER_FORCE, FORCE = 0.03, 0.005
 TEACHER_STEPS, STEPS = 60, 300
 # Saves the teacher steps: brings packings near a minimum, and tells how stiff what is.
@@ -250,7 +250,7 @@ def relaxed(
     as what is between them.
     """
     with warnings.catch_warnings():
-        # Of the logarithm of a matrix, about errors of 1e-13.
+        # The logarithm of a matrix warns of errors of 1e-13.
         warnings.simplefilter("ignore", RuntimeWarning)
         optimiser = BFGS(free(atoms, calculator), logfile=None)
         optimiser.H0 = hessian(free(atoms, guide))

@@ -87,7 +87,7 @@ run {max(1, setting.insertions // TESTS)}
 """
     )
     stopped, log = simulate(setting, folder, text)
-    # Of each step's insertions the mean of exp(−ΔE/kT); at the first step there were none.
+    # Each value is the mean of exp(−ΔE/kT) over the insertions of a step; the first has none.
     weights = values(log)[1:]
     with np.errstate(all="ignore"):
         potential = -units.kB * TEMPERATURE * np.log(np.mean(weights)) if weights else np.nan

@@ -34,7 +34,7 @@ ELEMENTS = (1, 6, 7, 8)
 VERSION = "2.0"
 # SHA-256 of the files that are read, in the order in which they are: `Committee` refuses others.
 WEIGHTS = "1d00f11fd7f3840368499ba5a8c95df2e2772759b228ebdb29d22e0943b94078"
-# Of the activation function, CELU.
+# Parameter of the activation function, CELU.
 ALPHA = 0.1
 # Cosines of angles are multiplied by it, so that none has an infinite slope.
 FLATTENED = 0.95
@@ -47,7 +47,8 @@ BATCH_ATOMS = 200
 # the worst one of them is worse, and the others are still good.
 MAX_SPREAD = (1.5, 0.08)
 MAX_SPREAD_OF_BOXES = (3.0, 0.16)
-# Of energies (eV): another processor rounds one of a hundred million to another number.
+# Decimals of labelled energies (eV): rounded so, one of a hundred million differs on another
+# processor.
 ENERGY_DECIMALS = 4
 
 
@@ -181,7 +182,7 @@ class Committee:
         values = dict(line.split(" = ") for line in lines if " = " in line)
 
         def numbers(name: str) -> np.ndarray:
-            # Of single precision, as torchani reads them.
+            # float32, as torchani reads them.
             return np.array(values[name].strip("[]").split(","), np.float32).astype(float)
 
         self.radial_cutoff, self.angular_cutoff = float(values["Rcr"]), float(values["Rca"])
@@ -346,7 +347,7 @@ class Surroundings:
         elements = PAIR_OF_ELEMENTS[species[pairs.second[a]], species[pairs.second[b]]]
         self.angular_places = pairs.first[a] * 10 + elements
 
-        # Of cos(θ - angle), where θ comes from a cosine that was made smaller.
+        # (1 + cos(θ - angle)) / 2, where cos(θ) was multiplied by FLATTENED.
         self.cosines = (self.directions[a] * self.directions[b]).sum(axis=1)
         cosine = FLATTENED * self.cosines[:, None]
         sine = np.sqrt(1 - cosine**2)

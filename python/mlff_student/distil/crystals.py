@@ -43,8 +43,8 @@ STRAIN, MOST_STRAIN = 0.02, 0.04  # standard deviation of each component, and it
 HOTTEST = 400.0  # K; half of the frames are below a quarter of it
 # Which frames a student moves, and for how many steps.
 MOVED, STEPS = (1, 4), 60
-# Of packings: the largest molecule, the most atoms in the cell, and space groups that molecules
-# choose most often, with what their cells may be.
+# Generated packings: the largest molecule, the most atoms in the cell, and the space groups that
+# molecules choose most often, with their crystal systems.
 LARGEST_MOLECULE, MOST_IN_CELL = 14, 80
 GROUPS = {
     2: "triclinic", 4: "monoclinic", 14: "monoclinic", 15: "monoclinic",

@@ -47,14 +47,14 @@ SHARES = {
     "cluster": (0.20, 8),
     "water": (0.05, 8),
 }
-# The same of what has a cell.
+# Share of the frames that have a cell, frames of one job.
 PERIODIC = {
     "periodic": (0.6, 3),
     "crystal": (0.4, 6),
 }
 # Jobs of other kinds between two periodic ones, which take as long as all of those together.
 PERIODIC_SPACING = 40
-# Of the kinds that are not tied to one molecule each.
+# Shares of the splits, of jobs that are not tied to one molecule.
 TEST, VALID = 0.08, 0.04
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 

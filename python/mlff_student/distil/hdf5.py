@@ -46,7 +46,7 @@ def write(dataset: Dataset, path: str | Path) -> None:
         for name, array in arrays.items():
             file.create_dataset(name, data=array, **storage(name, array))
         for name in TEXTS:
-            # Of fixed length: HDF5 compresses no others.
+            # Strings of fixed length: HDF5 compresses no others.
             texts = np.array([getattr(f, name).encode() for f in frames], bytes)
             kind = h5py.string_dtype("utf-8", max(texts.itemsize, 1))
             path = f"metadata/{name}"

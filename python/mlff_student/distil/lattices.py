@@ -22,7 +22,8 @@ from .frames import superposition
 
 # Bonds are shorter than this times the sum of covalent radii, contacts are longer.
 BONDED = 1.2
-# Of molecules in crystals at 300 K, about: standard deviations of each component (Å, radians).
+# Motion of molecules in crystals at 300 K, about: standard deviations of shifts (Å) and rotations
+# (radians), for each component.
 SHIFT, LIBRATION = 0.12, 0.08
 
 

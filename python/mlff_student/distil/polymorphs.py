@@ -20,7 +20,7 @@ from .lattices import Lattice
 
 # Images with centres beyond this (Å), and twice the radius of the molecule, are left out.
 REACH = 6.0
-# Of a search that begins with a loose cell: its volume for each atom (Å³), and the pressure
+# A search that begins with a loose cell: its volume for each atom (Å³), and the pressure
 # (eV/Å³) at the beginning, which ends at none.
 LOOSE, PRESSURE = 25.0, 0.02
 HOT, COLD = 3000.0, 50.0  # K

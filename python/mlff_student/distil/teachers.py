@@ -22,8 +22,8 @@ from .molecules import ELEMENTS, OTHER_ELEMENTS
 # up to them.
 MAX_FORCE = {"collision": 1000.0, "hunt": 200.0}
 USUAL_MAX_FORCE = 20.0
-# Of positions (Å) and forces (eV/Å): files take half the space, and students err by a hundred times
-# as much.
+# Decimals of labelled positions (Å) and forces (eV/Å): files take half the space, and errors of
+# students are a hundred times as large.
 DECIMALS = 4
 
 
