@@ -27,19 +27,20 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from . import scaffolds as tables
 
+_SYMBOLS = "H C N O F S Cl"
 #: Atomic numbers of the elements that molecules are composed of and that labels are made for.
-ELEMENTS = tuple(atomic_numbers[symbol] for symbol in ("H", "C", "N", "O", "F", "S", "Cl"))
-#: The reason that is counted where there are others.
-OTHER_ELEMENTS = "element outside H C N O F S Cl"
+ELEMENTS = tuple(atomic_numbers[symbol] for symbol in _SYMBOLS.split())
+#: The reason that is counted for molecules with others.
+OTHER_ELEMENTS = f"element outside {_SYMBOLS}"
 MAX_ATOMS = 40
 # Labels cost the square of the size and more: two substituents only on small scaffolds.
 MAX_ATOMS_WITH_TWO = 22
-# So that no scaffold outweighs the others.
+# Molecules of one scaffold: so many that none outweighs the others.
 PER_SCAFFOLD = 20
-# Of training's scaffolds: what is not held out costs no generality.
+# The same for scaffolds of training, where more molecules cost no generality.
 PER_TRAINING_SCAFFOLD = 60
 SHARES = {"test": 0.15, "valid": 0.05}
-# Where the composed list is kept between processes.
+# The folder that the composed list is kept in between processes.
 KEPT = Path(__file__).with_name("__pycache__")
 # The scaffold of molecules that are taken from the table as they are.
 SMALL = "small"
