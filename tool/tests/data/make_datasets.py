@@ -1,6 +1,6 @@
 """Writes the datasets and the student that tests read.
 
-    .venv-distil/bin/python tests/data/make_datasets.py
+    .venv-distil/bin/python tool/tests/data/make_datasets.py
 
 Labels and weights are random numbers: reading and comparing are tested here, not physics.
 """
