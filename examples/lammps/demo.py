@@ -132,7 +132,7 @@ def failure(code, output, model, folder):
             "The demo is a droplet of ethanol and water: it needs a student that knows H, C and O, "
             f"which {model} does not.\n"
         )
-    elif ended_by and not errors or re.search(APART, output):
+    elif (ended_by and not errors) or re.search(APART, output):
         text += (
             "The likely cause: atoms flew apart or fell into each other (LAMMPS then loses them, "
             f"or runs out of memory),\nbecause {model} was not trained on molecules like ethanol "

@@ -295,7 +295,8 @@ static void named_options(void) {
     WRONG(mlff_options_get(&good, "precision", word, 5), MLFF_ERROR_INVALID_ARGUMENT,
           "at least 6 bytes");
     WRONG(mlff_options_get(&good, "speed", word, 4), MLFF_ERROR_INVALID_ARGUMENT, "'speed'");
-    WRONG(mlff_options_get(&good, "check", NULL, 9), MLFF_ERROR_INVALID_ARGUMENT, "value is a null");
+    WRONG(mlff_options_get(&good, "check", NULL, 9), MLFF_ERROR_INVALID_ARGUMENT,
+          "value is a null");
     if (strcmp(word, "77") != 0) {
         printf("FAILED: a word was written where it has no room\n");
         ++failures;
@@ -303,7 +304,8 @@ static void named_options(void) {
     mlff_option_info info;
     memset(&info, 0, sizeof info);
     WRONG(mlff_options_describe(0, &info), MLFF_ERROR_INVALID_ARGUMENT, "sizeof(mlff_option_info)");
-    WRONG(mlff_options_describe(0, NULL), MLFF_ERROR_INVALID_ARGUMENT, "mlff_option_info is a null");
+    WRONG(mlff_options_describe(0, NULL), MLFF_ERROR_INVALID_ARGUMENT,
+          "mlff_option_info is a null");
 }
 
 /* A caller of the first version, whose options end before `check`. */
