@@ -56,6 +56,7 @@ class ModelInfo(Sized):
         ("continuous_at_cutoff", c_int32),
         ("energy_range", c_int32),
         ("reserved", c_int32),
+        ("architecture_name", c_char_p),
     ]
 
 
@@ -72,7 +73,7 @@ class Options(Sized):
         ("instruction_set", c_int32),
         ("engine", c_int32),
         ("check", c_int32),
-        ("reserved", c_int32),
+        ("further", c_int32 * 7),
     ]
 
 

@@ -23,7 +23,6 @@ FILTERS = {"table": 0, "exact": 1}
 ENGINES = {"own": 0, "torch": 1}
 # The library itself says nothing on stderr: warn is MLFF_CHECK_REPORT.
 CHECKS = {"warn": 1, "strict": 2, "off": 3}
-ARCHITECTURES = {1: "published", 2: "painn", 3: "torchscript"}
 
 
 @dataclass
@@ -333,7 +332,7 @@ class Student:  # noqa: D101 - its docstring is put together
             )
         )
         return Info(
-            ARCHITECTURES.get(raw.architecture, f"number {raw.architecture}"),
+            raw.architecture_name.decode(),
             raw.hidden,
             raw.blocks,
             raw.basis,
