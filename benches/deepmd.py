@@ -1,6 +1,6 @@
-"""A compressed DeePMD-kit model of water, to be timed beside students: of the size and settings of the water example that
-comes with DeePMD-kit (se_e2_a, 6 Å, float64). How fast it is does not depend on how well it is trained, so it is trained for
-a moment only, on labels of a student.
+"""A compressed DeePMD-kit model of water, to be timed beside students: of the size and settings of
+the water example that comes with DeePMD-kit (se_e2_a, 6 Å, float64). How fast it is does not depend
+on how well it is trained, so it is trained for a moment only, on labels of a student.
 """
 
 import json
@@ -13,21 +13,30 @@ import numpy as np
 from .water import water
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "python"))
-from mlff_student import Structure, Student  # noqa: E402
+from mlff_student import Structure, Student
 
 FRAMES, STEPS = 20, 200
 INPUT = {
     "model": {
         "type_map": ["H", "O"],
         "descriptor": {
-            "type": "se_e2_a", "sel": [92, 46], "rcut": 6.0, "rcut_smth": 0.5, "neuron": [25, 50, 100],
-            "axis_neuron": 16, "resnet_dt": False, "type_one_side": True, "precision": "float64", "seed": 1,
+            "type": "se_e2_a", "sel": [92, 46], "rcut": 6.0, "rcut_smth": 0.5,
+            "neuron": [25, 50, 100], "axis_neuron": 16, "resnet_dt": False, "type_one_side": True,
+            "precision": "float64", "seed": 1,
         },
-        "fitting_net": {"neuron": [240, 240, 240], "resnet_dt": True, "precision": "float64", "seed": 1},
+        "fitting_net": {
+            "neuron": [240, 240, 240], "resnet_dt": True, "precision": "float64", "seed": 1,
+        },
     },
     "learning_rate": {"type": "exp", "start_lr": 1e-3, "stop_lr": 1e-5, "decay_steps": 20},
-    "loss": {"start_pref_e": 0.02, "limit_pref_e": 1, "start_pref_f": 1000, "limit_pref_f": 1, "start_pref_v": 0, "limit_pref_v": 0},
-    "training": {"training_data": {"systems": ["data"], "batch_size": 1}, "numb_steps": STEPS, "seed": 1, "disp_freq": 100, "save_freq": STEPS},
+    "loss": {
+        "start_pref_e": 0.02, "limit_pref_e": 1, "start_pref_f": 1000, "limit_pref_f": 1,
+        "start_pref_v": 0, "limit_pref_v": 0,
+    },
+    "training": {
+        "training_data": {"systems": ["data"], "batch_size": 1},
+        "numb_steps": STEPS, "seed": 1, "disp_freq": 100, "save_freq": STEPS,
+    },
 }  # fmt: skip
 
 
@@ -35,8 +44,13 @@ def write_frames(student, folder):
     """Boxes of 192 atoms, shaken, with the student's labels."""
     student, random = Student(student), np.random.default_rng(1)
     atoms = water(192)
-    positions = [atoms.positions + random.normal(scale=0.05, size=atoms.positions.shape) for _ in range(FRAMES)]
-    found = [student.compute(Structure(atoms.numbers, x, atoms.cell.array, atoms.pbc)) for x in positions]
+    positions = [
+        atoms.positions + random.normal(scale=0.05, size=atoms.positions.shape)
+        for _ in range(FRAMES)
+    ]
+    found = [
+        student.compute(Structure(atoms.numbers, x, atoms.cell.array, atoms.pbc)) for x in positions
+    ]
     (folder / "data/set.000").mkdir(parents=True, exist_ok=True)
     np.savetxt(folder / "data/type.raw", np.where(atoms.numbers == 1, 0, 1), fmt="%d")
     (folder / "data/type_map.raw").write_text("H\nO\n")
@@ -58,6 +72,12 @@ def make(student, folder, venv):
     folder.mkdir(parents=True, exist_ok=True)
     write_frames(student, folder)
     (folder / "input.json").write_text(json.dumps(INPUT))
-    for command in ("train input.json", "freeze -o frozen.pb", "compress -i frozen.pb -o compressed.pb"):
-        subprocess.run([venv.absolute() / "bin/dp", "--tf", *command.split()], cwd=folder, check=True)
+    for command in (
+        "train input.json",
+        "freeze -o frozen.pb",
+        "compress -i frozen.pb -o compressed.pb",
+    ):
+        subprocess.run(
+            [venv.absolute() / "bin/dp", "--tf", *command.split()], cwd=folder, check=True
+        )
     return model

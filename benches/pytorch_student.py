@@ -1,12 +1,14 @@
-"""The student in plain PyTorch: float32 features, forces by autograd, on pairs that are given; as it is, and as TorchScript.
+"""The student in plain PyTorch: float32 features, forces by autograd, on pairs that are given; as
+it is, and as TorchScript.
 
-Started by `mlff-student bench` as: pytorch_student.py FOLDER THREADS DEVICE, where DEVICE is cpu or cuda:N. FOLDER holds
+Started by `mlff-student bench` as: pytorch_student.py FOLDER THREADS DEVICE, where DEVICE is cpu or
+cuda:N. FOLDER holds
   student.safetensors   the model, see docs/model-format.md
   positions, shifts     float64, x y z of each atom; of each pair, added to the sender's position
   species, i, j         int64, atomic numbers; receiver and sender of each pair
-Writes FOLDER/forces (float64) and one line of JSON; then, for each line "eager" or "script" on stdin, the
-seconds that energy and forces took so, until the device was done. Where PyTorch cannot use the device, the line of JSON
-says why, and nothing follows.
+Writes FOLDER/forces (float64) and one line of JSON; then, for each line "eager" or "script" on
+stdin, the seconds that energy and forces took so, until the device was done. Where PyTorch cannot
+use the device, the line of JSON says why, and nothing follows.
 """
 
 import json
@@ -15,8 +17,9 @@ import struct
 import sys
 import time
 
-import torch
 from torch.nn.functional import linear, silu
+
+import torch
 
 
 def load(path):
@@ -29,8 +32,10 @@ def load(path):
     dtypes = {"F32": torch.float32, "F64": torch.float64}
     tensors = {}
     for name, entry in header.items():
-        start, end = entry["data_offsets"]
-        values = torch.frombuffer(data, dtype=dtypes[entry["dtype"]], offset=start, count=math.prod(entry["shape"]))
+        start, _ = entry["data_offsets"]
+        values = torch.frombuffer(
+            data, dtype=dtypes[entry["dtype"]], offset=start, count=math.prod(entry["shape"])
+        )
         tensors[name] = values.reshape(entry["shape"]).float()
     return tensors, metadata
 
@@ -50,7 +55,9 @@ class Student:
         self.blocks = int(metadata["blocks"])
         self.cutoff = float(metadata["cutoff"])
         self.softening = float(metadata["softening"])
-        self.power = int(metadata["envelope_power"]) if metadata["envelope"] == "polynomial" else None
+        self.power = (
+            int(metadata["envelope_power"]) if metadata["envelope"] == "polynomial" else None
+        )
         self.shifted = metadata.get("norm") == "shifted"
 
     def linear(self, name, x):
@@ -77,7 +84,12 @@ class Student:
         if power is None:
             return 0.5 * (torch.cos(math.pi * x) + 1)
         p = power
-        return 1 - (p + 1) * (p + 2) / 2 * x**p + p * (p + 2) * x ** (p + 1) - p * (p + 1) / 2 * x ** (p + 2)
+        return (
+            1
+            - (p + 1) * (p + 2) / 2 * x**p
+            + p * (p + 2) * x ** (p + 1)
+            - p * (p + 1) / 2 * x ** (p + 2)
+        )
 
     def repulsion(self, z, other, d):
         """Of each pair, once for both directions together; docs/model-format.md."""
@@ -137,7 +149,9 @@ class Student:
             s = s.index_add(0, i, sent)
             v = v.index_add(0, i, vectors)
             if self.published:
-                a, g1, g2 = self.mlp(block + "update", torch.cat([s, v.norm(dim=1)], 1)).split(h, dim=1)
+                a, g1, g2 = self.mlp(block + "update", torch.cat([s, v.norm(dim=1)], 1)).split(
+                    h, dim=1
+                )
                 s = s + a
                 mixed = torch.einsum("ab,nbc->nac", t[block + "update.mixing"], v)
                 v = v * g1[:, None] + mixed * g2[:, None]
@@ -145,29 +159,43 @@ class Student:
                 left, right = self.linear(block + "update.channel_mix", v).split(h, dim=2)
                 epsilon = t[block + "update.epsilon"]
                 squares = (left**2).sum(1)
-                norm = torch.sqrt(squares + epsilon**2) - epsilon if self.shifted else torch.sqrt(squares + epsilon)
+                norm = (
+                    torch.sqrt(squares + epsilon**2) - epsilon
+                    if self.shifted
+                    else torch.sqrt(squares + epsilon)
+                )
                 a, gate, c = self.mlp(block + "update", torch.cat([s, norm], 1)).split(h, dim=1)
                 s = s + a + c * (left * right).sum(1)
                 v = v + gate[:, None] * right
         energies = self.bounded(self.layers("head", s).squeeze(1), species)
         energies = energies + t["reference_energies"][species]
         if "repulsion.radii" in t:
-            energies = energies.index_add(0, i, 0.5 * self.repulsion(species[i], species[j], d.squeeze(1)))
+            energies = energies.index_add(
+                0, i, 0.5 * self.repulsion(species[i], species[j], d.squeeze(1))
+            )
         return energies
 
 
 def main():
     folder, threads, device = sys.argv[1], int(sys.argv[2]), torch.device(sys.argv[3])
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        found = f"PyTorch {torch.__version__} finds {torch.cuda.device_count()} GPUs that it can use"
-        print(json.dumps({"version": torch.__version__, "energy": 0.0, "unusable": found}), flush=True)
+        found = (
+            f"PyTorch {torch.__version__} finds {torch.cuda.device_count()} GPUs that it can use"
+        )
+        print(
+            json.dumps({"version": torch.__version__, "energy": 0.0, "unusable": found}), flush=True
+        )
         return
     torch.set_num_threads(threads)
     torch.set_num_interop_threads(1)
     student = Student(folder + "/student.safetensors", device)
-    positions = array(folder + "/positions", torch.float64).reshape(-1, 3).to(device).requires_grad_()
+    positions = (
+        array(folder + "/positions", torch.float64).reshape(-1, 3).to(device).requires_grad_()
+    )
     shifts = array(folder + "/shifts", torch.float64).reshape(-1, 3).to(device)
-    species, i, j = (array(f"{folder}/{name}", torch.int64).to(device) for name in ("species", "i", "j"))
+    species, i, j = (
+        array(f"{folder}/{name}", torch.int64).to(device) for name in ("species", "i", "j")
+    )
 
     inputs = (species, positions, i, j, shifts)
     script = torch.jit.trace(student.atomic_energies, inputs, check_trace=False)

@@ -16,4 +16,6 @@ def water(atoms):
     centers = step * (np.indices((side,) * 3).reshape(3, -1).T + 0.5)
     turned = Rotation.random(side**3, random_state=1).as_matrix() @ WATER.T
     positions = centers[:, None] + turned.transpose(0, 2, 1)
-    return Atoms(["O", "H", "H"] * side**3, positions.reshape(-1, 3), cell=[side * step] * 3, pbc=True)
+    return Atoms(
+        ["O", "H", "H"] * side**3, positions.reshape(-1, 3), cell=[side * step] * 3, pbc=True
+    )

@@ -217,9 +217,8 @@ public:
         }
         Call call{exchange, nullptr};
         mlff_results raw = prepare(results_, owned_, atomic_virials);
-        const mlff_status status =
-            mlff_calculator_compute(get(), positions.data(), exchange ? &Call::forward : nullptr,
-                                    &call, &raw);
+        const mlff_status status = mlff_calculator_compute(
+            get(), positions.data(), exchange ? &Call::forward : nullptr, &call, &raw);
         if (call.thrown) {
             std::rethrow_exception(call.thrown);
         }

@@ -7,7 +7,7 @@
 
 A student of ANI-1ccx wants to know, too, what got no label (data/labels-cc: `make labels-cc`):
 
-    python -m teacher info data/labels-cc/*.h5 > labels.json
+    python -m mlff_student.distil info data/labels-cc/*.h5 > labels.json
     python3 models/make_card.py S.safetensors all/report.json trajectories/report.json labels.json
 """
 
@@ -40,7 +40,6 @@ NEVER_OF = {
         "word.",
     ],
     "ANI-1ccx": [
-        "Molecules with F, S or Cl: it does not know these elements.",
         "Clusters and dimers, and whatever else molecules do to each other: ANI-1ccx is not good "
         "at it, and knows nothing beyond 5.2 Å.",
         "Collisions: it has no walls of its own. ANI-1ccx knows no collisions, nine of ten such "
@@ -84,18 +83,25 @@ def row(name, errors):
     r2 = "–" if forces["r2"] is None else f"{forces['r2']:.4f}"
     gpa = "–" if stress is None else f"{stress['mae_gpa']:.2f}"
     return (
-        f"| {name} | {errors['frames']} | {forces['mae_ev_per_angstrom']:.4f} | {forces['rmse_ev_per_angstrom']:.4f} | {r2} "
+        f"| {name} | {errors['frames']} | {forces['mae_ev_per_angstrom']:.4f} "
+        f"| {forces['rmse_ev_per_angstrom']:.4f} | {r2} "
         f"| {energy['mae_mev_per_atom']:.1f} | {gpa} |"
     )
 
 
 def table(first, groups):
-    head = f"| {first} | frames | force MAE (eV/Å) | force RMSE (eV/Å) | R² | energy MAE (meV/atom) | stress MAE (GPa) |"
+    head = (
+        f"| {first} | frames | force MAE (eV/Å) | force RMSE (eV/Å) | R² | energy MAE (meV/atom) "
+        "| stress MAE (GPa) |"
+    )
     return [head, "| --- |" + " --- |" * 6, *(row(group["name"], group) for group in groups), ""]
 
 
 def main():
-    path, everything, trajectories = Path(sys.argv[1]), *(json.loads(Path(name).read_text()) for name in sys.argv[2:4])
+    path, everything, trajectories = (
+        Path(sys.argv[1]),
+        *(json.loads(Path(name).read_text()) for name in sys.argv[2:4]),
+    )
     name, about = path.stem, metadata(path)
     model = everything["model"]
     overall = trajectories["overall"]
@@ -113,7 +119,11 @@ def main():
             "",
         ]
     hashes = about["training_data_hash"]
-    data = f"{len(hashes.split())} files, SHA-256 of `training_data_hash` in the student's file {hashlib.sha256(hashes.encode()).hexdigest()[:16]}…"
+    digest = hashlib.sha256(hashes.encode()).hexdigest()[:16]
+    data = (
+        f"{len(hashes.split())} files, SHA-256 of `training_data_hash` in the student's file "
+        f"{digest}…"
+    )
     lines = [
         f"# {name}",
         "",
@@ -122,19 +132,23 @@ def main():
         f"neutral, closed-shell organic molecules of {listed(about['species'].split())}{clusters}. "
         f"It reproduces {method} ({about['teacher']}), errors of that method included.",
         "",
-        f"Trained on {about['trained_until']}, with {int(about['training_frames']):,} frames ({int(about['training_samples']):,} seen, repetitions "
-        f"counted{after}); data: {data}; `models/{name}.toml` trains one like it from random weights. Licence: {about['licence']}.",
+        f"Trained on {about['trained_until']}, with {int(about['training_frames']):,} frames "
+        f"({int(about['training_samples']):,} seen, repetitions counted{after}); data: {data}; "
+        f"`models/{name}.toml` trains one like it from random weights. "
+        f"Licence: {about['licence']}.",
         "",
         *agreed,
         "## Errors on held-out scaffolds",
         "",
-        f"Trajectories of {trajectories['data']['molecules']} molecules that share no scaffold with training, equal parts of 300, 600 and 900 K: "
+        f"Trajectories of {trajectories['data']['molecules']} molecules that share no scaffold "
+        "with training, equal parts of 300, 600 and 900 K: "
         f"**force MAE {force:.3f} eV/Å, energy MAE {energy:.1f} meV/atom**.",
         "",
         *table("temperature", [*trajectories["by_temperature"], {"name": "all", **overall}]),
         *table("kind of structure", everything["by_kind"]),
         *table("element, in trajectories", trajectories["by_element"]),
-        "Clusters and boxes hold the energies of whole arrangements; `water` and `periodic` frames are new arrangements of liquids that training knows.",
+        "Clusters and boxes hold the energies of whole arrangements; `water` and `periodic` frames "
+        "are new arrangements of liquids that training knows.",
         "",
     ]
     if name in TARGETS:

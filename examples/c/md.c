@@ -27,8 +27,8 @@ static double positions[3 * MOST] = {
 static double velocities[3 * ATOMS];
 static double forces[3 * ATOMS];
 
-static const double skin = 0.5;              /* Å */
-static const double step = 0.25;             /* fs */
+static const double skin = 0.5;                 /* Å */
+static const double step = 0.25;                /* fs */
 static const double acceleration = 9.648533e-3; /* Å/fs² for 1 eV/Å on 1 u */
 
 /* What the neighbor list consists of. */
@@ -56,7 +56,8 @@ static double distance(const double *a, const double *b) {
 static void move_ghosts(void) {
     for (int k = 0; k < ghosts; ++k) {
         for (int axis = 0; axis < 3; ++axis) {
-            positions[3 * (ATOMS + k) + axis] = positions[3 * owner[k] + axis] + shift[3 * k + axis];
+            positions[3 * (ATOMS + k) + axis] =
+                positions[3 * owner[k] + axis] + shift[3 * k + axis];
         }
     }
 }
@@ -95,7 +96,8 @@ static void build_list(mlff_calculator *calculator, double reach) {
             double *to = shift + 3 * ghosts;
             double *position = positions + 3 * (ATOMS + ghosts);
             for (int axis = 0; axis < 3; ++axis) {
-                to[axis] = cells[0] * cell[axis] + cells[1] * cell[3 + axis] + cells[2] * cell[6 + axis];
+                to[axis] =
+                    cells[0] * cell[axis] + cells[1] * cell[3 + axis] + cells[2] * cell[6 + axis];
                 position[axis] = positions[3 * atom + axis] + to[axis];
             }
             if (near_an_atom(position, reach)) {
@@ -185,8 +187,8 @@ int main(int argc, char **argv) {
     for (int now = 0;; ++now) {
         const double kinetic = kinetic_energy();
         if (now % 10 == 0 || now == steps) {
-            printf("step %d potential %.9f kinetic %.9f total %.9f eV\n", now, results.energy, kinetic,
-                   results.energy + kinetic);
+            printf("step %d potential %.9f kinetic %.9f total %.9f eV\n", now, results.energy,
+                   kinetic, results.energy + kinetic);
         }
         if (now == steps) {
             break;

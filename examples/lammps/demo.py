@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Molecular dynamics of a droplet of ethanol and water in LAMMPS with a student: what `make demo` runs.
+"""Molecular dynamics of a droplet of ethanol and water in LAMMPS with a student: what `make demo`
+runs.
 
-Makes the droplet, relaxes it, keeps it at 300 K and then lets it move freely; prints what was done, the
-speed, and how well the energy was conserved.
+Makes the droplet, relaxes it, keeps it at 300 K and then lets it move freely; prints what was done,
+the speed, and how well the energy was conserved.
 """
 
 import argparse
@@ -14,13 +15,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from ase.data import atomic_masses, atomic_numbers
 
 HERE = Path(__file__).resolve().parent
-MASSES = {"C": 12.011, "H": 1.008, "O": 15.999}
+# In the order of the atom types, as in droplet.in.
+TYPES = ["C", "H", "O"]
 # Angstrom.
 WATER = [("O", (0, 0, 0)), ("H", (0.96, 0, 0)), ("H", (-0.24, 0.93, 0))]
 ETHANOL = [
-    ("C", (1.1682, -0.4004, 0.0)), ("C", (0.0, 0.5595, 0.0)), ("O", (-1.1901, -0.2277, 0.0)), ("H", (-1.9466, 0.3815, 0.0)),
+    ("C", (1.1682, -0.4004, 0.0)), ("C", (0.0, 0.5595, 0.0)), ("O", (-1.1901, -0.2277, 0.0)),
+    ("H", (-1.9466, 0.3815, 0.0)),
     ("H", (0.0426, 1.2075, 0.8869)), ("H", (0.0426, 1.2075, -0.8869)), ("H", (2.1159, 0.1448, 0.0)),
     ("H", (1.1286, -1.0372, 0.8859)), ("H", (1.1286, -1.0372, -0.8859)),
 ]  # fmt: skip
@@ -28,7 +32,9 @@ DISTANCE = 2.0  # between atoms of different molecules, Angstrom
 
 
 def droplet(molecules, seed=1):
-    """Elements and positions of randomly turned molecules, each put near the middle where there is room."""
+    """Elements and positions of randomly turned molecules, each put near the middle where there is
+    room.
+    """
     random = np.random.default_rng(seed)
     elements, placed = [], np.empty((0, 3))
     for molecule in random.permutation(np.array(molecules, dtype=object)):
@@ -46,15 +52,16 @@ def droplet(molecules, seed=1):
 
 
 def data_file(elements, positions, title):
-    """A LAMMPS data file; atom types are numbered as MASSES is ordered."""
+    """A LAMMPS data file; atom types are those of TYPES, counted from 1."""
     low, high = positions.min(axis=0) - 20.0, positions.max(axis=0) + 20.0
-    types = list(MASSES)
-    lines = [title, "", f"{len(positions)} atoms", f"{len(types)} atom types", ""]
+    lines = [title, "", f"{len(positions)} atoms", f"{len(TYPES)} atom types", ""]
     lines += [f"{low[k]:.3f} {high[k]:.3f} {axis}lo {axis}hi" for k, axis in enumerate("xyz")]
-    lines += ["", "Masses", ""] + [f"{k + 1} {mass}  # {element}" for k, (element, mass) in enumerate(MASSES.items())]
+    lines += ["", "Masses", ""]
+    for number, element in enumerate(TYPES, start=1):
+        lines.append(f"{number} {atomic_masses[atomic_numbers[element]]}  # {element}")
     lines += ["", "Atoms  # atomic", ""]
     for number, (element, (x, y, z)) in enumerate(zip(elements, positions), start=1):
-        lines.append(f"{number} {types.index(element) + 1} {x:.6f} {y:.6f} {z:.6f}")
+        lines.append(f"{number} {TYPES.index(element) + 1} {x:.6f} {y:.6f} {z:.6f}")
     return "\n".join(lines) + "\n"
 
 
@@ -62,10 +69,25 @@ def run_lammps(arguments, folder, steps):
     """Runs droplet.in, showing LAMMPS' progress as it comes; returns all of its output."""
     prefix = Path(arguments.venv).absolute()
     command = [str(prefix / "bin" / "lmp"), "-in", str(HERE / "droplet.in"), "-log", "log.lammps"]
-    for name, value in (("plugin", Path(arguments.plugin).absolute()), ("model", Path(arguments.model).absolute()), ("steps", steps)):
+    for name, value in (
+        ("plugin", Path(arguments.plugin).absolute()),
+        ("model", Path(arguments.model).absolute()),
+        ("steps", steps),
+    ):
         command += ["-var", name, str(value)]
-    environment = {**os.environ, "LD_LIBRARY_PATH": f"{prefix / 'lib'}:{os.environ.get('LD_LIBRARY_PATH', '')}", "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    environment = {
+        **os.environ,
+        "LD_LIBRARY_PATH": f"{prefix / 'lib'}:{os.environ.get('LD_LIBRARY_PATH', '')}",
+        "OMP_NUM_THREADS": "1",
+    }
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     lines = []
     for line in process.stdout:
         lines.append(line)
@@ -110,7 +132,7 @@ def failure(code, output, model, folder):
             "The demo is a droplet of ethanol and water: it needs a student that knows H, C and O, "
             f"which {model} does not.\n"
         )
-    elif ended_by and not errors or re.search(APART, output):
+    elif (ended_by and not errors) or re.search(APART, output):
         text += (
             "The likely cause: atoms flew apart or fell into each other (LAMMPS then loses them, "
             f"or runs out of memory),\nbecause {model} was not trained on molecules like ethanol "
@@ -129,7 +151,9 @@ def tables(output):
     """The thermo tables of all runs, one array for each."""
     found = []
     for block in re.findall(r"\n *Step .*?\n((?: *-?[\d.]+.*\n)+)", output):
-        found.append(np.array([[float(word) for word in line.split()] for line in block.splitlines()]))
+        found.append(
+            np.array([[float(word) for word in line.split()] for line in block.splitlines()])
+        )
     return found
 
 
@@ -158,22 +182,27 @@ def main():
     seconds = float(re.findall(r"Loop time of ([\d.]+) on \d+ procs for \d+ steps", output)[-1])
     drift = np.polyfit(time, energy, 1)[0] / atoms
     kinetic = 1.5 * 8.617333e-5 * temperature.mean()
+    each = 1e6 * seconds / atoms / arguments.steps
+    per_day = arguments.steps * 2.5e-7 / seconds * 86400
+    fluctuation = 1000 * energy.std() / atoms
     print(f"""
 What was done
-  {Path(arguments.model).name} in LAMMPS: a droplet of {title} ({atoms} atoms), one process, one thread:
-  relaxed, {arguments.steps // 2} steps at 300 K (NVT, Langevin), then {arguments.steps} steps of 0.25 fs without a thermostat (NVE).
+  {Path(arguments.model).name} in LAMMPS: a droplet of {title} ({atoms} atoms),
+  one process, one thread: relaxed, {arguments.steps // 2} steps at 300 K (NVT, Langevin),
+  then {arguments.steps} steps of 0.25 fs without a thermostat (NVE).
 Speed
-  {1e6 * seconds / atoms / arguments.steps:.1f} microseconds per atom and step; {arguments.steps * 2.5e-7 / seconds * 86400:.2f} ns per day
+  {each:.1f} microseconds per atom and step; {per_day:.2f} ns per day
 Energy (NVE part)
   {energy[0]:.8f} eV at the start, {energy[-1]:.8f} eV at the end
-  drift {1000 * drift:+.3f} meV per atom and ps; fluctuation {1000 * energy.std() / atoms:.3f} meV per atom
-  (kinetic energy: {1000 * kinetic:.1f} meV per atom, temperature {temperature[0]:.0f} K at the start, {temperature[-1]:.0f} K at the end)
+  drift {1000 * drift:+.3f} meV per atom and ps; fluctuation {fluctuation:.3f} meV per atom
+  (kinetic energy: {1000 * kinetic:.1f} meV per atom,
+  temperature {temperature[0]:.0f} K at the start, {temperature[-1]:.0f} K at the end)
 Files
   {folder}/log.lammps, {folder}/droplet.lammpstrj""")
     if "not continuous at its cutoff" in output:
         print("""Note
-  The energy of this student jumps where pairs cross its cutoff, and it depends on how the system is turned:
-  the drift is the model's, not the integrator's.""")
+  The energy of this student jumps where pairs cross its cutoff, and it depends on how the system
+  is turned: the drift is the model's, not the integrator's.""")
     try:
         import matplotlib
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Ethanol in ASE: relaxes it, displaces its atoms, then lets them move at constant energy.
 
-    python ethanol.py MODEL
+python ethanol.py MODEL
 """
 
 import sys
@@ -10,6 +10,7 @@ from ase import units
 from ase.build import molecule
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
+
 from mlff_student import Calculator
 
 if len(sys.argv) != 2:

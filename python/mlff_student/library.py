@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""libmlff_student.so: where it is, its functions and structs as mlff_student.h declares them."""
+"""libmlff_student.so: where it is, its functions and structs as mlff_student.h declares them.
+
+Units, shapes and owners of what the structs hold are documented in that header.
+"""
 
 import ctypes
 import functools
 import os
 from ctypes import POINTER, c_char_p, c_double, c_int32, c_uint32, c_uint64, c_void_p
 from pathlib import Path
+from typing import Any, Optional, Union
 
 NAME = "libmlff_student.so"
 VARIABLE = "MLFF_STUDENT_LIBRARY"
@@ -18,24 +22,27 @@ OUTSIDE = 13
 class Error(RuntimeError):
     """A failed call; the text says what was expected, what was found and what to do."""
 
-    def __init__(self, message, status=None):
+    def __init__(self, message: str, status: Optional[str] = None) -> None:
         super().__init__(message)
-        #: MLFF_ERROR_* as text, None where the library itself is the problem.
+        #: The name of the status, such as "MLFF_ERROR_SPECIES"; None where the library was not
+        #: found or does not fit this package.
         self.status = status
 
 
 class OutsideError(Error):
-    """With check="strict": atoms where the student learned nothing, or atoms that overlap."""
+    """Raised with check="strict": atoms are far outside of the training data, or overlap."""
 
 
 class Sized(ctypes.Structure):
-    """A zero-filled struct that knows its size."""
+    """A struct of the C API: filled with zeros, but for `struct_size` and the given values."""
 
-    def __init__(self, **values):
+    def __init__(self, **values: Any) -> None:
         super().__init__(struct_size=ctypes.sizeof(self), **values)
 
 
 class ModelInfo(Sized):
+    """mlff_model_info."""
+
     _fields_ = [
         ("struct_size", c_uint32),
         ("architecture", c_int32),
@@ -49,10 +56,13 @@ class ModelInfo(Sized):
         ("continuous_at_cutoff", c_int32),
         ("energy_range", c_int32),
         ("reserved", c_int32),
+        ("architecture_name", c_char_p),
     ]
 
 
 class Options(Sized):
+    """mlff_options."""
+
     _fields_ = [
         ("struct_size", c_uint32),
         ("device", c_int32),
@@ -63,11 +73,13 @@ class Options(Sized):
         ("instruction_set", c_int32),
         ("engine", c_int32),
         ("check", c_int32),
-        ("reserved", c_int32),
+        ("further", c_int32 * 7),
     ]
 
 
 class Check(Sized):
+    """mlff_check."""
+
     _fields_ = [
         ("struct_size", c_uint32),
         ("structures", c_uint32),
@@ -81,6 +93,8 @@ class Check(Sized):
 
 
 class StructureInput(Sized):
+    """mlff_structure. It points to arrays that the caller keeps alive."""
+
     _fields_ = [
         ("struct_size", c_uint32),
         ("atoms", c_int32),
@@ -93,6 +107,8 @@ class StructureInput(Sized):
 
 
 class ResultsOutput(Sized):
+    """mlff_results. It points to arrays that the caller keeps alive."""
+
     _fields_ = [
         ("struct_size", c_uint32),
         ("reserved", c_uint32),
@@ -125,17 +141,22 @@ FUNCTIONS = {
 }
 
 
-def candidates():
-    """Places where the library may be if nobody says where it is, the nearest first."""
+def candidates() -> list[Path]:
+    """Paths where the library is looked for if nobody says where it is, in this order."""
     package = Path(__file__).resolve().parent
     places, source = [package / NAME], package.parents[1]
     if (source / "Cargo.toml").exists():
-        places.append(Path(os.environ.get("CARGO_TARGET_DIR") or source / "target") / "release" / NAME)
+        places.append(
+            Path(os.environ.get("CARGO_TARGET_DIR") or source / "target") / "release" / NAME
+        )
     return places
 
 
-def find(path=None):
-    """The library's path; a name without a folder is left to the system's loader."""
+def find(path: Union[str, "os.PathLike[str]", None] = None) -> str:
+    """The library's path: as given, as MLFF_STUDENT_LIBRARY says, or the first candidate there is.
+
+    Where there is none, the name alone is returned, which the system's loader looks up.
+    """
     if path is not None:
         return os.fspath(path)
     if os.environ.get(VARIABLE):
@@ -143,38 +164,44 @@ def find(path=None):
     return next((str(place) for place in candidates() if place.exists()), f"{NAME}.{ABI_MAJOR}")
 
 
-@functools.lru_cache(maxsize=None)
-def load(path):
-    """The library at a path that `find` gave, its functions declared and its version checked."""
+@functools.cache
+def load(path: str) -> ctypes.CDLL:
+    """Loads the library at a path that `find` gave; each path once in a process.
+
+    Raises Error where the file is no library, lacks a function or has another ABI version.
+    """
     try:
         library = ctypes.CDLL(path)
     except OSError as error:
         places = ", ".join(map(str, candidates()))
         raise Error(
-            f"cannot load the library {path}: {error}. Build it with `make` in the source tree, then give its path as "
-            f"library=... or in {VARIABLE}; otherwise it is sought in {places}, and by the system's loader"
+            f"cannot load the library {path}: {error}. Build it with `make` in the source tree, "
+            f"then give its path as library=... or in {VARIABLE}; otherwise it is sought in "
+            f"{places}, and by the system's loader"
         ) from None
     for name, (result, arguments) in FUNCTIONS.items():
         try:
             function = getattr(library, name)
         except AttributeError:
-            raise Error(f"{path} has no function {name}: expected libmlff_student.so {ABI_MAJOR}.x") from None
+            raise Error(
+                f"{path} has no function {name}: expected libmlff_student.so {ABI_MAJOR}.x"
+            ) from None
         function.restype, function.argtypes = result, arguments
     check_version(library.mlff_abi_version(), library.mlff_version().decode())
     return library
 
 
-def check_version(abi, version):
-    """Refuses a library whose structs and functions are not those of this module."""
+def check_version(abi: int, version: str) -> None:
+    """Raises Error where the library's ABI (as MLFF_ABI_VERSION counts) is not this module's."""
     if abi >> 16 != ABI_MAJOR:
         raise Error(
-            f"this package is for version {ABI_MAJOR}.x of the C API, but the library loaded is {version} "
-            f"(C API {abi >> 16}.x): install the package and the library of one version"
+            f"this package is for version {ABI_MAJOR}.x of the C API, but the library loaded is "
+            f"{version} (C API {abi >> 16}.x): install the package and the library of one version"
         )
 
 
-def check(library, status):
-    """Raises what the library says about a failed call."""
+def check(library: ctypes.CDLL, status: int) -> None:
+    """Raises Error, or OutsideError, with the library's message where a call failed."""
     if status != 0:
         message = library.mlff_last_error().decode(errors="replace")
         kind = OutsideError if status == OUTSIDE else Error

@@ -6,126 +6,155 @@ import os
 import threading
 import warnings
 import weakref
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 import numpy as np
 
 from . import library as lib
+
+if TYPE_CHECKING:
+    import ase
 
 PRECISIONS = {"mixed": 0, "double": 1}
 FILTERS = {"table": 0, "exact": 1}
 ENGINES = {"own": 0, "torch": 1}
 # The library itself says nothing on stderr: warn is MLFF_CHECK_REPORT.
 CHECKS = {"warn": 1, "strict": 2, "off": 3}
-ARCHITECTURES = {1: "published", 2: "painn", 3: "torchscript"}
 
 
 @dataclass
 class Structure:
-    """Atoms, and a cell where they repeat."""
+    """N atoms and, if they are periodic, a cell. Lists are taken as well as numpy arrays."""
 
-    #: Atomic numbers, one for each of the N atoms.
+    #: Atomic numbers: N integers.
     numbers: Any
-    #: N x 3, inside the cell or not (Angstrom).
+    #: Cartesian coordinates: N x 3 (Angstrom), inside the cell or not.
     positions: Any
-    #: 3 x 3, one lattice vector per row (Angstrom); not used where nothing repeats.
+    #: Lattice vectors, one in each row: 3 x 3 (Angstrom). Not used if nothing is periodic.
     cell: Any = None
-    #: Whether the structure repeats along each lattice vector; one value for all three or three values.
+    #: Whether the structure is periodic along each lattice vector: one bool, or three.
     pbc: Any = False
 
     @classmethod
-    def from_ase(cls, atoms):
-        """The structure of an ase.Atoms."""
+    def from_ase(cls, atoms: "ase.Atoms") -> "Structure":
+        """Makes the Structure of an ase.Atoms; numbers and positions are shared, not copied."""
         return cls(atoms.numbers, atoms.positions, np.asarray(atoms.cell), atoms.pbc)
 
 
 @dataclass
 class Results:
-    """What a student says about a structure of N atoms."""
+    """What a student computes for a structure of N atoms."""
 
-    #: eV.
+    #: Potential energy (eV).
     energy: float
-    #: Energy of each atom, N (eV).
+    #: Energy of each atom: N (eV). Their sum is `energy`.
     energies: np.ndarray
     #: N x 3 (eV/Angstrom).
     forces: np.ndarray
-    #: 3 x 3 (eV); positive where the system pushes outward.
+    #: 3 x 3 (eV); its trace is positive where the system pushes outward.
     virial: np.ndarray
-    #: 3 x 3 (eV/Angstrom^3), positive = tension; None unless periodic in three directions.
+    #: 3 x 3 (eV/Angstrom^3), positive is tension; None unless periodic in three directions.
     stress: Optional[np.ndarray]
 
 
 class OutsideWarning(UserWarning):
-    """A student was taken for what it did not learn."""
+    """Atoms are far outside of the student's training data, or overlap."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a computation found that the student did not learn. Atoms are numbered from 0."""
+    """Atoms and pairs of a computation that the student did not learn. Atoms count from 0."""
 
-    #: In how many structures something was found.
+    #: Number of structures of the computation in which something was found.
     structures: int = 0
-    #: The first of them, which all below is about.
+    #: Index of the first of these structures; all that follows is about this one.
     structure: int = 0
-    #: How many atoms have energies far outside those of the student's training data.
+    #: Number of atoms whose energies are far outside those of the training data.
     outside: int = 0
-    #: The first of these atoms, at most 8, ascending.
-    atoms: tuple = ()
-    #: How many pairs of atoms are nearer than half of the sum of their covalent radii.
+    #: Indices of the first of these atoms, at most 8, ascending.
+    atoms: tuple[int, ...] = ()
+    #: Number of pairs of atoms nearer than half of the sum of their covalent radii.
     overlaps: int = 0
-    #: The first of these pairs, at most 8.
-    pairs: tuple = ()
+    #: Indices (i, j) of the first of these pairs, at most 8.
+    pairs: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
 class Info:
     """What a student is."""
 
+    #: "published", "painn" or "torchscript".
     architecture: str
+    #: Number of scalar features of each atom.
     hidden: int
+    #: Number of message-passing blocks.
     blocks: int
+    #: Number of radial basis functions.
     basis: int
+    #: Number of trained parameters.
     parameters: int
     #: Atomic numbers that the student knows, ascending.
-    species: tuple
-    #: Angstrom.
+    species: tuple[int, ...]
+    #: Cutoff radius (Angstrom).
     cutoff: float
     #: Whether the architecture makes the energy independent of orientation.
     rotation_invariant: bool
     #: Whether the architecture makes the energy continuous where pairs cross the cutoff.
     continuous_at_cutoff: bool
-    #: Whether the student says which energies atoms have in its training data. Without it atoms
-    #: outside are not found.
+    #: Whether the file says which energies atoms have in the training data. Atoms outside of them
+    #: are found only if it does.
     energy_range: bool
 
 
-class Student:
-    """Evaluates one model file. Threads take turns: make one for each thread that computes. A process that was forked
-    reads the file again when it computes, and so do copies.
+# For the docstrings of Student and of Calculator.
+ARGUMENTS = """\
+    precision   "mixed" (float32 features, the default) or "double"
+    filter      "table" (interpolated, the default) or "exact"
+    threads     number of threads of each computation; results do not depend on it
+    library     path of libmlff_student.so; without it that of the environment variable
+                MLFF_STUDENT_LIBRARY, else the one beside the package, in the source tree or known
+                to the system's loader
+    device      "cpu" (the default), or an NVIDIA GPU: "cuda", "cuda:1"
+    engine      "own" (the default), or "torch" for libtorch (slow, for comparison); TorchScript
+                models always run on libtorch
+    check       what to do if atoms are far outside of the training data, or overlap: "warn" (the
+                default: an OutsideWarning, once for each of the two), "strict" (an OutsideError)
+                or "off"; see `findings`
+"""
 
-    path       a student in any format that `mlff-student inspect` reads
-    precision  "mixed" (float32 features) or "double"
-    filter     "table" (interpolated) or "exact"
-    threads    threads of each computation; the results do not depend on it
-    device     "cpu", or an NVIDIA GPU: "cuda", "cuda:1"
-    engine     "own", or "torch" for libtorch (slow, for comparison); TorchScript models always run there
-    check      where atoms are far outside of what the student learned, or overlap: "warn" (an
-               OutsideWarning, once of each), "strict" (an OutsideError) or "off"; see findings
-    library    path of libmlff_student.so, see the README for where it is sought otherwise
+
+class Student:  # noqa: D101 - its docstring is put together
+    __doc__ = f"""A model file, ready to compute. Needs numpy alone.
+
+    >>> from mlff_student import Structure, Student
+    >>> student = Student("models/organics-medium.safetensors")
+    >>> water = Structure([8, 1, 1], [[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]])
+    >>> results = student.compute(water)
+    >>> results.energy      # eV
+    >>> results.forces      # (3, 3), eV/Angstrom
+
+    path        a student in any format that `mlff-student inspect` reads
+{ARGUMENTS}
+    Threads that share a Student wait for each other: make one for each thread that computes.
+    Copies, unpickled objects and forked processes read the file again.
+
+    Raises Error if the file cannot be read, and ValueError for arguments of another form.
     """
 
     def __init__(
         self,
-        path,
-        precision="mixed",
-        filter="table",
-        threads=1,
-        library=None,
-        device="cpu",
-        engine="own",
-        check="warn",
-    ):
+        path: Union[str, "os.PathLike[str]"],
+        precision: str = "mixed",
+        filter: str = "table",
+        threads: int = 1,
+        library: Union[str, "os.PathLike[str]", None] = None,
+        device: str = "cpu",
+        engine: str = "own",
+        check: str = "warn",
+    ) -> None:
         # Copies find the files from another working directory, too.
         path = os.path.abspath(path)
         if library is not None and os.path.exists(library):
@@ -154,14 +183,19 @@ class Student:
         self._library = lib.load(lib.find(library))
         self._open()
 
-    def _open(self):
+    def _open(self) -> None:
+        """Reads the model file and makes the calculator."""
         model = ctypes.c_void_p()
-        self._check(self._library.mlff_model_load(os.fsencode(self._arguments["path"]), ctypes.byref(model)))
+        self._check(
+            self._library.mlff_model_load(os.fsencode(self._arguments["path"]), ctypes.byref(model))
+        )
         try:
             self.info = self._describe(model)
             calculator = ctypes.c_void_p()
             self._check(
-                self._library.mlff_calculator_new(model, ctypes.byref(self._options), ctypes.byref(calculator))
+                self._library.mlff_calculator_new(
+                    model, ctypes.byref(self._options), ctypes.byref(calculator)
+                )
             )
         finally:
             # The calculator keeps what it needs of the model.
@@ -171,42 +205,67 @@ class Student:
         # At exit a daemon thread may still compute.
         self._free.atexit = False
 
+    def __repr__(self) -> str:
+        return self.describe("Student")
+
+    def describe(self, kind: str = "Student") -> str:
+        """One line: file, architecture, elements, cutoff, and how it is evaluated."""
+        info, arguments = self.info, self._arguments
+        return (
+            f"<{kind} {Path(arguments['path']).stem}: {info.architecture} of "
+            f"{info.parameters:,} parameters for {symbols(info.species)}, "
+            f"cutoff {info.cutoff:g} Å; device {arguments['device']}, "
+            f"precision {arguments['precision']}>"
+        )
+
     @property
-    def settings(self):
-        """The arguments that it was made with, by name, without the library's."""
+    def settings(self) -> dict[str, Any]:
+        """The arguments that it was made with, by name, but for `library`."""
         return {name: value for name, value in self._arguments.items() if name != "library"}
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         # Copies and processes read the file again: a handle belongs to one object.
         return Student, tuple(self._arguments.values())
 
-    def __enter__(self):
+    def __enter__(self) -> "Student":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self):
-        """Frees the student before Python would, after what computes; allowed more than once."""
+    def close(self) -> None:
+        """Frees memory and threads at once, after computations that are running.
+
+        May be called more than once; `with Student(...) as student:` does it at the end.
+        """
         with self._lock:
             self._calculator = None
             self._free()
 
     @property
-    def findings(self):
-        """What the last computation found that the student did not learn, also one that ended with
-        an OutsideError; nothing with check="off"."""
+    def findings(self) -> Findings:
+        """Atoms of the last computation that the student did not learn.
+
+        They are there after an OutsideError, too. With check="off" nothing is looked for.
+        """
         return self._findings
 
-    def compute(self, structure):
-        """Results for a Structure."""
+    def compute(self, structure: Structure) -> Results:
+        """Computes one structure.
+
+        Raises ValueError if its arrays have the wrong shapes, and Error if the student does not
+        know an element or atoms are at the same place.
+        """
         return self._compute([structure])[0]
 
-    def compute_batch(self, structures):
-        """Results for each Structure, for all of them or, on error, for none."""
+    def compute_batch(self, structures: Iterable[Structure]) -> list[Results]:
+        """Computes many structures, in their order: small ones together, faster than one by one.
+
+        Raises as `compute` does; then there are no results of any of them.
+        """
         return self._compute(structures)
 
-    def _compute(self, structures):
+    def _compute(self, structures: Iterable[Structure]) -> list[Results]:
         structures = [as_arrays(k, structure) for k, structure in enumerate(structures)]
         if self._calculator is not None and self._process != os.getpid():
             # Threads, a GPU and locks stayed in the process that was forked.
@@ -225,7 +284,9 @@ class Student:
                 cell=None if cell is None else cell.ctypes.data,
                 periodic=tuple(pbc.tolist()),
             )
-            outputs[k] = lib.ResultsOutput(atomic_energies=energies.ctypes.data, forces=forces.ctypes.data)
+            outputs[k] = lib.ResultsOutput(
+                atomic_energies=energies.ctypes.data, forces=forces.ctypes.data
+            )
         with self._lock:
             self._findings = Findings()
             compute = self._library.mlff_calculator_compute_batch
@@ -235,17 +296,24 @@ class Student:
             self._check(status)
             said = sentences(self._findings, self._warned)
         for sentence in said:
-            # Of the line that called compute.
+            # The warning names the line that called compute.
             warnings.warn(sentence, OutsideWarning, stacklevel=3)
         return [
-            Results(output.energy, energies, forces, matrix(output.virial), matrix(output.stress) if pbc.all() else None)
+            Results(
+                output.energy,
+                energies,
+                forces,
+                matrix(output.virial),
+                matrix(output.stress) if pbc.all() else None,
+            )
             for (_, _, _, pbc), output, (energies, forces) in zip(structures, outputs, arrays)
         ]
 
-    def _check(self, status):
+    def _check(self, status: int) -> None:
         lib.check(self._library, status)
 
-    def _found(self):
+    def _found(self) -> Findings:
+        """The findings of the computation that just ended."""
         raw = lib.Check()
         self._check(self._library.mlff_calculator_get_check(self._calculator, ctypes.byref(raw)))
         atoms = tuple(atom for atom in raw.atoms if atom >= 0)
@@ -253,15 +321,18 @@ class Student:
         pairs = tuple(zip(ends[::2], ends[1::2]))
         return Findings(raw.structures, raw.structure, raw.outside, atoms, raw.overlaps, pairs)
 
-    def _describe(self, model):
+    def _describe(self, model: ctypes.c_void_p) -> Info:
+        """The Info of a loaded model."""
         raw = lib.ModelInfo()
         self._check(self._library.mlff_model_get_info(model, ctypes.byref(raw)))
         species, count = (ctypes.c_int32 * raw.species_count)(), ctypes.c_uint32()
         self._check(
-            self._library.mlff_model_get_species(model, raw.species_count, species, ctypes.byref(count))
+            self._library.mlff_model_get_species(
+                model, raw.species_count, species, ctypes.byref(count)
+            )
         )
         return Info(
-            ARCHITECTURES.get(raw.architecture, f"number {raw.architecture}"),
+            raw.architecture_name.decode(),
             raw.hidden,
             raw.blocks,
             raw.basis,
@@ -274,8 +345,20 @@ class Student:
         )
 
 
-def sentences(findings, said):
-    """What there is to say of atoms and of pairs, unless it is in `said`, where it is noted."""
+def symbols(species: Sequence[int]) -> str:
+    """Chemical symbols of atomic numbers; the numbers themselves if ASE is not installed."""
+    try:
+        from ase.data import chemical_symbols
+    except ImportError:
+        return f"atomic numbers {' '.join(map(str, species))}"
+    return " ".join(chemical_symbols[number] for number in species)
+
+
+def sentences(findings: Findings, said: set[str]) -> list[str]:
+    """The texts of warnings about atoms and pairs, each once: `said` remembers which came before.
+
+    `said` is changed: "atoms" and "pairs" are added to it.
+    """
     place = ""
     if findings.structures > 1:
         place = f"structure {findings.structure}, the first of {findings.structures}: "
@@ -300,46 +383,62 @@ def sentences(findings, said):
     return new
 
 
-def named(first, count):
-    """The first few of so many."""
+def named(first: Sequence, count: int) -> str:
+    """The first few of `count` items, separated by commas, and how many there are in all."""
     return ", ".join(map(str, first)) + (f", … {count} in all" if count > len(first) else "")
 
 
-def choice(what, value, choices):
+def choice(what: str, value: str, choices: dict[str, int]) -> int:
+    """The number of a word in the C API; ValueError names the words that are allowed."""
     if value not in choices:
         raise ValueError(f"{what} {value!r}: expected " + " or ".join(map(repr, choices)))
     return choices[value]
 
 
-def device_of(text):
-    """MLFF_DEVICE_* and the number of a GPU."""
+def device_of(text: str) -> tuple[int, int]:
+    """MLFF_DEVICE_* and the index of the GPU, for "cpu", "cuda" or "cuda:N"."""
     if text == "cpu":
         return 0, 0
     kind, _, number = str(text).partition(":")
     if kind != "cuda" or not (number or "0").isdecimal():
-        raise ValueError(f"device {text!r}: expected 'cpu', 'cuda', or 'cuda:' and the number of a GPU")
+        raise ValueError(
+            f"device {text!r}: expected 'cpu', 'cuda', or 'cuda:' and the number of a GPU"
+        )
     return 1, int(number or 0)
 
 
-def positive(what, value):
+def positive(what: str, value: int) -> int:
+    """A whole number from 1 to 2^32 - 1, or ValueError."""
     if isinstance(value, bool) or int(value) != value or not 1 <= value < 2**32:
         raise ValueError(f"{what} {value!r}: expected a whole number from 1 on")
     return int(value)
 
 
-def matrix(values):
+def matrix(values: Sequence[float]) -> np.ndarray:
+    """Nine numbers as a 3 x 3 array, row by row."""
     return np.array(values).reshape(3, 3)
 
 
-def as_arrays(index, structure):
-    """A structure's numbers, positions, cell and periodic directions as the C API wants them."""
+def as_arrays(
+    index: int, structure: Structure
+) -> tuple[np.ndarray, np.ndarray, Optional[np.ndarray], np.ndarray]:
+    """A structure's arrays as the C API takes them.
 
-    def wrong(what, expected, found):
+    Numbers: N, int32. Positions: N x 3, float64 (Angstrom). Cell: 3 x 3, float64, right-handed
+    (Angstrom), or None. Periodic directions: 3, bool. ValueError if one has another shape or type;
+    its message names the structure by its index.
+    """
+
+    def wrong(what: str, expected: str, found: object) -> ValueError:
         return ValueError(f"structure {index}: {what} {expected}, found {found}")
 
     numbers = np.asarray(structure.numbers)
     if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
-        raise wrong("numbers", "must be one atomic number for each atom", f"{numbers.dtype} of shape {numbers.shape}")
+        raise wrong(
+            "numbers",
+            "must be one atomic number for each atom",
+            f"{numbers.dtype} of shape {numbers.shape}",
+        )
     species = np.ascontiguousarray(numbers, dtype=np.int32)
     for atom in np.flatnonzero(species != numbers)[:1]:
         raise wrong("numbers", "must be atomic numbers", f"{numbers[atom]} for atom {atom}")

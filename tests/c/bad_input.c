@@ -20,7 +20,8 @@ static mlff_calculator *calculator;
 
 /* One water molecule, and a ghost of its oxygen that is beyond the cutoff. */
 static const int32_t species[4] = {8, 1, 1, 8};
-static const double positions[12] = {0.0, 0.0, 0.0, 0.96, 0.0, 0.0, -0.24, 0.93, 0.0, 6.5, 0.0, 0.0};
+static const double positions[12] = {0.0,   0.0,  0.0, 0.96, 0.0, 0.0,
+                                     -0.24, 0.93, 0.0, 6.5,  0.0, 0.0};
 static const int32_t list_0[2] = {1, 2};
 static const int32_t list_1[2] = {0, 2};
 static const int32_t list_2[2] = {0, 1};
@@ -119,7 +120,8 @@ static void expect(mlff_status status, mlff_status expected, const char *words, 
     if (calculator != NULL) {
         const double again = energy();
         if (memcmp(&again, &reference, sizeof again) != 0) {
-            printf("FAILED %s: the energy is %.17g afterwards, before %.17g\n", what, again, reference);
+            printf("FAILED %s: the energy is %.17g afterwards, before %.17g\n", what, again,
+                   reference);
             ++failures;
         }
     }
@@ -142,11 +144,15 @@ static void bad_files(const char *directory) {
         const char *name;
         mlff_status status;
     } files[] = {
-        {"missing.safetensors", MLFF_ERROR_IO}, {"directory.pt", MLFF_ERROR_IO},
-        {"empty.safetensors", MLFF_ERROR_FORMAT}, {"empty.pt", MLFF_ERROR_FORMAT},
-        {"truncated.pt", MLFF_ERROR_FORMAT},   {"truncated.onnx", MLFF_ERROR_FORMAT},
+        {"missing.safetensors", MLFF_ERROR_IO},
+        {"directory.pt", MLFF_ERROR_IO},
+        {"empty.safetensors", MLFF_ERROR_FORMAT},
+        {"empty.pt", MLFF_ERROR_FORMAT},
+        {"truncated.pt", MLFF_ERROR_FORMAT},
+        {"truncated.onnx", MLFF_ERROR_FORMAT},
         {"truncated.safetensors", MLFF_ERROR_FORMAT},
-        {"text.pt", MLFF_ERROR_FORMAT},        {"code.pt", MLFF_ERROR_FORMAT},
+        {"text.pt", MLFF_ERROR_FORMAT},
+        {"code.pt", MLFF_ERROR_FORMAT},
     };
     for (size_t i = 0; i < sizeof files / sizeof files[0]; ++i) {
         char path[4096];
@@ -155,18 +161,22 @@ static void bad_files(const char *directory) {
     }
     mlff_model *out = NULL;
     WRONG(mlff_model_load(NULL, &out), MLFF_ERROR_INVALID_ARGUMENT, "path is a null pointer");
-    WRONG(mlff_model_load("model.pt", NULL), MLFF_ERROR_INVALID_ARGUMENT, "model is a null pointer");
+    WRONG(mlff_model_load("model.pt", NULL), MLFF_ERROR_INVALID_ARGUMENT,
+          "model is a null pointer");
 }
 
 static void models(void) {
     mlff_model_info info;
     memset(&info, 0, sizeof info);
-    WRONG(mlff_model_get_info(model, &info), MLFF_ERROR_INVALID_ARGUMENT, "sizeof(mlff_model_info)");
+    WRONG(mlff_model_get_info(model, &info), MLFF_ERROR_INVALID_ARGUMENT,
+          "sizeof(mlff_model_info)");
     info.struct_size = sizeof info - 1;
-    WRONG(mlff_model_get_info(model, &info), MLFF_ERROR_INVALID_ARGUMENT, "sizeof(mlff_model_info)");
+    WRONG(mlff_model_get_info(model, &info), MLFF_ERROR_INVALID_ARGUMENT,
+          "sizeof(mlff_model_info)");
     info.struct_size = sizeof info;
     WRONG(mlff_model_get_info(NULL, &info), MLFF_ERROR_INVALID_ARGUMENT, "model is a null pointer");
-    WRONG(mlff_model_get_info(model, NULL), MLFF_ERROR_INVALID_ARGUMENT, "mlff_model_info is a null");
+    WRONG(mlff_model_get_info(model, NULL), MLFF_ERROR_INVALID_ARGUMENT,
+          "mlff_model_info is a null");
 
     uint32_t count = 0;
     int32_t one = 77;
@@ -175,7 +185,8 @@ static void models(void) {
     WRONG(mlff_model_get_species(model, 0, NULL, NULL), MLFF_ERROR_INVALID_ARGUMENT, "count");
     WRONG(mlff_model_find_species(model, "Xx", &one), MLFF_ERROR_SPECIES, "\"Xx\"");
     WRONG(mlff_model_find_species(model, "o", &one), MLFF_ERROR_SPECIES, "\"o\"");
-    WRONG(mlff_model_find_species(model, "\xff\xfe", &one), MLFF_ERROR_SPECIES, "no chemical symbol");
+    WRONG(mlff_model_find_species(model, "\xff\xfe", &one), MLFF_ERROR_SPECIES,
+          "no chemical symbol");
     WRONG(mlff_model_find_species(model, "Og", &one), MLFF_ERROR_SPECIES, "Og (atomic number 118)");
     WRONG(mlff_model_find_species(model, NULL, &one), MLFF_ERROR_INVALID_ARGUMENT, "symbol");
     WRONG(mlff_model_find_species(model, "O", NULL), MLFF_ERROR_INVALID_ARGUMENT, "atomic_number");
@@ -237,12 +248,15 @@ static void calculators(void) {
 
     mlff_calculator *out = NULL;
     WRONG(mlff_calculator_new(NULL, &good, &out), MLFF_ERROR_INVALID_ARGUMENT, "model is a null");
-    WRONG(mlff_calculator_new(model, &good, NULL), MLFF_ERROR_INVALID_ARGUMENT, "calculator is a null");
+    WRONG(mlff_calculator_new(model, &good, NULL), MLFF_ERROR_INVALID_ARGUMENT,
+          "calculator is a null");
 
     mlff_calculator_info info;
     memset(&info, 0, sizeof info);
-    WRONG(mlff_calculator_get_info(calculator, &info), MLFF_ERROR_INVALID_ARGUMENT, "struct_size is 0");
-    WRONG(mlff_calculator_get_info(NULL, &info), MLFF_ERROR_INVALID_ARGUMENT, "calculator is a null");
+    WRONG(mlff_calculator_get_info(calculator, &info), MLFF_ERROR_INVALID_ARGUMENT,
+          "struct_size is 0");
+    WRONG(mlff_calculator_get_info(NULL, &info), MLFF_ERROR_INVALID_ARGUMENT,
+          "calculator is a null");
     WRONG(mlff_calculator_get_info(calculator, NULL), MLFF_ERROR_INVALID_ARGUMENT, "null pointer");
 
     mlff_check check;
@@ -281,7 +295,8 @@ static void named_options(void) {
     WRONG(mlff_options_get(&good, "precision", word, 5), MLFF_ERROR_INVALID_ARGUMENT,
           "at least 6 bytes");
     WRONG(mlff_options_get(&good, "speed", word, 4), MLFF_ERROR_INVALID_ARGUMENT, "'speed'");
-    WRONG(mlff_options_get(&good, "check", NULL, 9), MLFF_ERROR_INVALID_ARGUMENT, "value is a null");
+    WRONG(mlff_options_get(&good, "check", NULL, 9), MLFF_ERROR_INVALID_ARGUMENT,
+          "value is a null");
     if (strcmp(word, "77") != 0) {
         printf("FAILED: a word was written where it has no room\n");
         ++failures;
@@ -289,7 +304,8 @@ static void named_options(void) {
     mlff_option_info info;
     memset(&info, 0, sizeof info);
     WRONG(mlff_options_describe(0, &info), MLFF_ERROR_INVALID_ARGUMENT, "sizeof(mlff_option_info)");
-    WRONG(mlff_options_describe(0, NULL), MLFF_ERROR_INVALID_ARGUMENT, "mlff_option_info is a null");
+    WRONG(mlff_options_describe(0, NULL), MLFF_ERROR_INVALID_ARGUMENT,
+          "mlff_option_info is a null");
 }
 
 /* A caller of the first version, whose options end before `check`. */
@@ -334,7 +350,8 @@ static void set(mlff_topology value, mlff_status expected, const char *words) {
     int good = after == MLFF_OK && memcmp(&results.energy, &reference, sizeof reference) == 0;
     for (int k = 0; k < 9; ++k) good = good && results.stress[k] == 0.0;
     if (!good) {
-        printf("FAILED %s: the list before is no longer in use (%s)\n", words, mlff_status_name(after));
+        printf("FAILED %s: the list before is no longer in use (%s)\n", words,
+               mlff_status_name(after));
         ++failures;
     }
     reset();
@@ -440,7 +457,8 @@ static void topologies(void) {
     bad.owner = other_owner;
     set(bad, MLFF_ERROR_INVALID_ARGUMENT, "give both the same");
 
-    WRONG(mlff_calculator_set_topology(calculator, NULL), MLFF_ERROR_INVALID_ARGUMENT, "null pointer");
+    WRONG(mlff_calculator_set_topology(calculator, NULL), MLFF_ERROR_INVALID_ARGUMENT,
+          "null pointer");
     WRONG(mlff_calculator_set_topology(NULL, &good), MLFF_ERROR_INVALID_ARGUMENT, "null pointer");
 }
 
@@ -449,20 +467,22 @@ static void computes(void) {
     double bad[12];
     memcpy(bad, positions, sizeof bad);
     bad[4] = nan_;
-    WRONG(mlff_calculator_compute(calculator, bad, NULL, NULL, &results), MLFF_ERROR_NUMERIC, "atom 1");
+    WRONG(mlff_calculator_compute(calculator, bad, NULL, NULL, &results), MLFF_ERROR_NUMERIC,
+          "atom 1");
     memcpy(bad, positions, sizeof bad);
     bad[11] = infinity;
-    WRONG(mlff_calculator_compute(calculator, bad, NULL, NULL, &results), MLFF_ERROR_NUMERIC, "inf");
+    WRONG(mlff_calculator_compute(calculator, bad, NULL, NULL, &results), MLFF_ERROR_NUMERIC,
+          "inf");
     memcpy(bad, positions, sizeof bad);
     memcpy(bad + 6, bad, 3 * sizeof bad[0]);
     WRONG(mlff_calculator_compute(calculator, bad, NULL, NULL, &results), MLFF_ERROR_NUMERIC,
           "same place");
-    WRONG(mlff_calculator_compute(calculator, NULL, NULL, NULL, &results), MLFF_ERROR_INVALID_ARGUMENT,
-          "positions is a null pointer");
-    WRONG(mlff_calculator_compute(NULL, positions, NULL, NULL, &results), MLFF_ERROR_INVALID_ARGUMENT,
-          "calculator is a null pointer");
-    WRONG(mlff_calculator_compute(calculator, positions, NULL, NULL, NULL), MLFF_ERROR_INVALID_ARGUMENT,
-          "results is a null pointer");
+    WRONG(mlff_calculator_compute(calculator, NULL, NULL, NULL, &results),
+          MLFF_ERROR_INVALID_ARGUMENT, "positions is a null pointer");
+    WRONG(mlff_calculator_compute(NULL, positions, NULL, NULL, &results),
+          MLFF_ERROR_INVALID_ARGUMENT, "calculator is a null pointer");
+    WRONG(mlff_calculator_compute(calculator, positions, NULL, NULL, NULL),
+          MLFF_ERROR_INVALID_ARGUMENT, "results is a null pointer");
     results.struct_size = 0;
     WRONG(mlff_calculator_compute(calculator, positions, NULL, NULL, &results),
           MLFF_ERROR_INVALID_ARGUMENT, "sizeof(mlff_results)");
@@ -624,8 +644,8 @@ static void structures(void) {
     const double together[9] = {0, 0, 0, 1, 0, 0, 9, 0, 0};
     bad.positions = together;
     compute(bad, MLFF_ERROR_NUMERIC, "same place");
-    WRONG(mlff_calculator_compute_structure(calculator, NULL, &results), MLFF_ERROR_INVALID_ARGUMENT,
-          "mlff_structure is a null pointer");
+    WRONG(mlff_calculator_compute_structure(calculator, NULL, &results),
+          MLFF_ERROR_INVALID_ARGUMENT, "mlff_structure is a null pointer");
     WRONG(mlff_calculator_compute_structure(calculator, &good, NULL), MLFF_ERROR_INVALID_ARGUMENT,
           "results is a null pointer");
 }
@@ -638,7 +658,8 @@ static void batches(void) {
     both[1].species = unknown;
     reset();
     out[0] = out[1] = results;
-    WRONG(mlff_calculator_compute_batch(calculator, 2, both, out), MLFF_ERROR_SPECIES, "structure 1");
+    WRONG(mlff_calculator_compute_batch(calculator, 2, both, out), MLFF_ERROR_SPECIES,
+          "structure 1");
     if (out[0].energy != 77.0) {
         printf("FAILED: a batch with an error wrote the first result\n");
         ++failures;
@@ -756,8 +777,8 @@ int main(int argc, char **argv) {
 
     /* The model first: the calculator keeps what it needs. */
     mlff_model_free(model);
-    expect(mlff_calculator_set_topology(calculator, NULL), MLFF_ERROR_INVALID_ARGUMENT, "null pointer",
-           "after the model was freed");
+    expect(mlff_calculator_set_topology(calculator, NULL), MLFF_ERROR_INVALID_ARGUMENT,
+           "null pointer", "after the model was freed");
     mlff_calculator_free(calculator);
     printf("%d failures\n", failures);
     return failures == 0 ? 0 : 1;

@@ -12,7 +12,8 @@
 #include <utility>
 #include <vector>
 
-static_assert(!std::is_copy_constructible_v<mlff::Model> && std::is_move_constructible_v<mlff::Model>);
+static_assert(!std::is_copy_constructible_v<mlff::Model> &&
+              std::is_move_constructible_v<mlff::Model>);
 static_assert(!std::is_copy_assignable_v<mlff::Calculator> &&
               std::is_nothrow_move_constructible_v<mlff::Model>);
 
@@ -25,7 +26,8 @@ static void require(bool holds, const std::string &what) {
     }
 }
 
-template <typename Call> static void throws(mlff_status status, const std::string &words, Call call) {
+template <typename Call> static void throws(mlff_status status, const std::string &words,
+                                            Call call) {
     try {
         call();
         require(false, words + ": nothing was thrown");
@@ -117,7 +119,8 @@ int main(int argc, char **argv) {
     topology.numneigh = numneigh;
     topology.firstneigh = firstneigh;
     topology.list_cutoff = 6.0;
-    std::vector<double> positions = {0.0, 0.0, 0.0, 0.96, 0.0, 0.0, -0.24, 0.93, 0.0, 6.5, 0.0, 0.0};
+    std::vector<double> positions = {0.0,   0.0,  0.0, 0.96, 0.0, 0.0,
+                                     -0.24, 0.93, 0.0, 6.5,  0.0, 0.0};
     throws(MLFF_ERROR_STATE, "set_topology", [&] {
         mlff::Calculator fresh(model);
         fresh.compute({});
@@ -137,14 +140,16 @@ int main(int argc, char **argv) {
         require(std::fabs(found.forces[i] - alone.forces[i]) < 1e-10, "forces with a topology");
     }
     require(found.atomic_virials.empty(), "no virials of atoms unless asked for");
-    const std::vector<double> virials = calculator.compute(positions, exchange, true).atomic_virials;
+    const std::vector<double> virials =
+        calculator.compute(positions, exchange, true).atomic_virials;
     require(virials.size() == alone.atomic_virials.size(), "virials of atoms");
     for (std::size_t i = 0; i < virials.size(); ++i) {
         require(std::fabs(virials[i] - alone.atomic_virials[i]) < 1e-10, "virials with a topology");
     }
     const double before = found.energy;
     try {
-        calculator.compute(positions, [](void *, std::uint32_t) { throw Stop("from the callback"); });
+        calculator.compute(positions,
+                           [](void *, std::uint32_t) { throw Stop("from the callback"); });
         require(false, "an exception of the callback was lost");
     } catch (const Stop &stop) {
         require(std::string(stop.what()) == "from the callback", "the same exception");

@@ -32,7 +32,7 @@ const EVERY: usize = 5;
 const ACCELERATION: f64 = 9.648533212e-3;
 /// eV/K.
 const BOLTZMANN: f64 = 8.617333262e-5;
-/// meV/atom/ps: that of `python -m validation`.
+/// meV/atom/ps: that of `python -m mlff_student.acceptance`.
 const LIMIT: f64 = 1e-3;
 
 /// Molecules in a periodic cube, and their velocities (Å/fs).

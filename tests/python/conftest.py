@@ -1,7 +1,6 @@
 """Students to run the tests with."""
 
 import pytest
-
 from places import PAINN, PUBLISHED, SHIPPED, TOOL, missing
 
 

@@ -13,8 +13,8 @@ from ase.build import molecule
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.io import read, write
 from ase.stress import full_3x3_to_voigt_6_stress
-
 from places import PUBLISHED, TOOL, missing
+
 from mlff_student import Calculator, Error, OutsideError, OutsideWarning
 
 
@@ -33,14 +33,24 @@ def ethanol():
 def water_box():
     """Three molecules in a triclinic cell smaller than the cutoff."""
     positions = [
-        [0.353, 3.390, 1.450], [0.647, 2.473, 1.340], [0.064, 3.661, 0.565],
-        [2.058, 3.727, 3.670], [2.910, 4.178, 3.557], [1.949, 3.207, 2.859],
-        [4.188, 1.116, 3.662], [3.955, 1.003, 4.597], [4.954, 1.711, 3.673],
+        [0.353, 3.390, 1.450],
+        [0.647, 2.473, 1.340],
+        [0.064, 3.661, 0.565],
+        [2.058, 3.727, 3.670],
+        [2.910, 4.178, 3.557],
+        [1.949, 3.207, 2.859],
+        [4.188, 1.116, 3.662],
+        [3.955, 1.003, 4.597],
+        [4.954, 1.711, 3.673],
     ]
-    return Atoms("OHHOHHOHH", positions, cell=[[4.6, 0, 0], [0.3, 4.5, 0], [0.2, -0.2, 4.4]], pbc=True)
+    return Atoms(
+        "OHHOHHOHH", positions, cell=[[4.6, 0, 0], [0.3, 4.5, 0], [0.2, -0.2, 4.4]], pbc=True
+    )
 
 
-@pytest.mark.parametrize("options", [{}, {"precision": "double"}, {"precision": "double", "filter": "exact"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"precision": "double"}, {"precision": "double", "filter": "exact"}], ids=str
+)
 @pytest.mark.parametrize("structure", [ethanol, water_box])
 def test_equals_the_tool(tmp_path, model, structure, options):
     atoms = structure()
@@ -48,7 +58,11 @@ def test_equals_the_tool(tmp_path, model, structure, options):
     # What the file holds, which has fewer digits.
     atoms = read(tmp_path / "structure.extxyz")
     arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
-    told = subprocess.run([TOOL, "eval", model, tmp_path / "structure.extxyz", *arguments], check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    told = subprocess.run(
+        [TOOL, "eval", model, tmp_path / "structure.extxyz", *arguments],
+        check=True,
+        capture_output=True,
+    )
     told = json.loads(told.stdout)
     atoms.calc = calculator(model, **options)
     assert atoms.get_potential_energy() == told["energy"]
@@ -62,7 +76,9 @@ def test_equals_the_tool(tmp_path, model, structure, options):
 def test_energies_per_atom_sum_to_the_energy(smooth):
     atoms = ethanol()
     atoms.calc = calculator(smooth)
-    assert atoms.get_potential_energies().sum() == pytest.approx(atoms.get_potential_energy(), abs=1e-9)
+    assert atoms.get_potential_energies().sum() == pytest.approx(
+        atoms.get_potential_energy(), abs=1e-9
+    )
 
 
 def test_forces_are_minus_the_slope_of_the_energy(smooth):
@@ -75,7 +91,9 @@ def test_forces_are_minus_the_slope_of_the_energy(smooth):
             atoms.positions = start
             atoms.positions[atom, axis] += sign * step
             energies.append(atoms.get_potential_energy())
-        assert -(energies[0] - energies[1]) / (2 * step) == pytest.approx(forces[atom, axis], abs=1e-6)
+        assert -(energies[0] - energies[1]) / (2 * step) == pytest.approx(
+            forces[atom, axis], abs=1e-6
+        )
 
 
 def test_stress_has_the_sign_and_order_of_ase(smooth):
@@ -94,12 +112,17 @@ def test_stress_has_the_sign_and_order_of_ase(smooth):
                 slope[i, j] += sign * strained.get_potential_energy() / (2 * step)
             slope[j, i] = slope[i, j]
     # ASE: dE/dstrain / volume, in the order xx yy zz yz xz xy.
-    np.testing.assert_allclose(stress, full_3x3_to_voigt_6_stress(slope / atoms.get_volume()), rtol=0, atol=1e-7)
+    np.testing.assert_allclose(
+        stress, full_3x3_to_voigt_6_stress(slope / atoms.get_volume()), rtol=0, atol=1e-7
+    )
     assert abs(stress[:3]).max() > 1e-3
 
 
 def test_stress_of_a_structure_that_does_not_repeat_is_refused(smooth):
-    for atoms in (ethanol(), Atoms("OH", [[0, 0, 0], [0.97, 0, 0]], cell=[8, 0, 0], pbc=[True, False, False])):
+    for atoms in (
+        ethanol(),
+        Atoms("OH", [[0, 0, 0], [0.97, 0, 0]], cell=[8, 0, 0], pbc=[True, False, False]),
+    ):
         atoms.calc = calculator(smooth)
         assert np.isfinite(atoms.get_forces()).all()
         with pytest.raises(PropertyNotImplementedError):
@@ -118,7 +141,11 @@ def test_follows_what_changes(smooth):
     assert atoms.get_potential_energy() != energy
 
 
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda calc: pickle.loads(pickle.dumps(calc))], ids=["deepcopy", "pickle"])
+@pytest.mark.parametrize(
+    "duplicate",
+    [copy.deepcopy, lambda calc: pickle.loads(pickle.dumps(calc))],
+    ids=["deepcopy", "pickle"],
+)
 def test_copies_are_independent_and_equal(smooth, duplicate):
     atoms = ethanol()
     atoms.calc = calculator(smooth, precision="double")
@@ -149,7 +176,9 @@ def test_files_say_which_student_it_was(smooth, tmp_path):
     write(tmp_path / "atoms.traj", atoms)
     found = read(tmp_path / "atoms.traj").calc
     assert found.name == "mlff_student"
-    assert atoms.calc.todict()["path"] == str(smooth) and atoms.calc.todict()["precision"] == "double"
+    assert (
+        atoms.calc.todict()["path"] == str(smooth) and atoms.calc.todict()["precision"] == "double"
+    )
     with pytest.raises(TypeError, match="make a new Calculator"):
         atoms.calc.set(precision="mixed")
 
@@ -197,5 +226,13 @@ def test_says_what_is_wrong_with_published_students(smooth):
         Calculator(smooth)
     if not PUBLISHED.exists():
         missing(f"{PUBLISHED} is missing: put the reference data beside the project")
-    with pytest.warns(UserWarning, match="depends on orientation and jumps where pairs cross the cutoff"):
+    with pytest.warns(
+        UserWarning, match="depends on orientation and jumps where pairs cross the cutoff"
+    ):
         Calculator(PUBLISHED)
+
+
+def test_repr_says_what_it_is(smooth):
+    text = repr(calculator(smooth, precision="double"))
+    assert text.startswith(f"<Calculator {smooth.stem}: ")
+    assert "cutoff 5 Å" in text and "precision double" in text

@@ -1,7 +1,10 @@
-"""The package without ASE: finding the library, errors, batches, memory, and the structs of the header."""
+"""The package without ASE: finding the library, errors, batches, memory, and the structs of the
+header.
+"""
 
 import ctypes
 import functools
+import inspect
 import multiprocessing
 import os
 import re
@@ -13,9 +16,19 @@ import warnings
 
 import numpy as np
 import pytest
-
 from places import ROOT, SHIPPED, TARGET
-from mlff_student import Error, Findings, OutsideError, OutsideWarning, Structure, Student, library
+
+from mlff_student import (
+    Calculator,
+    Error,
+    Findings,
+    OutsideError,
+    OutsideWarning,
+    Structure,
+    Student,
+    library,
+)
+from mlff_student.student import CHECKS, ENGINES, FILTERS, PRECISIONS
 
 BUILT = TARGET / "release" / "libmlff_student.so"
 WATER = Structure([8, 1, 1], [[0.0, 0.0, 0.1], [0.0, 0.76, -0.5], [0.0, -0.76, -0.5]])
@@ -23,8 +36,14 @@ WATER = Structure([8, 1, 1], [[0.0, 0.0, 0.1], [0.0, 0.76, -0.5], [0.0, -0.76, -
 
 def python(code, **environment):
     """A fresh interpreter that sees nothing of this one's settings of the library."""
-    inherited = {name: value for name, value in os.environ.items() if name not in ("CARGO_TARGET_DIR", library.VARIABLE)}
-    return subprocess.run([sys.executable, "-c", code], env=inherited | environment, text=True, capture_output=True)
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("CARGO_TARGET_DIR", library.VARIABLE)
+    }
+    return subprocess.run(
+        [sys.executable, "-c", code], env=inherited | environment, text=True, capture_output=True
+    )
 
 
 def test_structs_are_those_of_the_header():
@@ -49,17 +68,22 @@ def test_structs_are_those_of_the_header():
 
 def test_another_version_of_the_library_is_refused():
     library.check_version(1 << 8, "0.1.0")
-    with pytest.raises(Error, match=r"for version 0\.x of the C API, but the library loaded is 7\.2\.0"):
+    with pytest.raises(
+        Error, match=r"for version 0\.x of the C API, but the library loaded is 7\.2\.0"
+    ):
         library.check_version(7 << 16 | 2 << 8, "7.2.0")
 
 
 def test_library_is_found_by_argument_variable_and_place(tmp_path, smooth):
-    code = f"import sys; sys.path.insert(0, {str(ROOT / 'python')!r}); from mlff_student import Student; "
+    here = str(ROOT / "python")
+    code = f"import sys; sys.path.insert(0, {here!r}); from mlff_student import Student; "
     make = f"Student({str(smooth)!r}"
     assert python(code + make + f", library={str(BUILT)!r})").returncode == 0
     assert python(code + make + ")", **{library.VARIABLE: str(BUILT)}).returncode == 0
     package = shutil.copytree(ROOT / "python" / "mlff_student", tmp_path / "mlff_student")
-    beside = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from mlff_student import Student; "
+    beside = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from mlff_student import Student; "
+    )
     missing = python(beside + make + ")")
     assert missing.returncode != 0
     for word in ("cannot load the library", "make", library.VARIABLE, str(tmp_path)):
@@ -70,7 +94,7 @@ def test_library_is_found_by_argument_variable_and_place(tmp_path, smooth):
 
 def test_a_wrong_library_is_refused(tmp_path, smooth):
     (tmp_path / "text.so").write_text("no library")
-    with pytest.raises(Error, match="cannot load the library .*text.so"):
+    with pytest.raises(Error, match=r"cannot load the library .*text\.so"):
         Student(smooth, library=tmp_path / "text.so")
     with pytest.raises(Error, match="has no function mlff_abi_version"):
         Student(smooth, library="libc.so.6")
@@ -78,7 +102,7 @@ def test_a_wrong_library_is_refused(tmp_path, smooth):
 
 def test_ase_is_not_needed(smooth):
     code = f"""
-import sys; sys.path.insert(0, {str(ROOT / 'python')!r}); sys.modules["ase"] = None
+import sys; sys.path.insert(0, {str(ROOT / "python")!r}); sys.modules["ase"] = None
 import mlff_student
 student = mlff_student.Student({str(smooth)!r}, library={str(BUILT)!r})
 student.compute(mlff_student.Structure([1, 1], [[0, 0, 0], [0, 0, 0.8]]))
@@ -96,7 +120,9 @@ def test_describes_the_student(model):
 
 def test_batch_equals_one_by_one(model):
     student = Student(model)
-    moved = Structure(WATER.numbers, np.array(WATER.positions) + 0.05 * np.arange(9).reshape(3, 3) ** 0.5)
+    moved = Structure(
+        WATER.numbers, np.array(WATER.positions) + 0.05 * np.arange(9).reshape(3, 3) ** 0.5
+    )
     box = Structure(WATER.numbers, WATER.positions, 6 * np.eye(3), True)
     together = student.compute_batch([WATER, moved, box, Structure([], [])])
     for structure, found in zip([WATER, moved, box], together):
@@ -121,7 +147,7 @@ def test_threads_do_not_change_the_numbers(smooth):
 
 
 def test_errors_carry_the_library_s_message(tmp_path, smooth):
-    with pytest.raises(Error, match="nowhere.pt") as caught:
+    with pytest.raises(Error, match=r"nowhere\.pt") as caught:
         Student(tmp_path / "nowhere.pt")
     assert caught.value.status == "MLFF_ERROR_IO"
     (tmp_path / "text.pt").write_text("no model")
@@ -133,8 +159,16 @@ def test_errors_carry_the_library_s_message(tmp_path, smooth):
         (Structure([120], [[0, 0, 0]]), "MLFF_ERROR_SPECIES", "structure 1: .*120"),
         (Structure([1, 1], [[0, 0, 0], [0, 0, 0]]), "MLFF_ERROR_NUMERIC", "structure 1"),
         (Structure([1], [[0, 0, float("nan")]]), "MLFF_ERROR_NUMERIC", "structure 1"),
-        (Structure([1], [[0, 0, 0]], np.zeros((3, 3)), True), "MLFF_ERROR_INVALID_ARGUMENT", "zero vector"),
-        (Structure([1], [[0, 0, 0]], None, True), "MLFF_ERROR_INVALID_ARGUMENT", "give the three lattice vectors"),
+        (
+            Structure([1], [[0, 0, 0]], np.zeros((3, 3)), True),
+            "MLFF_ERROR_INVALID_ARGUMENT",
+            "zero vector",
+        ),
+        (
+            Structure([1], [[0, 0, 0]], None, True),
+            "MLFF_ERROR_INVALID_ARGUMENT",
+            "give the three lattice vectors",
+        ),
     ):
         with pytest.raises(Error, match=words) as caught:
             student.compute_batch([WATER, structure])
@@ -149,7 +183,10 @@ def test_errors_carry_the_library_s_message(tmp_path, smooth):
         (Structure([8.0], [[0, 0, 0]]), "one atomic number for each atom"),
         (Structure([8], [[0, 0, 0]], [1, 2, 3], True), r"cell must have the shape \(3, 3\)"),
         (Structure([8], [[0, 0, 0]], np.eye(3), "xyz"), "pbc must be True or False"),
-        (Structure([2**32 + 8, 1, 1], WATER.positions), "must be atomic numbers, found 4294967304 for atom 0"),
+        (
+            Structure([2**32 + 8, 1, 1], WATER.positions),
+            "must be atomic numbers, found 4294967304 for atom 0",
+        ),
     ],
 )
 def test_wrong_shapes_are_refused(smooth, structure, words):
@@ -231,7 +268,7 @@ def test_off_says_nothing(shipped):
 
 def test_the_library_itself_says_nothing_on_stderr(shipped):
     code = f"""
-import sys, warnings; sys.path.insert(0, {str(ROOT / 'python')!r}); warnings.simplefilter("ignore")
+import sys, warnings; sys.path.insert(0, {str(ROOT / "python")!r}); warnings.simplefilter("ignore")
 from mlff_student import Student, Structure
 student = Student({str(shipped)!r}, library={str(BUILT)!r})
 student.compute(Structure({SQUEEZED.numbers}, {SQUEEZED.positions}))
@@ -249,7 +286,9 @@ def test_a_closed_student_refuses_to_compute(smooth):
 
 
 # Large enough for calls to meet.
-MANY = Structure([8, 1, 1] * 60, [[x + 4.0 * k, y, z] for k in range(60) for x, y, z in WATER.positions])
+MANY = Structure(
+    [8, 1, 1] * 60, [[x + 4.0 * k, y, z] for k in range(60) for x, y, z in WATER.positions]
+)
 
 
 def test_threads_take_turns_with_a_student(smooth):
@@ -293,8 +332,13 @@ def test_forked_processes_compute(smooth):
     student = Student(smooth, threads=2)
     expected = student.compute(MANY).energy
     with multiprocessing.get_context("fork").Pool(2) as pool:
-        assert pool.map_async(functools.partial(energy_of, student), range(4)).get(60) == [expected] * 4
-    with multiprocessing.get_context("fork").Pool(1, initializer=inherit, initargs=(student,)) as pool:
+        assert (
+            pool.map_async(functools.partial(energy_of, student), range(4)).get(60)
+            == [expected] * 4
+        )
+    with multiprocessing.get_context("fork").Pool(
+        1, initializer=inherit, initargs=(student,)
+    ) as pool:
         assert pool.apply_async(energy_inherited).get(60) == expected
         assert pool.apply_async(status_inherited).get(60) == "MLFF_ERROR_STATE"
     assert student.compute(MANY).energy == expected
@@ -345,3 +389,25 @@ def test_making_and_freeing_many_keeps_no_memory(smooth):
     cycle(200)
     # A student of 64 channels holds more than 1 MB.
     assert resident() - before < 20e6
+
+
+def test_repr_says_what_it_is_and_how_it_computes(shipped):
+    student = Student(shipped, precision="double")
+    text = repr(student)
+    assert text.startswith(f"<Student {shipped.stem}: painn of {student.info.parameters:,} ")
+    for word in ("H C N O F S Cl", f"cutoff {student.info.cutoff:g} Å", "device cpu", "double"):
+        assert word in text
+    student.close()
+    assert repr(student) == text
+
+
+def test_help_names_every_argument_with_its_words():
+    for kind in (Student, Calculator):
+        text = inspect.getdoc(kind)
+        arguments = [name for name in inspect.signature(Student).parameters if name != "path"]
+        assert len(arguments) == 7
+        for name in arguments:
+            assert re.search(rf"^{name}  ", text, re.MULTILINE), (kind, name)
+        for words in (PRECISIONS, FILTERS, ENGINES, CHECKS):
+            assert all(f'"{word}"' in text for word in words)
+        assert "eV/Angstrom" in text and max(map(len, text.splitlines())) <= 96

@@ -42,7 +42,9 @@ class Total(torch.nn.Module):
 
 
 class DetachedWeights(torch.nn.Module):
-    """Weights have gradients of their own, so the energy has one although positions have lost theirs."""
+    """Weights have gradients of their own, so the energy has one although positions have lost
+    theirs.
+    """
 
     def __init__(self):
         super().__init__()
@@ -59,7 +61,9 @@ class Detached(torch.nn.Module):
 
 
 def save(model, name, description=GOOD):
-    torch.jit.script(model).save(HERE / name, _extra_files={"mlff_student.json": json.dumps(description)})
+    torch.jit.script(model).save(
+        HERE / name, _extra_files={"mlff_student.json": json.dumps(description)}
+    )
 
 
 save(Morse().double(), "morse.pt")

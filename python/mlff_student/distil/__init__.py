@@ -1,0 +1,1 @@
+"""Labelled data to train students on: structures with energies and forces of a teacher."""

@@ -1,1 +1,0 @@
-"""Labelled data for training students: molecules, structures, and energies and forces of a teacher."""
