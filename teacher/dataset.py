@@ -45,7 +45,7 @@ class Frame:
 
     @property
     def used_as(self):
-        """The split, in which a frame that names none counts as training (docs/datasets.md)."""
+        """The split, in which a frame that names none counts as training (docs/src/reference/datasets.md)."""
         return self.split or "train"
 
     def fingerprint(self):
