@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draws two pictures of the book from the tables beside them, so that figures stand in one place.
 
-    .venv/bin/python docs/pictures.py [FOLDER]
+.venv/bin/python docs/pictures.py [FOLDER]
 """
 
 import re
@@ -19,19 +19,25 @@ PUBLISHED = {"student-427k": "#555555", "student-77k": "#888888", "student-21k":
 PARTS = ("messages", "in reverse", "dense layers", "distances", "forces and the rest")
 
 
-def table(text, first):
+def table(text: str, first: str) -> list[list[str]]:
     """Rows of the Markdown table whose header begins with `first`, the header first."""
     lines = text[text.index(f"| {first} |") :].splitlines()
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in lines
+        if line.startswith("|")
+    ]
     length = next(k for k, line in enumerate(lines) if not line.startswith("|"))
     return [rows[0], *rows[2:length]]
 
 
-def number(text):
+def number(text: str) -> float:
+    """The first number in a cell."""
     return float(re.search(r"[\d.]+", text.replace(",", ""))[0])
 
 
-def performance(text, path):
+def performance(text: str, path: Path) -> None:
+    """Times of students and other potentials, by size, and where the time goes."""
     figure, (dots, lines, shares) = plt.subplots(
         3, 1, figsize=(9, 9), layout="constrained", height_ratios=[4, 2.6, 2.6]
     )
@@ -41,10 +47,20 @@ def performance(text, path):
     others = table(text, "student | µs/atom/step")[0][2:]
     peers = {name: number(time) for name, time in (cell.rsplit(":", 1) for cell in others)}
     times = sorted({**students, **peers}.items(), key=lambda item: item[1])
-    kinds = {"students that ship": COLORS, "published students": PUBLISHED, "other potentials, in LAMMPS": peers}
+    kinds = {
+        "students that ship": COLORS,
+        "published students": PUBLISHED,
+        "other potentials, in LAMMPS": peers,
+    }
     for (kind, members), color in zip(kinds.items(), ("#0072b2", "#888888", "#cc79a7")):
         chosen = [(place, time) for place, (name, time) in enumerate(times) if name in members]
-        dots.plot([time for _, time in chosen], [place for place, _ in chosen], "o", color=color, label=kind)
+        dots.plot(
+            [time for _, time in chosen],
+            [place for place, _ in chosen],
+            "o",
+            color=color,
+            label=kind,
+        )
     for place, (_, time) in enumerate(times):
         dots.annotate(f"{time:g}", (time, place), (7, -3), textcoords="offset points", fontsize=8)
     dots.set_yticks(range(len(times)), [name for name, _ in times])
@@ -78,17 +94,29 @@ def performance(text, path):
     figure.savefig(path, dpi=110)
 
 
-def stability(text, path):
+def stability(text: str, path: Path) -> None:
+    """How many molecules are whole after how long."""
     runs = re.findall(r"^(organics-\w+) +(\d+ K) +(\d+) +(\d+) +\S", text, re.M)
     broken = re.findall(r"^(organics-\w+) +(\d+ K)  +[A-Z]\S* +([\d.]+)  ", text, re.M)
     figure, axis = plt.subplots(figsize=(8, 4), layout="constrained")
     for student, temperature, molecules, count in runs:
-        times = sorted(float(time) for name, at, time in broken if (name, at) == (student, temperature))
-        assert len(times) == int(count), f"{student}, {temperature}: {len(times)} broken molecules listed, {count} counted"
+        times = sorted(
+            float(time) for name, at, time in broken if (name, at) == (student, temperature)
+        )
+        assert len(times) == int(count), (
+            f"{student}, {temperature}: {len(times)} broken molecules listed, {count} counted"
+        )
         whole = [100 * (1 - k / int(molecules)) for k in range(len(times) + 1)]
         style = "-" if temperature == "600 K" else "--"
         label = f"{student}, {temperature}"
-        axis.step([0, *times, 100], [*whole, whole[-1]], style, where="post", color=COLORS[student], label=label)
+        axis.step(
+            [0, *times, 100],
+            [*whole, whole[-1]],
+            style,
+            where="post",
+            color=COLORS[student],
+            label=label,
+        )
     axis.set(xlim=(0, 100), ylim=(90, 100.3), xlabel="time (ps)", ylabel="molecules intact (%)")
     axis.legend(bbox_to_anchor=(1.02, 0.5), loc="center left", frameon=False, fontsize=8)
     axis.spines[["top", "right"]].set_visible(False)

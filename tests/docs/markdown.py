@@ -22,7 +22,9 @@ class Block:
 
 def files():
     """All Markdown files under version control."""
-    listed = subprocess.run(["git", "ls-files", "-z", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()]
 
 
@@ -60,5 +62,7 @@ def anchors(path):
         if heading:
             # Of a link only its text counts.
             text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading[1])
-            found.add("".join(c for c in text.lower().replace(" ", "-") if c.isalnum() or c in "-_"))
+            found.add(
+                "".join(c for c in text.lower().replace(" ", "-") if c.isalnum() or c in "-_")
+            )
     return found

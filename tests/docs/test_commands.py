@@ -12,7 +12,8 @@ from markdown import BOOK, ROOT
 
 # As they are read.
 PAGES = [ROOT / "README.md"] + [
-    BOOK / "guide" / f"{page}.md" for page in ("install", "first-run", "training", "choosing", "scaling")
+    BOOK / "guide" / f"{page}.md"
+    for page in ("install", "first-run", "training", "choosing", "scaling")
 ]
 BUILT = ("libmlff_student.so", "mlff-student", "mlff-student-train", "libmlff_student_torch.so")
 ENVIRONMENTS = (".venv", ".venv-torch")
@@ -24,7 +25,9 @@ SECONDS = 600
 def checkout(tmp_path_factory):
     """A fresh checkout, as `git clone` leaves it, with what make built before in its place."""
     folder = tmp_path_factory.mktemp("fresh") / "mlff-student"
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     for name in filter(None, listed.stdout.split("\0")):
         source, copy = ROOT / name, folder / name
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -46,15 +49,19 @@ def checkout(tmp_path_factory):
 
 
 def surroundings(folder):
-    """A user's variables. What Cargo would build lies there: building it again would take minutes."""
+    """A user's variables. What Cargo would build is built: to build it again would take minutes."""
     home = folder.parent / "home"
     home.mkdir(exist_ok=True)
-    kept = {key: value for key, value in os.environ.items() if not re.match(r"(PYTHON|LAMMPS_|MLFF_|CARGO_TARGET)", key)}
-    settings = Path.home() / ".config/pip/pip.conf"
-    if settings.exists():
-        kept.setdefault("PIP_CONFIG_FILE", str(settings))
+    cargo = folder.parent / "cargo"
+    cargo.write_text('#!/bin/sh\nif [ "$1" = --version ]; then exec cargo "$@"; fi\n')
+    cargo.chmod(0o755)
+    own = re.compile("PYTHON|LAMMPS_|MLFF_|CARGO_TARGET|LD_LIBRARY_PATH|PKG_CONFIG_PATH")
+    kept = {key: value for key, value in os.environ.items() if not own.match(key)}
+    # Where packages come from is the machine's matter.
     kept.setdefault("PIP_CACHE_DIR", str(Path.home() / ".cache/pip"))
-    return {**kept, "HOME": str(home), "CARGO": "true", "MAKEFLAGS": ""}
+    for variable, place in (("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")):
+        kept.setdefault(variable, str(Path.home() / place))
+    return {**kept, "HOME": str(home), "CARGO": str(cargo), "MAKEFLAGS": ""}
 
 
 def is_ignored(block):
@@ -90,4 +97,6 @@ def test_commands_that_are_not_run_say_what_they_need(page):
     for block in markdown.blocks(page):
         if is_ignored(block):
             first = block.text.splitlines()[0]
-            assert re.match(r"# (needs|takes|as in|in a) ", first), f"{page}:{block.line}: expected '# needs ...', found {first!r}"
+            assert re.match(r"# (needs|takes|as in|in a) ", first), (
+                f"{page}:{block.line}: expected '# needs ...', found {first!r}"
+            )

@@ -55,12 +55,21 @@ def test_links_of_the_book_stay_in_the_book(path):
                 if file and not re.match(r"[a-z]+:", file):
                     # Pictures of the students' cards are links to those beside the cards.
                     there = Path(path.parent / file)
-                    inside = BOOK in [*Path(*there.parts[:-1]).resolve().parents, there.parent.resolve()]
-                    assert inside and there.exists(), f"{name(text)}:{number}: {target}, seen from {name(path)}"
+                    inside = BOOK in [
+                        *Path(*there.parts[:-1]).resolve().parents,
+                        there.parent.resolve(),
+                    ]
+                    assert inside and there.exists(), (
+                        f"{name(text)}:{number}: {target}, seen from {name(path)}"
+                    )
 
 
 def test_every_page_is_in_the_summary():
-    listed = {(BOOK / target).resolve() for _, line in markdown.prose(SUMMARY) for target in LINK.findall(line)}
+    listed = {
+        (BOOK / target).resolve()
+        for _, line in markdown.prose(SUMMARY)
+        for target in LINK.findall(line)
+    }
     pages = {page.resolve() for page in BOOK.rglob("*.md")} - {SUMMARY.resolve()}
     assert pages == listed
 
@@ -84,7 +93,9 @@ def test_files_that_are_named_exist(path):
                 continue
             if word.split("/")[0] not in folders or "NAME" in word or "..." in word:
                 continue
-            missing += [f"{name(path)}:{number}: {one}" for one in braces(word) if not list(ROOT.glob(one))]
+            missing += [
+                f"{name(path)}:{number}: {one}" for one in braces(word) if not list(ROOT.glob(one))
+            ]
     assert not missing, "\n".join(missing)
 
 
