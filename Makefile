@@ -288,6 +288,7 @@ fmt: $(DOCS_READY) ## formats the code and the documents
 lint: rust $(TORCH_READY) $(DOCS_READY) ## format, lints, documentation, licences
 	$(CARGO) fmt --check
 	$(VENV)-docs/bin/mdformat --check $(MARKDOWN)
+	$(VENV)-docs/bin/mdbook build docs
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(LIBTORCH) $(CARGO) clippy --release --all-targets -p mlff-student-torch -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
