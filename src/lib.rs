@@ -1,7 +1,8 @@
 //! Distilled ("student") machine-learned force fields, evaluated where molecular dynamics runs.
 //!
 //! Dependencies point one way: [`c_api`] uses [`engine`], which uses [`model`] and [`neighbors`],
-//! which use [`error`]. `docs/design.md` says what was decided and why.
+//! which use [`error`]. See `docs/src/internals/architecture.md`, and `docs/src/decisions` for why
+//! things are as they are.
 //!
 //! Units everywhere: ångström, electronvolt, eV/Å; the virial in eV.
 

@@ -1,5 +1,5 @@
 """A potential of one's own as TorchScript, saved so that LAMMPS, the C API and the tool take it
-(docs/torchscript.md).
+(docs/src/reference/torchscript.md).
 
 python torchscript.py morse.pt        # needs torch and nothing else
 mlff-student eval morse.pt structures.xyz

@@ -105,8 +105,8 @@ versioned!(mlff_structure, published [48], fields
 ///     MLFF_ERROR_CALLBACK, MLFF_ERROR_STATE (no topology is set, or a structure was computed
 ///     since), MLFF_ERROR_UNSUPPORTED (a driver that cannot compile the kernels),
 ///     MLFF_ERROR_DEVICE_LOST, MLFF_ERROR_OUTSIDE (with MLFF_CHECK_STRICT, when all exchanges are
-///     done), or, from a TorchScript model that is not what docs/torchscript.md describes,
-///     MLFF_ERROR_FORMAT or MLFF_ERROR_INVALID_ARGUMENT
+///     done), or, from a TorchScript model that is not as docs/src/reference/torchscript.md
+///     describes, MLFF_ERROR_FORMAT or MLFF_ERROR_INVALID_ARGUMENT
 ///
 /// @since 0.1.0
 #[unsafe(no_mangle)]

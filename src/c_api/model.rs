@@ -74,8 +74,9 @@ versioned!(mlff_model_info, published [48, 56, 64], fields
     rotation_invariant continuous_at_cutoff energy_range reserved architecture_name);
 
 /// Loads a student from a file (safetensors, a PyTorch checkpoint, ONNX or TorchScript), or a TorchScript
-/// model of any network that was saved with a description (docs/torchscript.md). No code from the file is run
-/// here; that of a TorchScript model runs, in libtorch, in calculators. The file is not needed afterwards.
+/// model of any network that was saved with a description (docs/src/reference/torchscript.md). No
+/// code from the file is run here; that of a TorchScript model runs, in libtorch, in calculators. The
+/// file is not needed afterwards.
 ///
 /// Thread-safe.
 ///

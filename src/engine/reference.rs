@@ -1,9 +1,10 @@
 //! Plain float64 loops over the formulas of [`crate::model`], forward and reverse: the oracle that
 //! the fast kernels are tested against, and `precision double`.
 //!
-//! Notation as in `docs/design.md`: a bar is an adjoint, ∂E/∂x. Everything is a gather over an
-//! atom's own neighbors: for the pair {i, j} both directions (i receives from j, j from i) are
-//! seen from i, so nothing is written to j and ghosts need only their owners' rows.
+//! Both passes are derived in `docs/src/internals/derivation.md`, whose notation is used here: a bar
+//! is an adjoint, ∂E/∂x. Everything is a gather over an atom's own neighbors: for the pair {i, j}
+//! both directions (i receives from j, j from i) are seen from i, so nothing is written to j and
+//! ghosts need only their owners' rows.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -12,7 +12,7 @@ pub const TERMS: usize = 6;
 const MOST: usize = 8192;
 
 /// Largest error of the interpolated slope at a quarter of an interval, relative to the largest
-/// slope of the same filter; see `docs/design.md`, "Intervals of the table".
+/// slope of the same filter; see `docs/src/decisions/003-filter-tables.md`.
 const TOLERANCE: f64 = 2e-6;
 
 /// Distance of the slopes that a second derivative is formed of, as a share of the cutoff: fourth order

@@ -1,6 +1,6 @@
 //! A student's architecture and weights, as numbers without a file format and without an engine.
 //!
-//! Both architectures are one computation (`docs/design.md`): every atom carries scalars `s`
+//! Both architectures are one computation (`docs/src/internals/derivation.md`): every atom carries scalars `s`
 //! (h of them, `hidden`) and vectors `v` (3 × g, `vectors`, g ≤ h). In each block, a filter φ(d) of
 //! h + 2g values that depends on the distance alone meets a sender row x_j of h + 2g values that
 //! depends on the atom alone:

@@ -1,4 +1,4 @@
-//! TorchScript models of any network, which libtorch evaluates (`docs/torchscript.md`).
+//! TorchScript models of any network, which libtorch evaluates (`docs/src/reference/torchscript.md`).
 
 use std::collections::BTreeMap;
 

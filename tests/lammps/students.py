@@ -1,4 +1,4 @@
-"""Students with random weights, written as docs/model-format.md describes them."""
+"""Students with random weights, written as docs/src/reference/model-files.md describes them."""
 
 import json
 

@@ -1,4 +1,4 @@
-//! How much memory a calculator takes: the bound of `docs/performance.md`, and that it is what the process holds.
+//! How much memory a calculator takes: the bound of `docs/src/measurements/performance.md`, and that it is what the process holds.
 #![cfg(target_os = "linux")]
 
 use crate::support::alone::alone;
@@ -26,7 +26,7 @@ fn compute(calculator: &mut Calculator, seed: u64) -> (usize, usize) {
     (listed.ghosts, listed.entries)
 }
 
-/// The bound of `docs/performance.md` (bytes).
+/// The bound of `docs/src/measurements/performance.md` (bytes).
 fn bound(model: &Model, atoms: usize, ghosts: usize, entries: usize) -> usize {
     let channels = model.hidden.next_multiple_of(16);
     let blocks = model.blocks.len();

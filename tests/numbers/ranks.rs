@@ -239,7 +239,7 @@ fn compute(
     (found, rank.calls)
 }
 
-/// The bound of `docs/design.md` for GPUs, and as much of the host as it says beside it.
+/// The bound of `docs/src/measurements/gpus.md`, and as much of the host as it says beside it.
 fn assert_within_the_memory_of_the_design(file: &str, part: &Part, entries: usize, taken: usize) {
     let model = Model::load(&model(file)).unwrap();
     let (channels, blocks) = (model.hidden.next_multiple_of(16), model.blocks.len());

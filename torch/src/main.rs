@@ -12,7 +12,7 @@ use mlff_student_torch::train::{self, Start};
 #[derive(Parser)]
 #[command(name = "mlff-student train", version)]
 struct Arguments {
-    /// What to train, in TOML (docs/training.md)
+    /// What to train, in TOML (docs/src/reference/training.md)
     #[arg(required_unless_present = "defaults")]
     config: Option<PathBuf>,
     /// Start from this student of the same shape instead of random weights

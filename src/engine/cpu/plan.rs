@@ -19,7 +19,7 @@ pub const MOST: usize = 2048;
 
 /// Most atoms in a block of a system of `active` atoms: eight blocks for threads to share, unless
 /// these were so small that most pairs borrowed rows, or larger than brings anything
-/// (`docs/performance.md`, "Pairs across blocks").
+/// (`docs/src/decisions/006-same-bits.md`).
 fn most(active: usize) -> usize {
     (active / 8).clamp(BLOCK, MOST)
 }

@@ -1,6 +1,6 @@
 //! This project's own model files: safetensors with everything a [`Model`] holds.
 //!
-//! `docs/model-format.md` lists the names.
+//! `docs/src/reference/model-files.md` lists the names.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;

@@ -1,4 +1,4 @@
-//! Datasets in HDF5: one array for each quantity over all frames (`docs/datasets.md`).
+//! Datasets in HDF5: one array for each quantity over all frames (`docs/src/reference/datasets.md`).
 
 use std::path::Path;
 
@@ -237,7 +237,7 @@ impl Arrays {
     fn dataset(&self, name: &str, shape: &[Size]) -> Result<hdf5_reader::Dataset> {
         let Some(dataset) = self.find(name)? else {
             return Err(broken(format!(
-                "expected a dataset {name}, found none: write it, as docs/datasets.md describes"
+                "expected a dataset {name}, found none: write it, as docs/src/reference/datasets.md describes"
             )));
         };
         let found = dataset.shape();

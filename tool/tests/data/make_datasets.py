@@ -164,7 +164,7 @@ def write_xyz(name, frames):
 
 
 def write_student(name, elements=9, hidden=4, basis=5):
-    """A smooth student for H C N O as docs/model-format.md describes it."""
+    """A smooth student for H C N O as docs/src/reference/model-files.md describes it."""
     random = np.random.default_rng(2)
     tensors = {
         "embedding": random.normal(size=(elements, hidden)),
