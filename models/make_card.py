@@ -107,7 +107,11 @@ def main():
     overall = trajectories["overall"]
     force, energy = overall["forces"]["mae_ev_per_angstrom"], overall["energy"]["mae_mev_per_atom"]
     earlier = int(about.get("earlier_samples", 0))
-    after = f", after {earlier:,} in earlier runs, `docs/src/measurements/training.md`" if earlier else ""
+    after = (
+        f", after {earlier:,} in earlier runs, `docs/src/measurements/training.md`"
+        if earlier
+        else ""
+    )
     method, cutoff = method_of(about["teacher"]), f"{model['cutoff_angstrom']:g} Å"
     vectors = f" ({about['vectors']} with vectors)" if "vectors" in about else ""
     clusters = "" if method == "ANI-1ccx" else ", and clusters of them"
