@@ -11,11 +11,11 @@ from ase.calculators.calculator import Calculator as AseCalculator
 from ase.calculators.calculator import all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from .student import ARGUMENTS, Findings, Structure, Student
+from .student import Described, Findings, Structure, Student
 
 
 class Calculator(AseCalculator):  # noqa: D101 - its docstring is put together
-    __doc__ = f"""An ASE calculator that evaluates a student.
+    __doc__ = Described("""An ASE calculator that evaluates a student.
 
     >>> from ase.build import molecule
     >>> from mlff_student import Calculator
@@ -29,20 +29,20 @@ class Calculator(AseCalculator):  # noqa: D101 - its docstring is put together
     eV/Angstrom^3, positive is tension).
 
     model_path  a student in any format that `mlff-student inspect` reads
-{ARGUMENTS}
+    library     path of libmlff_student.so, see Student
+OPTIONS
+
     A warning says whether the student's energy depends on orientation or jumps where a pair of
     atoms crosses the cutoff.
-    """
+    """)
 
     name = "mlff_student"
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
     ignored_changes = {"initial_charges", "initial_magmoms"}
 
-    def __init__(
-        self, model_path: Union[str, "os.PathLike[str]"], *arguments: Any, **options: Any
-    ) -> None:
+    def __init__(self, model_path: Union[str, "os.PathLike[str]"], **options: Any) -> None:
         super().__init__()
-        self.student = Student(model_path, *arguments, **options)
+        self.student = Student(model_path, **options)
         # What trajectories and databases write beside the results.
         self.parameters.update(self.student.settings)
         info = self.student.info

@@ -8,6 +8,7 @@ import ctypes
 import functools
 import os
 from ctypes import POINTER, c_char_p, c_double, c_int32, c_uint32, c_uint64, c_void_p
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -77,6 +78,19 @@ class Options(Sized):
     ]
 
 
+class OptionInfo(Sized):
+    """mlff_option_info."""
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("reserved", c_uint32),
+        ("name", c_char_p),
+        ("values", c_char_p),
+        ("default_value", c_char_p),
+        ("about", c_char_p),
+    ]
+
+
 class Check(Sized):
     """mlff_check."""
 
@@ -131,6 +145,9 @@ FUNCTIONS = {
     "mlff_model_free": (None, [c_void_p]),
     "mlff_model_get_info": (c_int32, [c_void_p, POINTER(ModelInfo)]),
     "mlff_model_get_species": (c_int32, [c_void_p, c_uint32, POINTER(c_int32), POINTER(c_uint32)]),
+    "mlff_options_set": (c_int32, [POINTER(Options), c_char_p, c_char_p]),
+    "mlff_options_get": (c_int32, [POINTER(Options), c_char_p, c_char_p, c_uint32]),
+    "mlff_options_describe": (c_int32, [c_uint32, POINTER(OptionInfo)]),
     "mlff_calculator_new": (c_int32, [c_void_p, POINTER(Options), POINTER(c_void_p)]),
     "mlff_calculator_free": (None, [c_void_p]),
     "mlff_calculator_get_check": (c_int32, [c_void_p, POINTER(Check)]),
@@ -206,3 +223,49 @@ def check(library: ctypes.CDLL, status: int) -> None:
         message = library.mlff_last_error().decode(errors="replace")
         kind = OutsideError if status == OUTSIDE else Error
         raise kind(message, library.mlff_status_name(status).decode())
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a calculator, as the library describes it."""
+
+    name: str
+    #: Words between bars, where N stands for a number.
+    values: str
+    #: The value that it has where nobody sets it.
+    default: str
+    #: What it decides.
+    about: str
+
+
+def options(library: ctypes.CDLL) -> list[Option]:
+    """All options of the library."""
+    found: list[Option] = []
+    info = OptionInfo()
+    while True:
+        check(library, library.mlff_options_describe(len(found), ctypes.byref(info)))
+        if info.name is None:
+            return found
+        texts = (info.name, info.values, info.default_value, info.about)
+        found.append(Option(*(text.decode() for text in texts)))
+
+
+def set_options(
+    library: ctypes.CDLL, struct: Options, given: dict[str, Union[str, int]]
+) -> dict[str, str]:
+    """Sets options by name; returns the words of all of them.
+
+    Raises TypeError for a name that is no option, ValueError for a value that it does not have.
+    """
+    known = [option.name for option in options(library)]
+    for name, value in given.items():
+        words = (os.fsencode(name), str(value).encode())
+        if library.mlff_options_set(ctypes.byref(struct), *words) != 0:
+            wrong = ValueError if name in known else TypeError
+            raise wrong(library.mlff_last_error().decode(errors="replace"))
+    values = {}
+    for name in known:
+        word = ctypes.create_string_buffer(32)
+        check(library, library.mlff_options_get(ctypes.byref(struct), name.encode(), word, 32))
+        values[name] = word.value.decode()
+    return values

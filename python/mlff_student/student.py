@@ -2,7 +2,9 @@
 """A student and what it computes, in numpy arrays."""
 
 import ctypes
+import functools
 import os
+import textwrap
 import threading
 import warnings
 import weakref
@@ -18,11 +20,8 @@ from . import library as lib
 if TYPE_CHECKING:
     import ase
 
-PRECISIONS = {"mixed": 0, "double": 1}
-FILTERS = {"table": 0, "exact": 1}
-ENGINES = {"own": 0, "torch": 1}
-# The library itself says nothing on stderr: warn is MLFF_CHECK_REPORT.
-CHECKS = {"warn": 1, "strict": 2, "off": 3}
+#: MLFF_CHECK_WARN and MLFF_CHECK_REPORT: the library itself says nothing on stderr, Student warns.
+WARN, REPORT = 0, 1
 
 
 @dataclass
@@ -109,25 +108,30 @@ class Info:
     energy_range: bool
 
 
-# For the docstrings of Student and of Calculator.
-ARGUMENTS = """\
-    precision   "mixed" (float32 features, the default) or "double"
-    filter      "table" (interpolated, the default) or "exact"
-    threads     number of threads of each computation; results do not depend on it
-    library     path of libmlff_student.so; without it that of the environment variable
-                MLFF_STUDENT_LIBRARY, else the one beside the package, in the source tree or known
-                to the system's loader
-    device      "cpu" (the default), or an NVIDIA GPU: "cuda", "cuda:1"
-    engine      "own" (the default), or "torch" for libtorch (slow, for comparison); TorchScript
-                models always run on libtorch
-    check       what to do if atoms are far outside of the training data, or overlap: "warn" (the
-                default: an OutsideWarning, once for each of the two), "strict" (an OutsideError)
-                or "off"; see `findings`
-"""
+class Described:
+    """A docstring with the library's own list of options, read when somebody asks for it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __get__(self, instance: object, owner: Optional[type] = None) -> str:
+        try:
+            options = lib.options(lib.load(lib.find()))
+        except lib.Error:
+            return self.text.replace("OPTIONS", "    OPTION      (the library is not there)")
+        lines = []
+        for option in options:
+            about = (
+                f"{option.about} ({option.values.replace('|', ', ')}; default: {option.default})"
+            )
+            lines += textwrap.wrap(
+                about, 98, initial_indent=f"    {option.name:<12}", subsequent_indent=" " * 16
+            )
+        return self.text.replace("OPTIONS", "\n".join(lines))
 
 
 class Student:  # noqa: D101 - its docstring is put together
-    __doc__ = f"""A model file, ready to compute. Needs numpy alone.
+    __doc__ = Described("""A model file, ready to compute. Needs numpy alone.
 
     >>> from mlff_student import Structure, Student
     >>> student = Student("models/organics-medium.safetensors")
@@ -137,50 +141,40 @@ class Student:  # noqa: D101 - its docstring is put together
     >>> results.forces      # (3, 3), eV/Angstrom
 
     path        a student in any format that `mlff-student inspect` reads
-{ARGUMENTS}
+    library     path of libmlff_student.so; without it that of the environment variable
+                MLFF_STUDENT_LIBRARY, else the one beside the package, in the source tree or known
+                to the system's loader
+OPTIONS
+
+    Where the student is taken for what it did not learn, check="warn" gives an OutsideWarning, once
+    of each kind, "strict" an OutsideError; `findings` says which atoms.
+
     Threads that share a Student wait for each other: make one for each thread that computes.
     Copies, unpickled objects and forked processes read the file again.
 
-    Raises Error if the file cannot be read, and ValueError for arguments of another form.
-    """
+    Raises Error if the file cannot be read, TypeError for an option that does not exist, and
+    ValueError for a value that an option does not have.
+    """)
 
     def __init__(
         self,
         path: Union[str, "os.PathLike[str]"],
-        precision: str = "mixed",
-        filter: str = "table",
-        threads: int = 1,
         library: Union[str, "os.PathLike[str]", None] = None,
-        device: str = "cpu",
-        engine: str = "own",
-        check: str = "warn",
+        **options: Union[str, int],
     ) -> None:
         # Copies find the files from another working directory, too.
         path = os.path.abspath(path)
         if library is not None and os.path.exists(library):
             library = os.path.abspath(library)
-        self._arguments = {
-            "path": path,
-            "precision": precision,
-            "filter": filter,
-            "threads": threads,
-            "library": library,
-            "device": device,
-            "engine": engine,
-            "check": check,
-        }
-        kind, index = device_of(device)
-        self._options = lib.Options(
-            device=kind,
-            device_index=index,
-            engine=choice("engine", engine, ENGINES),
-            precision=choice("precision", precision, PRECISIONS),
-            filter=choice("filter", filter, FILTERS),
-            threads=positive("threads", threads),
-            check=choice("check", check, CHECKS),
-        )
         self._findings, self._warned = Findings(), set()
         self._library = lib.load(lib.find(library))
+        self._options = lib.Options()
+        # What the options are in the end, those that nobody gave as well.
+        values = lib.set_options(self._library, self._options, options)
+        self._warns = self._options.check == WARN
+        if self._warns:
+            self._options.check = REPORT
+        self._arguments = {"path": path, "library": library, **values}
         self._open()
 
     def _open(self) -> None:
@@ -225,7 +219,7 @@ class Student:  # noqa: D101 - its docstring is put together
 
     def __reduce__(self) -> tuple:
         # Copies and processes read the file again: a handle belongs to one object.
-        return Student, tuple(self._arguments.values())
+        return functools.partial(Student, **self._arguments), ()
 
     def __enter__(self) -> "Student":
         return self
@@ -294,7 +288,7 @@ class Student:  # noqa: D101 - its docstring is put together
             if status in (0, lib.OUTSIDE):
                 self._findings = self._found()
             self._check(status)
-            said = sentences(self._findings, self._warned)
+            said = sentences(self._findings, self._warned) if self._warns else []
         for sentence in said:
             # The warning names the line that called compute.
             warnings.warn(sentence, OutsideWarning, stacklevel=3)
@@ -386,32 +380,6 @@ def sentences(findings: Findings, said: set[str]) -> list[str]:
 def named(first: Sequence, count: int) -> str:
     """The first few of `count` items, separated by commas, and how many there are in all."""
     return ", ".join(map(str, first)) + (f", … {count} in all" if count > len(first) else "")
-
-
-def choice(what: str, value: str, choices: dict[str, int]) -> int:
-    """The number of a word in the C API; ValueError names the words that are allowed."""
-    if value not in choices:
-        raise ValueError(f"{what} {value!r}: expected " + " or ".join(map(repr, choices)))
-    return choices[value]
-
-
-def device_of(text: str) -> tuple[int, int]:
-    """MLFF_DEVICE_* and the index of the GPU, for "cpu", "cuda" or "cuda:N"."""
-    if text == "cpu":
-        return 0, 0
-    kind, _, number = str(text).partition(":")
-    if kind != "cuda" or not (number or "0").isdecimal():
-        raise ValueError(
-            f"device {text!r}: expected 'cpu', 'cuda', or 'cuda:' and the number of a GPU"
-        )
-    return 1, int(number or 0)
-
-
-def positive(what: str, value: int) -> int:
-    """A whole number from 1 to 2^32 - 1, or ValueError."""
-    if isinstance(value, bool) or int(value) != value or not 1 <= value < 2**32:
-        raise ValueError(f"{what} {value!r}: expected a whole number from 1 on")
-    return int(value)
 
 
 def matrix(values: Sequence[float]) -> np.ndarray:

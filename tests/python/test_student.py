@@ -28,7 +28,7 @@ from mlff_student import (
     Student,
     library,
 )
-from mlff_student.student import CHECKS, ENGINES, FILTERS, PRECISIONS
+from mlff_student import library as lib
 
 BUILT = TARGET / "release" / "libmlff_student.so"
 WATER = Structure([8, 1, 1], [[0.0, 0.0, 0.1], [0.0, 0.76, -0.5], [0.0, -0.76, -0.5]])
@@ -197,15 +197,18 @@ def test_wrong_shapes_are_refused(smooth, structure, words):
 @pytest.mark.parametrize(
     "options, words",
     [
-        ({"precision": "single"}, "precision 'single': expected 'mixed' or 'double'"),
-        ({"filter": "fast"}, "filter 'fast': expected 'table' or 'exact'"),
-        ({"engine": "jax"}, "engine 'jax': expected 'own' or 'torch'"),
-        ({"check": "no"}, "check 'no': expected 'warn' or 'strict' or 'off'"),
-        ({"device": "gpu"}, "device 'gpu': expected 'cpu', 'cuda'"),
-        ({"device": "cuda:first"}, "device 'cuda:first': expected 'cpu', 'cuda'"),
-        ({"threads": 0}, "threads 0: expected a whole number"),
-        ({"threads": -1}, "threads -1: expected"),
-        ({"threads": 1.5}, "threads 1.5: expected"),
+        ({"precision": "single"}, "precision must be mixed or double, found 'single'"),
+        ({"filter": "fast"}, "filter must be table or exact, found 'fast'"),
+        ({"engine": "jax"}, "engine must be own or torch, found 'jax'"),
+        ({"check": "no"}, "check must be warn, report, strict or off, found 'no'"),
+        (
+            {"device": "gpu"},
+            "device must be cpu, cuda or cuda: and the number of a GPU, found 'gpu'",
+        ),
+        ({"device": "cuda:first"}, "found 'cuda:first'"),
+        ({"threads": 0}, "threads must be a number from 1 to 4096, found '0'"),
+        ({"threads": -1}, "found '-1'"),
+        ({"threads": 1.5}, "found '1.5'"),
     ],
 )
 def test_wrong_options_are_refused(smooth, options, words):
@@ -401,13 +404,26 @@ def test_repr_says_what_it_is_and_how_it_computes(shipped):
     assert repr(student) == text
 
 
-def test_help_names_every_argument_with_its_words():
+def test_help_names_every_option_of_the_library_with_its_words():
+    options = lib.options(lib.load(lib.find()))
+    assert len(options) >= 7
     for kind in (Student, Calculator):
         text = inspect.getdoc(kind)
-        arguments = [name for name in inspect.signature(Student).parameters if name != "path"]
-        assert len(arguments) == 7
-        for name in arguments:
-            assert re.search(rf"^{name}  ", text, re.MULTILINE), (kind, name)
-        for words in (PRECISIONS, FILTERS, ENGINES, CHECKS):
-            assert all(f'"{word}"' in text for word in words)
-        assert "eV/Angstrom" in text and max(map(len, text.splitlines())) <= 96
+        for option in options:
+            assert re.search(rf"^{option.name}  ", text, re.MULTILINE), (kind, option)
+            assert all(word in text for word in option.values.split("|")), (kind, option)
+        assert re.search("^library  ", text, re.MULTILINE)
+        assert "eV/Angstrom" in text and max(map(len, text.splitlines())) <= 99
+
+
+def test_an_option_that_does_not_exist_is_named_with_the_nearest(shipped):
+    with pytest.raises(TypeError, match="'precison' is no option, the nearest is 'precision'"):
+        Student(shipped, precison="double")
+
+
+def test_with_check_report_nothing_is_said_and_findings_are_there(shipped):
+    student = Student(shipped, check="report")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        student.compute(Structure([8, 1, 1], [[0, 0, 0], [0.3, 0, 0], [-0.15, 0.5, 0]]))
+    assert student.findings.overlaps > 0

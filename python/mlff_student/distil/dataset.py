@@ -52,7 +52,7 @@ class Frame:
 
     @property
     def used_as(self) -> str:
-        """The split; a frame that names none is used for training (docs/src/reference/datasets.md)."""
+        """The split; a frame that names none is used for training."""
         return self.split or "train"
 
     def fingerprint(self) -> bytes:
