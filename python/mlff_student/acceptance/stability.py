@@ -187,7 +187,8 @@ def blame(stopped: str, group: list[Job], results: list[dict[str, Any]]) -> None
     ends = np.cumsum([len(job.atoms) for job in group])
     named = {
         int(np.searchsorted(ends, int(atom) - 1, side="right"))
-        for atom in re.findall(r"atom ID (\d+)", stopped)
+        for ids in re.findall(r"\bIDs? ((?:\d+|ID|and|,| )+)", stopped)
+        for atom in re.findall(r"\d+", ids)
     }
     if not named and not any(result["broken"] for result in results):
         named = set(range(len(group)))
