@@ -1,4 +1,5 @@
-//! Structures in (extended) XYZ, read as ASE reads them, one frame at a time.
+//! Structures in (extended) XYZ, read as ASE reads them, one frame at a time; LAMMPS' dumps and
+//! data files too.
 //!
 //! A frame is a line with the number of atoms, a comment with `key=value` pairs, and a line for
 //! each atom whose columns `Properties` describes.
@@ -6,6 +7,7 @@
 mod columns;
 mod comment;
 mod labelled;
+mod lammps;
 #[cfg(test)]
 mod tests;
 
@@ -121,15 +123,23 @@ impl Reader {
                 None => return Ok(None),
             }
         };
-        self.frames += 1;
+        if count == lammps::DUMP {
+            return self.dump_frame().map(Some);
+        }
         let line = self.lines;
         let Ok(atoms) = count.parse::<usize>() else {
+            let (lines, first) = (self.lines, self.frames == 0);
+            if first && let Some(frame) = self.data_frame()? {
+                return Ok(Some(frame));
+            }
+            (self.lines, self.frames) = (lines, self.frames + 1);
             return Err(self.broken(format!(
                 "expected the number of atoms, found {}: check the number of atoms of the frame \
                  before, and that this is an XYZ file",
                 quoted(&count)
             )));
         };
+        self.frames += 1;
         let comment = match self.next_line()? {
             Some(line) => Comment::parse(&line),
             None => return Err(self.broken("expected a comment line, found the end of the file")),
