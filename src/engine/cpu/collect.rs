@@ -4,7 +4,7 @@
 use super::pairs::{BlockPairs, ClosePair};
 use super::plan::Plan;
 use super::simd::{Task, Vector};
-use crate::engine::{Topology, Virials, pair};
+use crate::engine::{NeighborList, Virials, pair};
 use crate::error::Result;
 use crate::memory::emptied;
 use crate::model::energy_range::is_outside;
@@ -33,7 +33,7 @@ pub struct Place<'a> {
     /// The student.
     pub model: &'a Model,
     /// All atoms.
-    pub topology: &'a Topology,
+    pub list: &'a NeighborList,
     /// Their order.
     pub plan: &'a Plan,
     /// Positions in that order (Å).
@@ -208,6 +208,6 @@ fn repel(
 impl Place<'_> {
     /// Atomic number of the atom at a position index.
     fn species(&self, position: usize) -> usize {
-        usize::from(self.topology.species[self.plan.atoms[position] as usize])
+        usize::from(self.list.species[self.plan.atoms[position] as usize])
     }
 }

@@ -47,7 +47,7 @@ use self::records::{Layout, Record};
 use self::simd::{Portable, Vector};
 use self::slices::Work;
 use super::{
-    Engine, Exchange, FilterMode, InstructionSet, Options, Results, Seconds, Topology, Virials,
+    Engine, Exchange, FilterMode, InstructionSet, NeighborList, Options, Results, Seconds, Virials,
     layers, pair,
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -115,7 +115,7 @@ struct Prepared<V> {
 struct Cpu<V> {
     student: Arc<Prepared<V>>,
     pool: Option<Arc<rayon::ThreadPool>>,
-    topology: Topology,
+    list: NeighborList,
     plan: Option<Plan>,
     positions: Vec<[f64; 3]>,
     blocks: Vec<Block>,
@@ -164,7 +164,7 @@ impl<V: Vector> Cpu<V> {
         let buffers = || student.model.blocks.iter().map(|_| Buffer::default()).collect();
         Self {
             pool,
-            topology: Topology::default(),
+            list: NeighborList::default(),
             plan: None,
             positions: Vec::new(),
             blocks: Vec::new(),
@@ -188,7 +188,7 @@ impl<V: Vector> Cpu<V> {
     /// Orders the atoms and makes room; the features of the first message are set here, as they
     /// follow from the species.
     fn prepare(&mut self, positions: &[[f64; 3]]) -> Result<()> {
-        let plan = Plan::new(&self.topology, positions)?;
+        let plan = Plan::new(&self.list, positions)?;
         let layout = self.student.network.layout(plan.block_rows);
         let [sent, received, kept] = self.records();
         let (active, all) = (plan.blocks.len(), plan.rows / plan.block_rows);
@@ -220,7 +220,7 @@ impl<V: Vector> Cpu<V> {
         let atoms = plan.atoms[..plan.active].chunks(plan.block_rows);
         for (block, atoms) in self.blocks.iter_mut().zip(atoms) {
             emptied(&mut block.bounds, plan.block_rows)?;
-            let number = |&atom: &u32| self.topology.species[atom as usize];
+            let number = |&atom: &u32| self.list.species[atom as usize];
             let model = &self.student.model;
             block.bounds.extend(atoms.iter().map(|atom| model.energy_bounds(number(atom))));
             block.bounds.resize(plan.block_rows, UNBOUNDED);
@@ -230,7 +230,7 @@ impl<V: Vector> Cpu<V> {
         self.bar.fill(0.0);
         let one = Layout { rows: 1, ..layout };
         for (&atom, place) in plan.atoms.iter().zip(&plan.places) {
-            let number = usize::from(self.topology.species[atom as usize]);
+            let number = usize::from(self.list.species[atom as usize]);
             let Some([_, record]) = &self.student.species[number] else { continue };
             let block = &mut self.features[0][place.block() * layout.len::<V>(sent)..];
             for c in 0..layout.channel_blocks {
@@ -284,14 +284,13 @@ fn each<T: Send>(
 impl<V: Vector> Cpu<V> {
     /// Sums what pairs give, in the caller's order of atoms.
     fn collect(&mut self, plan: &Plan, virials: Virials) -> Result<Results> {
-        let Self { student, topology, positions, blocks, pool, .. } = self;
+        let Self { student, list, positions, blocks, pool, .. } = self;
         // The kernels' slopes are per interval.
         let per_step = match student.filter {
             FilterMode::Table => student.intervals as f64 / student.model.cutoff,
             FilterMode::Exact => 1.0,
         };
-        let place =
-            |first| Place { model: &student.model, topology, plan, positions, first, per_step };
+        let place = |first| Place { model: &student.model, list, plan, positions, first, per_step };
         each(pool.as_deref(), blocks.iter_mut().enumerate(), |(index, block)| {
             let Block { pairs, sums, bounds, .. } = block;
             sums.clear(plan.block_rows, virials)?;
@@ -300,9 +299,9 @@ impl<V: Vector> Cpu<V> {
             V::run(Collect { place: place(index * plan.block_rows), pairs, virials, sums });
             Ok(())
         })?;
-        let mut atomic_energies = filled(topology.owned, 0.0)?;
-        let mut forces = filled(topology.owned, [0.0; 3])?;
-        let mut atomic_virials = filled(virials.of_atoms(topology.owned), [0.0; 9])?;
+        let mut atomic_energies = filled(list.owned, 0.0)?;
+        let mut forces = filled(list.owned, [0.0; 3])?;
+        let mut atomic_virials = filled(virials.of_atoms(list.owned), [0.0; 9])?;
         let mut outside = Vec::new();
         for (atoms, block) in plan.atoms[..plan.active].chunks(plan.block_rows).zip(&*blocks) {
             outside.try_reserve(block.sums.outside.len())?;
@@ -337,8 +336,8 @@ impl<V: Vector> Cpu<V> {
 }
 
 impl<V: Vector> Engine for Cpu<V> {
-    fn set_topology(&mut self, topology: Topology) -> Result<()> {
-        self.topology = topology;
+    fn set_neighbor_list(&mut self, list: NeighborList) -> Result<()> {
+        self.list = list;
         // The order of atoms follows from positions, which the next compute brings.
         self.plan = None;
         Ok(())
@@ -353,19 +352,19 @@ impl<V: Vector> Engine for Cpu<V> {
     ) -> Result<()> {
         let started = Instant::now();
         pair::check_finite(positions)?;
-        self.topology.check_edge(positions, self.student.model.cutoff)?;
+        self.list.check_edge(positions, self.student.model.cutoff)?;
         if self.plan.is_none() {
             self.prepare(positions)?;
         }
         if exchange.is_none() && self.plan.as_ref().is_some_and(|plan| !plan.remote.is_empty()) {
-            self.topology.check_resolved()?;
+            self.list.check_resolved()?;
         }
         let Some(plan) = self.plan.take() else {
             return Err(Error::new(ErrorKind::Internal, "no plan was made"));
         };
         emptied(&mut self.positions, plan.atoms.len())?;
         self.positions.extend(plan.atoms.iter().map(|&atom| positions[atom as usize]));
-        self.seconds.topology += started.elapsed().as_secs_f64();
+        self.seconds.lists += started.elapsed().as_secs_f64();
 
         let started = Instant::now();
         let done = self.find_pairs(&plan);
@@ -405,14 +404,14 @@ impl<V: Vector> Engine for Cpu<V> {
             + sum(&self.kept)
             + [&self.bar, &self.received, &self.outbox].map(Buffer::memory).iter().sum::<usize>()
             + self.blocks.iter().map(block).sum::<usize>()
-            + self.topology.memory()
+            + self.list.memory()
             + self.plan.as_ref().map_or(0, Plan::memory)
             + self.positions.capacity() * size_of::<[f64; 3]>();
         [own, sum(&self.student.tables) + self.student.network.memory()]
     }
 
-    fn topology(&self) -> &Topology {
-        &self.topology
+    fn neighbor_list(&self) -> &NeighborList {
+        &self.list
     }
 
     fn together(&self) -> usize {

@@ -3,7 +3,7 @@
 use super::buffer::Buffer;
 use super::plan::{BlockPlan, Plan};
 use super::records::Place;
-use crate::engine::{Topology, pair};
+use crate::engine::{NeighborList, pair};
 use crate::error::Result;
 use crate::memory::emptied;
 use crate::model::{Repulsion, Seen};
@@ -70,7 +70,7 @@ impl BlockPairs {
     /// Finds the pairs of the block that starts at row `first`.
     pub fn update(
         &mut self,
-        topology: &Topology,
+        neighbor_list: &NeighborList,
         plan: &Plan,
         block: &BlockPlan,
         first: usize,
@@ -100,14 +100,14 @@ impl BlockPairs {
                         continue;
                     }
                     if d < pair::COINCIDENT {
-                        let [i, j] =
-                            [first + k, neighbor as usize].map(|p| topology.name(plan.atoms[p]));
+                        let [i, j] = [first + k, neighbor as usize]
+                            .map(|p| neighbor_list.name(plan.atoms[p]));
                         return Err(pair::same_place(i, j));
                     }
                     let mut x = d * per_length;
                     if let Some(repulsion) = reach.repulsion.filter(|_| d < longest) {
                         let atoms = [first + k, neighbor as usize].map(|p| plan.atoms[p]);
-                        let species = atoms.map(|atom| topology.species[atom as usize]);
+                        let species = atoms.map(|atom| neighbor_list.species[atom as usize]);
                         let seen = repulsion.seen(species, d);
                         x = seen.distance * per_length;
                         self.close.try_reserve(1)?;

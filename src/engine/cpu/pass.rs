@@ -33,11 +33,11 @@ impl<V: Vector> Cpu<V> {
             intervals: self.student.intervals,
             repulsion: self.student.model.repulsion.as_ref(),
         };
-        let (topology, positions) = (&self.topology, &self.positions);
+        let (list, positions) = (&self.list, &self.positions);
         let blocks = self.blocks.iter_mut().zip(&plan.blocks).enumerate();
         each(self.pool.as_deref(), blocks, |(index, (block, found))| {
             let first = index * plan.block_rows;
-            block.pairs.update(topology, plan, found, first, positions, reach)?;
+            block.pairs.update(list, plan, found, first, positions, reach)?;
             if self.student.filter == FilterMode::Exact {
                 for (k, pair) in block.pairs.list.iter_mut().enumerate() {
                     (pair.interval, pair.t) = (k as u32, 0.0);
@@ -148,7 +148,7 @@ impl<V: Vector> Cpu<V> {
     ) -> Result<()> {
         let Some(exchange) = exchange.as_deref_mut() else { return Ok(()) };
         let started = Instant::now();
-        let atoms = self.topology.owned + self.topology.ghosts;
+        let atoms = self.list.owned + self.list.ghosts;
         let layout = self.student.network.layout(plan.block_rows);
         let outbox = &mut self.outbox;
         let called = halo::exchange::<V>(plan, atoms, layout, record, records, outbox, exchange)?;
@@ -163,7 +163,7 @@ impl<V: Vector> Cpu<V> {
         let state = &mut self.states[0];
         state.fill(0.0);
         for (&atom, place) in plan.atoms.iter().zip(&plan.places).take(plan.active) {
-            let number = usize::from(self.topology.species[atom as usize]);
+            let number = usize::from(self.list.species[atom as usize]);
             let Some([s, _]) = &self.student.species[number] else { continue };
             let state = &mut state[place.block() * layout.len::<V>(Record::STATE)..];
             for c in 0..layout.channel_blocks {

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::engine::Topology;
+use crate::engine::NeighborList;
 use crate::engine::order::{Numbers, in_space};
 use crate::error::Result;
 use crate::memory::{collected, filled};
@@ -72,9 +72,9 @@ fn computes(block: usize, other: usize) -> bool {
 }
 
 impl Plan {
-    /// Orders the atoms of `topology` in space and splits them into blocks.
-    pub fn new(topology: &Topology, positions: &[[f64; 3]]) -> Result<Self> {
-        let order = in_space(topology, positions)?;
+    /// Orders the atoms of `neighbor_list` in space and splits them into blocks.
+    pub fn new(neighbor_list: &NeighborList, positions: &[[f64; 3]]) -> Result<Self> {
+        let order = in_space(neighbor_list, positions)?;
         let active = order.len();
         let even = active.div_ceil(active.div_ceil(most(active)).max(1));
         let block_rows = even.next_multiple_of(ROWS).max(ROWS);
@@ -83,7 +83,7 @@ impl Plan {
             Self { active, block_rows, rows: block_count * block_rows, ..Self::default() };
 
         plan.blocks.try_reserve_exact(block_count)?;
-        let mut numbers = Numbers::new(topology, order, plan.rows)?;
+        let mut numbers = Numbers::new(neighbor_list, order, plan.rows)?;
         let [mut across, mut alone]: [Vec<[u32; 2]>; 2] = Default::default();
         // Of each row, its index in `borrowed`, while a block is made.
         let mut places = filled(active, 0)?;
@@ -93,7 +93,7 @@ impl Plan {
             block.starts.try_reserve_exact(range.len() + 1)?;
             for row in range.clone() {
                 let start = block.entries.len() as u32;
-                let neighbors = topology.neighbors_of(numbers.atoms[row] as usize);
+                let neighbors = neighbor_list.neighbors_of(numbers.atoms[row] as usize);
                 for list in [&mut across, &mut alone, &mut block.entries] {
                     list.try_reserve(neighbors.len())?;
                 }

@@ -4,8 +4,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{collected, emptied, filled};
 use crate::model::Scope;
 
-/// A neighbor list as a caller describes it; see [`Topology::new`].
-pub struct TopologyInput<'a> {
+/// A neighbor list as a caller describes it; see [`NeighborList::new`].
+pub struct NeighborListInput<'a> {
     /// Atoms whose energies this rank computes.
     pub owned: usize,
     /// Copies of atoms, of this rank or another.
@@ -26,7 +26,7 @@ pub struct TopologyInput<'a> {
 
 /// A validated full neighbor list: for each owned atom, the atoms it may interact with.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Topology {
+pub struct NeighborList {
     /// Atoms whose energies this rank computes.
     pub owned: usize,
     /// Copies of atoms.
@@ -62,20 +62,20 @@ fn invalid_at<T>(atoms: &[u32], message: String) -> Result<T> {
     Err(error)
 }
 
-impl Topology {
+impl NeighborList {
     /// Checks a caller's list against what a potential is for and copies it.
     ///
     /// Entries that involve an atom which is not part of the model are dropped, as are its own
     /// neighbors.
-    pub fn new(scope: &Scope, input: &TopologyInput<'_>) -> Result<Self> {
-        let mut topology = Self::of_both_directions(scope, input)?;
-        topology.check_full()?;
-        Ok(topology)
+    pub fn new(scope: &Scope, input: &NeighborListInput<'_>) -> Result<Self> {
+        let mut list = Self::of_both_directions(scope, input)?;
+        list.check_full()?;
+        Ok(list)
     }
 
     /// The same for a list that holds each pair in both directions for certain, as those of
     /// [`crate::neighbors`] do.
-    pub fn of_both_directions(scope: &Scope, input: &TopologyInput<'_>) -> Result<Self> {
+    pub fn of_both_directions(scope: &Scope, input: &NeighborListInput<'_>) -> Result<Self> {
         let total = input.owned + input.ghosts;
         if total >= i32::MAX as usize {
             return invalid(format!("at most {} atoms and ghosts, found {total}", i32::MAX - 1));
@@ -482,7 +482,7 @@ mod tests {
         change(&mut lists);
         let lists: Vec<&[i32]> = lists.iter().map(Vec::as_slice).collect();
         let mut calculator = Calculator::new(tiny(), options).unwrap();
-        let input = TopologyInput {
+        let input = NeighborListInput {
             owned: 40,
             ghosts: 0,
             species: &[8; 40],
@@ -492,7 +492,7 @@ mod tests {
             owner: None,
             list_cutoff: 6.0,
         };
-        calculator.set_topology(&input).unwrap();
+        calculator.set_neighbor_list(&input).unwrap();
         calculator
     }
 
@@ -554,7 +554,7 @@ mod tests {
             .collect();
         let lists: Vec<&[i32]> = lists.iter().map(Vec::as_slice).collect();
         let owner: Vec<i32> = around.owner.iter().map(|&atom| atom as i32).collect();
-        let input = TopologyInput {
+        let input = NeighborListInput {
             owned: 2,
             ghosts: owner.len(),
             species: &vec![8; 2 + owner.len()],
@@ -566,7 +566,7 @@ mod tests {
         };
         let options = Options { precision, ..Options::default() };
         let mut calculator = Calculator::new(tiny(), options)?;
-        calculator.set_topology(&input)?;
+        calculator.set_neighbor_list(&input)?;
         let all: Vec<[f64; 3]> = positions.iter().chain(&around.ghosts).copied().collect();
         let energy = calculator.compute(&all, None, Virials::Total)?.energy;
         // The second time the list is known.
