@@ -30,7 +30,7 @@ pub fn runs(sizes: impl IntoIterator<Item = usize>, most: usize) -> Vec<Range<us
 }
 
 /// Runs of structures of at most `most` atoms, which are computed together.
-pub fn together(structures: &[Structure<'_>], most: usize) -> Vec<Range<usize>> {
+pub fn runs_of_structures(structures: &[Structure<'_>], most: usize) -> Vec<Range<usize>> {
     runs(structures.iter().map(|structure| structure.positions.len()), most)
 }
 
@@ -214,7 +214,7 @@ impl Workspace {
         Ok(all)
     }
 
-    /// Bytes allocated, without what the engine shares with its twins.
+    /// Bytes allocated, without what the engine shares with those of other threads.
     pub fn memory(&self) -> usize {
         let results = &self.results;
         self.engine.memory()[0]

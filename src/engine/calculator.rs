@@ -203,25 +203,25 @@ impl Calculator {
         self.counts = None;
         self.check_process()?;
         self.findings = Findings::default();
-        let most = self.workspace.engine.together();
-        let runs = batch::together(structures, most);
+        let most = self.workspace.engine.atoms_per_batch();
+        let runs = batch::runs_of_structures(structures, most);
         let mut found: Vec<Option<Result<Vec<Results>>>> = Vec::new();
         found.resize_with(runs.len(), || None);
         let scope = &self.scope;
         if let Some(pool) = &self.pool {
             while self.workers.len() < pool.current_num_threads() {
-                let twin = self.workspace.engine.twin()?;
+                let engine = self.workspace.engine.for_another_thread()?;
                 let overlaps = self.options.check != Check::Off;
-                self.workers.push(Mutex::new(Workspace::new(twin, overlaps)));
+                self.workers.push(Mutex::new(Workspace::new(engine, overlaps)));
             }
             let workers = &self.workers;
             pool.install(|| {
                 found.par_iter_mut().zip(&runs).with_max_len(1).for_each(|(found, run)| {
-                    let together = &structures[run.clone()];
-                    if !batch::is_large(together, most) {
+                    let structures = &structures[run.clone()];
+                    if !batch::is_large(structures, most) {
                         let worker = &workers[rayon::current_thread_index().unwrap_or(0)];
                         let mut worker = worker.lock().unwrap_or_else(PoisonError::into_inner);
-                        *found = Some(worker.run(scope, together, run.start));
+                        *found = Some(worker.run(scope, structures, run.start));
                     }
                 });
             });

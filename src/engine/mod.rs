@@ -146,16 +146,17 @@ pub trait Engine: Send {
         true
     }
 
-    /// Most atoms of small structures that are best computed together.
-    fn together(&self) -> usize;
+    /// Up to how many atoms small structures are best computed as one system.
+    fn atoms_per_batch(&self) -> usize;
 
     /// A new engine of one thread for the same student; what never changes is shared.
-    fn twin(&self) -> Result<Box<dyn Engine>>;
+    fn for_another_thread(&self) -> Result<Box<dyn Engine>>;
 
     /// Where the time went since this engine was made.
     fn seconds(&self) -> Seconds;
 
-    /// Bytes this engine has allocated, and those that it shares with its twins.
+    /// Bytes this engine has allocated, and those that it shares with engines for
+    /// other threads.
     fn memory(&self) -> [usize; 2];
 
     /// The instructions in use; [`InstructionSet::Best`] where there is no choice: in float64, on a GPU, in libtorch.

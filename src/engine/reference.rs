@@ -574,11 +574,11 @@ impl Engine for Reference {
         &self.list
     }
 
-    fn together(&self) -> usize {
+    fn atoms_per_batch(&self) -> usize {
         super::cpu::BLOCK
     }
 
-    fn twin(&self) -> Result<Box<dyn Engine>> {
+    fn for_another_thread(&self) -> Result<Box<dyn Engine>> {
         let (model, tables) = (Arc::clone(&self.model), self.tables.clone());
         Ok(Box::new(Self::with_tables(model, tables)))
     }

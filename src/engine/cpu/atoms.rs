@@ -9,7 +9,7 @@ use super::update::{sender_slope, silu};
 
 /// After the message of a block that is not the last: its update, and the features that the next
 /// block sends.
-pub struct Advance<'a, V> {
+pub struct ForwardUpdate<'a, V> {
     /// The layers.
     pub network: &'a Network<V>,
     /// The block whose update this is.
@@ -28,7 +28,7 @@ pub struct Advance<'a, V> {
     pub work: &'a mut Work,
 }
 
-impl<V: Vector> Task<V> for Advance<'_, V> {
+impl<V: Vector> Task<V> for ForwardUpdate<'_, V> {
     #[inline(always)]
     fn run(self) {
         let Self { network, block, state, next_state, next_features, work, .. } = self;
@@ -69,7 +69,7 @@ impl<V: Vector> Task<V> for Advance<'_, V> {
 }
 
 /// After the last message: update, readout, and the reverse of the update.
-pub struct Turn<'a, V> {
+pub struct LastUpdate<'a, V> {
     /// The layers.
     pub network: &'a Network<V>,
     /// Where records are in the block of atoms.
@@ -88,7 +88,7 @@ pub struct Turn<'a, V> {
     pub work: &'a mut Work,
 }
 
-impl<V: Vector> Task<V> for Turn<'_, V> {
+impl<V: Vector> Task<V> for LastUpdate<'_, V> {
     #[inline(always)]
     fn run(self) {
         let Self { network, layout, state, saved, bounds, energies, bar, work } = self;
@@ -103,7 +103,7 @@ impl<V: Vector> Task<V> for Turn<'_, V> {
 
 /// After the reverse message of a block that is not the first: through its sender to the state
 /// before it, and through the update of the block before.
-pub struct Retreat<'a, V> {
+pub struct ReverseUpdate<'a, V> {
     /// The layers.
     pub network: &'a Network<V>,
     /// The block whose reverse message was computed.
@@ -124,7 +124,7 @@ pub struct Retreat<'a, V> {
     pub work: &'a mut Work,
 }
 
-impl<V: Vector> Task<V> for Retreat<'_, V> {
+impl<V: Vector> Task<V> for ReverseUpdate<'_, V> {
     #[inline(always)]
     fn run(self) {
         let Self { network, block, features, received, state, bar, work, .. } = self;

@@ -88,7 +88,7 @@ impl Sums {
 }
 
 /// Pairs whose gradients are computed together: a vector of float64 of the widest instruction set.
-const TOGETHER: usize = 8;
+const PAIRS_AT_ONCE: usize = 8;
 
 /// Adds up what the pairs of a block give its atoms. Plain float64: a [`Task`] so that it is compiled for
 /// the instruction set.
@@ -108,24 +108,24 @@ impl<V: Vector> Task<V> for Collect<'_> {
     fn run(self) {
         let Self { place, pairs, virials, sums } = self;
         let Place { model, positions, first, .. } = place;
-        let mut total = [[0.0; TOGETHER]; 9];
+        let mut total = [[0.0; PAIRS_AT_ONCE]; 9];
         for (i, &[start, _, alone, end]) in pairs.bounds.iter().enumerate() {
             let [start, alone, end] = [start, alone, end].map(|at| at as usize);
             let here = &positions[first + i];
             sums.energies[i] += model.reference_energies[place.species(first + i)];
             let mut force = sums.forces[i];
-            for from in (start..end).step_by(TOGETHER) {
-                let run = from..end.min(from + TOGETHER);
+            for from in (start..end).step_by(PAIRS_AT_ONCE) {
+                let run = from..end.min(from + PAIRS_AT_ONCE);
                 // Component by component. Where no pair is, any distance does: its gradient is zero.
-                let mut r = [[1.0; TOGETHER]; 3];
-                let mut bar = [[0.0; TOGETHER]; 4];
+                let mut r = [[1.0; PAIRS_AT_ONCE]; 3];
+                let mut bar = [[0.0; PAIRS_AT_ONCE]; 4];
                 for (q, k) in run.clone().enumerate() {
                     let there = &positions[pairs.neighbors[k] as usize];
                     (0..3).for_each(|a| r[a][q] = there[a] - here[a]);
                     (0..4).for_each(|a| bar[a][q] = f64::from(pairs.gradients[4 * k + a]));
                 }
-                let mut g = [[0.0; TOGETHER]; 3];
-                for q in 0..TOGETHER {
+                let mut g = [[0.0; PAIRS_AT_ONCE]; 3];
+                for q in 0..PAIRS_AT_ONCE {
                     let vector = [r[0][q], r[1][q], r[2][q]];
                     let d = norm(vector);
                     let u_bar = [bar[1][q], bar[2][q], bar[3][q]];
@@ -143,7 +143,7 @@ impl<V: Vector> Task<V> for Collect<'_> {
                 }
                 match virials {
                     Virials::Total => {
-                        for q in 0..TOGETHER {
+                        for q in 0..PAIRS_AT_ONCE {
                             // Of a pair that is computed for both atoms, both halves.
                             let share = if from + q < alone { 1.0 } else { 0.5 };
                             for (ab, sum) in total.iter_mut().enumerate() {

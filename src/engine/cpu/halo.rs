@@ -33,8 +33,8 @@ pub fn exchange<V: Vector>(
         place.block() * layout.len::<V>(record) + layout.at::<V>(record, k, place.row(), c)
     };
     for (&atom, &place) in plan.atoms.iter().zip(&plan.places).take(plan.active) {
-        let leaving = &mut outbox[atom as usize * row..][..row];
-        for ((k, c), lanes) in parts().zip(leaving.chunks_exact_mut(V::LANES)) {
+        let sent = &mut outbox[atom as usize * row..][..row];
+        for ((k, c), lanes) in parts().zip(sent.chunks_exact_mut(V::LANES)) {
             lanes.copy_from_slice(&records[index(place, k, c)..][..V::LANES]);
         }
     }
@@ -43,8 +43,8 @@ pub fn exchange<V: Vector>(
     let seconds = started.elapsed().as_secs_f64();
     for &[atom, target] in &plan.remote {
         let place = plan.place(target);
-        let arrived = &outbox[atom as usize * row..][..row];
-        for ((k, c), lanes) in parts().zip(arrived.chunks_exact(V::LANES)) {
+        let received = &outbox[atom as usize * row..][..row];
+        for ((k, c), lanes) in parts().zip(received.chunks_exact(V::LANES)) {
             records[index(place, k, c)..][..V::LANES].copy_from_slice(lanes);
         }
     }

@@ -4,7 +4,7 @@
 //! Features lie in records: for each atom and channel block, K vectors of `V::LANES` channels.
 //! Formulas as in `engine::reference`; both directions of a pair are computed from one look-up of
 //! the filter, u changing its sign. What the pairs of a block give atoms of other blocks goes to
-//! rows that it borrows, and from there to theirs ([`Return`]).
+//! rows that it borrows, and from there to theirs ([`AddBorrowed`]).
 #![allow(unsafe_code)]
 
 use super::pairs::{BlockPairs, Pair};
@@ -37,10 +37,10 @@ pub struct Span<'a> {
     pub layout: Layout,
     /// Which block of atoms this is.
     pub block: usize,
-    /// The channel block to compute, the first one of `together`.
+    /// The channel block to compute, the first one of `groups_at_once`.
     pub channel: usize,
     /// How many; more than one only where channels have no vectors.
-    pub together: usize,
+    pub groups_at_once: usize,
     /// Whether senders have rows of their own (x¹, x², x³, v) instead of (s, v).
     pub sender: bool,
     /// Whether this is the first message, where v = 0.
@@ -278,9 +278,9 @@ impl<V: Vector> Task<V> for Forward<'_> {
     #[inline(always)]
     fn run(self) {
         match (self.span.sender, self.span.initial) {
-            _ if !self.span.has_vectors() => match self.span.together {
+            _ if !self.span.has_vectors() => match self.span.groups_at_once {
                 1 => scalars::forward::<V, 1>(self),
-                _ => scalars::forward::<V, { scalars::TOGETHER }>(self),
+                _ => scalars::forward::<V, { scalars::GROUPS_AT_ONCE }>(self),
             },
             (false, true) => self.kernel::<V, false, true>(),
             (false, false) => self.kernel::<V, false, false>(),
@@ -357,9 +357,9 @@ impl<V: Vector> Task<V> for Reverse<'_> {
     #[inline(always)]
     fn run(self) {
         match (self.span.sender, self.span.initial) {
-            _ if !self.span.has_vectors() => match self.span.together {
+            _ if !self.span.has_vectors() => match self.span.groups_at_once {
                 1 => scalars::reverse::<V, 1>(self),
-                _ => scalars::reverse::<V, { scalars::TOGETHER }>(self),
+                _ => scalars::reverse::<V, { scalars::GROUPS_AT_ONCE }>(self),
             },
             (false, true) => self.kernel::<V, false, true, 4>(),
             (false, false) => self.kernel::<V, false, false, 4>(),
@@ -465,14 +465,14 @@ impl Reverse<'_> {
 }
 
 /// Adds to a block's rows what others computed for them.
-pub struct Return<'a> {
+pub struct AddBorrowed<'a> {
     /// Records of the block.
     pub out: &'a mut [f32],
     /// Of which kind they are.
     pub record: Record,
     /// Where records are in a block.
     pub layout: Layout,
-    /// Row of the block, for each of the rows that are given back.
+    /// Row of the block, for each of the rows that the other block borrowed.
     pub rows: &'a [u32],
     /// First row of the block.
     pub first: usize,
@@ -482,15 +482,15 @@ pub struct Return<'a> {
     pub start: usize,
 }
 
-impl<V: Vector> Task<V> for Return<'_> {
+impl<V: Vector> Task<V> for AddBorrowed<'_> {
     #[inline(always)]
     fn run(self) {
         let (borrowed, count) = self.borrowed;
-        let lent = Layout { rows: count, ..self.layout };
+        let borrowed_layout = Layout { rows: count, ..self.layout };
         for c in 0..self.layout.channel_blocks {
             let width = self.layout.record::<V>(self.record, c);
             for (k, &row) in self.rows.iter().enumerate() {
-                let from = lent.at::<V>(self.record, 0, self.start + k, c);
+                let from = borrowed_layout.at::<V>(self.record, 0, self.start + k, c);
                 let to = self.layout.at::<V>(self.record, 0, row as usize - self.first, c);
                 let (from, to) = (&borrowed[from..][..width], &mut self.out[to..][..width]);
                 for (from, to) in from.chunks_exact(V::LANES).zip(to.chunks_exact_mut(V::LANES)) {

@@ -213,8 +213,8 @@ impl<V: Vector> Cpu<V> {
         }
         for (block, found) in self.blocks.iter_mut().zip(&plan.blocks) {
             block.sums.resize(plan.block_rows + found.borrowed.len())?;
-            let lent = Layout { rows: found.borrowed.len(), ..layout };
-            let most = lent.len::<V>(Record::STATE).max(lent.len::<V>(received));
+            let borrowed = Layout { rows: found.borrowed.len(), ..layout };
+            let most = borrowed.len::<V>(Record::STATE).max(borrowed.len::<V>(received));
             block.borrowed.resize(most)?;
         }
         let atoms = plan.atoms[..plan.active].chunks(plan.block_rows);
@@ -414,13 +414,13 @@ impl<V: Vector> Engine for Cpu<V> {
         &self.list
     }
 
-    fn together(&self) -> usize {
+    fn atoms_per_batch(&self) -> usize {
         // A block: then each structure's sums have the order, and its results the bits, that they have
         // alone.
         BLOCK
     }
 
-    fn twin(&self) -> Result<Box<dyn Engine>> {
+    fn for_another_thread(&self) -> Result<Box<dyn Engine>> {
         Ok(Box::new(Self::new(Arc::clone(&self.student), None)))
     }
 

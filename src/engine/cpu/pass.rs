@@ -3,14 +3,14 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use super::atoms::{Advance, Retreat, Turn};
+use super::atoms::{ForwardUpdate, LastUpdate, ReverseUpdate};
 use super::buffer::Buffer;
 use super::collect::Sums;
-use super::message::{Forward, Return, Reverse, Span};
+use super::message::{AddBorrowed, Forward, Reverse, Span};
 use super::pairs::{BlockPairs, Reach};
 use super::plan::Plan;
 use super::records::Record;
-use super::scalars::TOGETHER;
+use super::scalars::GROUPS_AT_ONCE;
 use super::simd::Vector;
 use super::{Block, Cpu, each, halo, tables};
 use crate::engine::{Exchange, FilterMode};
@@ -20,8 +20,8 @@ use crate::error::Result;
 /// without.
 fn channel_blocks(count: usize, vectors: usize) -> impl Iterator<Item = Range<usize>> {
     let with = (0..vectors).map(|channel| channel..channel + 1);
-    let without = (vectors..count).step_by(TOGETHER);
-    with.chain(without.map(move |channel| channel..(channel + TOGETHER).min(count)))
+    let without = (vectors..count).step_by(GROUPS_AT_ONCE);
+    with.chain(without.map(move |channel| channel..(channel + GROUPS_AT_ONCE).min(count)))
 }
 
 impl<V: Vector> Cpu<V> {
@@ -103,7 +103,7 @@ impl<V: Vector> Cpu<V> {
                         layout,
                         block: *index,
                         channel,
-                        together: channels.len(),
+                        groups_at_once: channels.len(),
                         sender,
                         initial: b == 0,
                         borrowed: plan.blocks[*index].borrowed.len(),
@@ -118,13 +118,13 @@ impl<V: Vector> Cpu<V> {
     }
 
     /// Adds what blocks computed for rows that they borrowed to these rows' records in `out`.
-    fn give_back(&self, plan: &Plan, out: &mut [f32], record: Record) -> Result<()> {
+    fn add_borrowed(&self, plan: &Plan, out: &mut [f32], record: Record) -> Result<()> {
         let layout = self.student.network.layout(plan.block_rows);
         let parts = out.chunks_exact_mut(layout.len::<V>(record)).zip(&plan.blocks).enumerate();
         each(self.pool.as_deref(), parts, |(index, (out, found))| {
-            for (other, range) in &found.lent {
+            for (other, range) in &found.lent_rows {
                 let rows = &plan.blocks[*other].borrowed;
-                V::run(Return {
+                V::run(AddBorrowed {
                     out,
                     record,
                     layout,
@@ -180,9 +180,9 @@ impl<V: Vector> Cpu<V> {
         for b in 0..=last {
             self.message(plan, b)?;
             if b == last {
-                self.turn(plan, b)?;
+                self.last_update(plan, b)?;
             } else {
-                self.advance(plan, b)?;
+                self.forward_update(plan, b)?;
                 let [sent, ..] = self.records();
                 let mut features = std::mem::take(&mut self.features[b + 1]);
                 let done = self.exchange(plan, sent, &mut features, exchange);
@@ -202,7 +202,7 @@ impl<V: Vector> Cpu<V> {
             done?;
             self.message_in_reverse(plan, b)?;
             if b > 0 {
-                self.retreat(plan, b)?;
+                self.reverse_update(plan, b)?;
             }
         }
         Ok(())
@@ -216,7 +216,7 @@ impl<V: Vector> Cpu<V> {
             .messages(plan, b, (&mut state, Record::STATE), |span, pairs, out, borrowed| {
                 V::run(Forward { span, pairs, out, borrowed });
             })
-            .and_then(|()| self.give_back(plan, &mut state, Record::STATE));
+            .and_then(|()| self.add_borrowed(plan, &mut state, Record::STATE));
         self.states[b] = state;
         self.seconds.messages[0] += started.elapsed().as_secs_f64();
         done
@@ -237,15 +237,15 @@ impl<V: Vector> Cpu<V> {
         });
         // The first message gives atoms nothing: what it sends follows from the species.
         if b > 0 {
-            done = done.and_then(|()| self.give_back(plan, &mut received, back));
+            done = done.and_then(|()| self.add_borrowed(plan, &mut received, back));
         }
         (self.bar, self.received) = (bar, received);
         self.seconds.messages[1] += started.elapsed().as_secs_f64();
         done
     }
 
-    /// After the last message: [`Turn`].
-    fn turn(&mut self, plan: &Plan, b: usize) -> Result<()> {
+    /// After the last message: [`LastUpdate`].
+    fn last_update(&mut self, plan: &Plan, b: usize) -> Result<()> {
         let started = Instant::now();
         let layout = self.student.network.layout(plan.block_rows);
         let [_, _, kept] = self.records().map(|record| layout.len::<V>(record));
@@ -259,15 +259,15 @@ impl<V: Vector> Cpu<V> {
             .zip(self.bar.chunks_exact_mut(state_len));
         let done = each(self.pool.as_deref(), parts, |(((block, state), saved), bar)| {
             let Block { sums: Sums { energies, .. }, bounds, work, .. } = block;
-            V::run(Turn { network, layout, state, saved, bounds, energies, bar, work });
+            V::run(LastUpdate { network, layout, state, saved, bounds, energies, bar, work });
             Ok(())
         });
         self.seconds.atoms += started.elapsed().as_secs_f64();
         done
     }
 
-    /// After message `b`, up to the next one: [`Advance`].
-    fn advance(&mut self, plan: &Plan, b: usize) -> Result<()> {
+    /// After message `b`, up to the next one: [`ForwardUpdate`].
+    fn forward_update(&mut self, plan: &Plan, b: usize) -> Result<()> {
         let started = Instant::now();
         let layout = self.student.network.layout(plan.block_rows);
         let [sent, _, kept] = self.records().map(|record| layout.len::<V>(record));
@@ -287,7 +287,7 @@ impl<V: Vector> Cpu<V> {
             self.pool.as_deref(),
             parts,
             |(((((block, state), saved), next_saved), next_state), next_features)| {
-                V::run(Advance {
+                V::run(ForwardUpdate {
                     network,
                     block: b,
                     layout,
@@ -304,8 +304,8 @@ impl<V: Vector> Cpu<V> {
         done
     }
 
-    /// From message `b` in reverse to the one before: [`Retreat`].
-    fn retreat(&mut self, plan: &Plan, b: usize) -> Result<()> {
+    /// From message `b` in reverse to the one before: [`ReverseUpdate`].
+    fn reverse_update(&mut self, plan: &Plan, b: usize) -> Result<()> {
         let started = Instant::now();
         let layout = self.student.network.layout(plan.block_rows);
         let [sent, back, kept] = self.records().map(|record| layout.len::<V>(record));
@@ -324,7 +324,7 @@ impl<V: Vector> Cpu<V> {
             self.pool.as_deref(),
             parts,
             |((((((block, features), received), state), saved), sender_saved), bar)| {
-                V::run(Retreat {
+                V::run(ReverseUpdate {
                     network,
                     block: b,
                     layout,

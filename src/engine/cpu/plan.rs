@@ -62,7 +62,7 @@ pub struct BlockPlan {
     pub borrowed: Vec<u32>,
     /// Which other blocks borrow rows of this one, ascending, and where these are in their
     /// `borrowed`.
-    pub lent: Vec<(usize, Range<usize>)>,
+    pub lent_rows: Vec<(usize, Range<usize>)>,
 }
 
 /// Who computes a pair of rows of this rank that are in two blocks: as often the one as the other,
@@ -127,9 +127,9 @@ impl Plan {
             for rows in
                 borrowed.chunk_by(|a, b| *a as usize / block_rows == *b as usize / block_rows)
             {
-                let lent = &mut plan.blocks[rows[0] as usize / block_rows].lent;
-                lent.try_reserve(1)?;
-                lent.push((index, start..start + rows.len()));
+                let lent_rows = &mut plan.blocks[rows[0] as usize / block_rows].lent_rows;
+                lent_rows.try_reserve(1)?;
+                lent_rows.push((index, start..start + rows.len()));
                 start += rows.len();
             }
             plan.blocks[index].borrowed = borrowed;
@@ -152,7 +152,7 @@ impl Plan {
             12 * block.starts.capacity()
                 + 8 * block.entries.capacity()
                 + 4 * block.borrowed.capacity()
-                + size_of::<(usize, Range<usize>)>() * block.lent.capacity()
+                + size_of::<(usize, Range<usize>)>() * block.lent_rows.capacity()
         };
         self.blocks.iter().map(block).sum::<usize>()
             + 4 * (self.atoms.capacity() + self.places.capacity())

@@ -11,7 +11,7 @@ use super::simd::Vector;
 use crate::engine::table::TERMS;
 
 /// Most channel blocks at a time: more would want more registers than there are.
-pub const TOGETHER: usize = 2;
+pub const GROUPS_AT_ONCE: usize = 2;
 
 /// Value and slope (times the step) of φ¹ in N channel blocks.
 ///

@@ -13,8 +13,8 @@ use crate::error::Result;
 
 /// What is sent and received.
 pub struct Border {
-    leaving: Array<[u32; 2]>,
-    arriving: Array<[u32; 2]>,
+    sent: Array<[u32; 2]>,
+    received: Array<[u32; 2]>,
     /// Rows in the caller's order, on the device and here.
     outbox: Array<f32>,
     outside: Pinned<f32>,
@@ -25,8 +25,8 @@ impl Border {
     pub fn new(student: &Student) -> Self {
         let device = &student.device;
         Self {
-            leaving: Array::new(device),
-            arriving: Array::new(device),
+            sent: Array::new(device),
+            received: Array::new(device),
             outbox: Array::new(device),
             outside: Pinned::new(device),
         }
@@ -40,8 +40,8 @@ impl Border {
     pub unsafe fn begin_set(&mut self, plan: &Plan) -> Result<()> {
         // SAFETY: as the caller promises.
         unsafe {
-            self.leaving.begin_set(&plan.leaving)?;
-            self.arriving.begin_set(&plan.arriving)
+            self.sent.begin_set(&plan.sent)?;
+            self.received.begin_set(&plan.received)
         }
     }
 
@@ -63,42 +63,39 @@ impl Border {
     ) -> Result<f64> {
         let channels = student.channels();
         let values = width * channels;
-        let (sent, all) = (owned * values, (owned + ghosts) * values);
+        let (owned_values, all) = (owned * values, (owned + ghosts) * values);
         self.resize(student, owned + ghosts)?;
         let mut halo = Halo {
             records,
             outbox: self.outbox.address(),
-            atoms: self.leaving.address(),
+            atoms: self.sent.address(),
             count: plan.active as u32,
             rows: plan.rows as u32,
             width: width as i32,
             channels: channels as i32,
         };
-        move_rows(student, "leave", &halo)?;
+        move_rows(student, "pack_rows", &halo)?;
         // Which owned atoms have ghosts elsewhere only the caller knows: all their rows go down, the ghosts' rows up.
         let called;
         // SAFETY: nobody uses the rows before the device was waited for, here and at the step's end.
         #[allow(unsafe_code)]
         unsafe {
-            self.outbox.begin_read(0..sent, &mut self.outside)?;
+            self.outbox.begin_read(0..owned_values, &mut self.outside)?;
             student.device.wait()?;
             let started = Instant::now();
             exchange.forward(Rows::F32(&mut self.outside.values_mut()[..all]), values)?;
             called = started.elapsed().as_secs_f64();
-            self.outbox.begin_write(sent..all, &self.outside)?;
+            self.outbox.begin_write(owned_values..all, &self.outside)?;
         }
-        halo.atoms = self.arriving.address();
-        halo.count = plan.arriving.len() as u32;
-        move_rows(student, "arrive", &halo)?;
+        halo.atoms = self.received.address();
+        halo.count = plan.received.len() as u32;
+        move_rows(student, "unpack_rows", &halo)?;
         Ok(called)
     }
 
     /// Bytes allocated.
     pub fn memory(&self) -> usize {
-        self.leaving.memory()
-            + self.arriving.memory()
-            + self.outbox.memory()
-            + self.outside.memory()
+        self.sent.memory() + self.received.memory() + self.outbox.memory() + self.outside.memory()
     }
 }
 

@@ -33,7 +33,7 @@ use self::arguments::FindPairs;
 use self::border::Border;
 use self::device::{Array, Device, Pinned};
 pub use self::failure::INSTEAD_OF_A_FORK;
-use self::pass::{Flag, List, Pass, Places};
+use self::pass::{Flag, List, Pass, PositionsInput};
 use self::plan::Plan;
 use self::structures::{Ready, Structures};
 use self::student::Student;
@@ -291,13 +291,13 @@ impl Cuda {
             );
             return self.student.device.wait();
         }
-        let places = Places {
+        let input = PositionsInput {
             positions: self.positions.address(),
             atoms: self.atoms.address(),
             structures: 0,
             grids: 0,
         };
-        self.pass.finish(&list, &places)?;
+        self.pass.finish(&list, &input)?;
         if self.pass.raised(Flag::Bad) {
             pair::check_finite(positions)?;
             return Err(pass::unconfirmed());
@@ -371,7 +371,7 @@ impl Cuda {
             for b in (0..blocks).rev() {
                 self.pass.reverse(&ready.list, b)?;
             }
-            self.pass.finish(&ready.list, &ready.places)?;
+            self.pass.finish(&ready.list, &ready.input)?;
             // A bad step is not run again.
             if self.pass.raised(Flag::Bad) {
                 return Ok(());
@@ -448,7 +448,7 @@ impl Engine for Cuda {
             Some(plan) => plan,
             None => self.prepare(positions, exchange.is_some())?,
         };
-        if exchange.is_none() && !plan.arriving.is_empty() {
+        if exchange.is_none() && !plan.received.is_empty() {
             let unresolved = self.neighbor_list.check_resolved();
             self.plan = Some(plan);
             return unresolved;
@@ -534,11 +534,11 @@ impl Engine for Cuda {
         self.near
     }
 
-    fn together(&self) -> usize {
+    fn atoms_per_batch(&self) -> usize {
         1 << 16
     }
 
-    fn twin(&self) -> Result<Box<dyn Engine>> {
+    fn for_another_thread(&self) -> Result<Box<dyn Engine>> {
         Ok(Box::new(Self::new(Arc::clone(&self.student))))
     }
 }

@@ -21,10 +21,11 @@ pub struct Plan {
     pub starts: Vec<u32>,
     /// The caller's indices of atoms that may be near.
     pub entries: Vec<u32>,
-    /// Active owned atoms: the caller's index and the feature row.
-    pub leaving: Vec<[u32; 2]>,
-    /// Ghosts that need an exchange, the same.
-    pub arriving: Vec<[u32; 2]>,
+    /// Atoms whose rows are sent to other ranks: all active owned ones, as only the caller knows which
+    /// have ghosts there. The caller's index and the feature row.
+    pub sent: Vec<[u32; 2]>,
+    /// Ghosts whose rows are received from other ranks: the caller's index and the feature row.
+    pub received: Vec<[u32; 2]>,
 }
 
 impl Plan {
@@ -35,7 +36,7 @@ impl Plan {
         }
         let order = in_space(list, positions)?;
         let active = order.len();
-        let leaving = collected(order.iter().enumerate().map(|(row, &atom)| [atom, row as u32]))?;
+        let sent = collected(order.iter().enumerate().map(|(row, &atom)| [atom, row as u32]))?;
         let (mut starts, mut entries) = (Vec::new(), Vec::new());
         starts.try_reserve_exact(active + 1)?;
         entries.try_reserve_exact(list.neighbors.len())?;
@@ -54,10 +55,10 @@ impl Plan {
             let species = list.species[atom as usize];
             places[atom as usize] = [row, kinds[usize::from(species)]];
         }
-        let Numbers { mut atoms, remote: arriving, .. } = numbers;
+        let Numbers { mut atoms, remote: received, .. } = numbers;
         atoms.truncate(active);
-        let rows = active + arriving.len();
-        Ok(Self { active, rows, atoms, places, starts, entries, leaving, arriving })
+        let rows = active + received.len();
+        Ok(Self { active, rows, atoms, places, starts, entries, sent, received })
     }
 
     /// Bytes allocated.
@@ -65,7 +66,7 @@ impl Plan {
         let words = self.atoms.capacity()
             + self.starts.capacity()
             + self.entries.capacity()
-            + 2 * (self.places.capacity() + self.leaving.capacity() + self.arriving.capacity());
+            + 2 * (self.places.capacity() + self.sent.capacity() + self.received.capacity());
         words * size_of::<u32>()
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::arguments::{Arrange, Grid, ListPairs, Scan, Scatter, Wrap};
 use super::device::{Address, Array, Launch, Pinned, Plain, bytes};
-use super::pass::{List, Pass, Places};
+use super::pass::{List, Pass, PositionsInput};
 use super::student::Student;
 use crate::engine::{Structure, pair};
 use crate::error::{Error, ErrorKind, Result};
@@ -61,7 +61,7 @@ pub struct Ready {
     /// Their atoms.
     pub list: List,
     /// Their positions.
-    pub places: Places,
+    pub input: PositionsInput,
     /// Room that is worth making for pairs.
     pub capacity: usize,
     /// Whether pairs have to be counted before they are written.
@@ -220,7 +220,7 @@ impl Structures {
                 starts: self.sent.at(starts_at),
                 kinds: self.sent.at(kinds_at),
             },
-            places: Places {
+            input: PositionsInput {
                 positions: self.sent.at(positions_at),
                 atoms: 0,
                 structures: self.sent.at(structures_at),
@@ -239,15 +239,15 @@ impl Structures {
         if binned {
             self.make_room(atoms, first_slot as usize)?;
             ready.unsorted = Some(Unsorted {
-                given: ready.places.positions,
-                structures: ready.places.structures,
+                given: ready.input.positions,
+                structures: ready.input.structures,
                 kinds: ready.list.kinds,
                 slots: first_slot as usize,
             });
             ready.list.kinds = self.row_kinds.address();
-            ready.places.positions = self.row_positions.address();
-            ready.places.atoms = self.row_atoms.address();
-            ready.places.structures = self.row_structures.address();
+            ready.input.positions = self.row_positions.address();
+            ready.input.atoms = self.row_atoms.address();
+            ready.input.structures = self.row_structures.address();
             ready.bins = self.row_bins.address();
             ready.slots = self.slot_starts.address();
         }
@@ -282,11 +282,11 @@ impl Structures {
         }
         let student = &*self.student;
         let arguments = ListPairs {
-            positions: ready.places.positions,
-            structures: ready.places.structures,
+            positions: ready.input.positions,
+            structures: ready.input.structures,
             bins: ready.bins,
             kinds: ready.list.kinds,
-            grids: ready.places.grids,
+            grids: ready.input.grids,
             slots: ready.slots,
             starts: ready.list.starts,
             pairs: pass.pairs(),
@@ -320,7 +320,7 @@ impl Structures {
             &Wrap {
                 given: unsorted.given,
                 structures: unsorted.structures,
-                grids: ready.places.grids,
+                grids: ready.input.grids,
                 wrapped: self.wrapped.address(),
                 bins: self.bins.address(),
                 slots: self.slots.address(),

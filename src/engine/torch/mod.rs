@@ -241,12 +241,12 @@ impl Engine for Torch {
         &self.list
     }
 
-    fn together(&self) -> usize {
+    fn atoms_per_batch(&self) -> usize {
         // A TorchScript model may give the energy of all atoms alone, or let all of them see each other.
         if self.evaluator.script { 0 } else { 1 << 14 }
     }
 
-    fn twin(&self) -> Result<Box<dyn Engine>> {
+    fn for_another_thread(&self) -> Result<Box<dyn Engine>> {
         Ok(Box::new(Self::new(Arc::clone(&self.evaluator), self.cutoff)))
     }
 
