@@ -20,7 +20,7 @@ pub mod torch;
 
 pub use batch::runs;
 pub use calculator::{Calculator, Structure};
-pub use cpu::{BLOCK, peak};
+pub use cpu::{CHUNK, peak};
 pub use cuda::gpus;
 pub use findings::{Findings, NAMED};
 pub use neighbor_list::{NeighborList, NeighborListInput};

@@ -31,7 +31,7 @@ pub struct Reference {
 }
 
 /// A neighbor within the cutoff, seen from the atom whose list it is in.
-struct Pair {
+struct Neighbor {
     j: usize,
     /// r_j − r_i (Å).
     r: [f64; 3],
@@ -96,13 +96,13 @@ impl Reference {
     /// so that the plain loops below need not ask for each array.
     fn most_memory(&self) -> usize {
         let values = (14 * self.model.blocks.len() + 32) * self.model.hidden + 32;
-        let pair = 2 * (size_of::<Pair>() + size_of::<[f64; 3]>());
+        let pair = 2 * (size_of::<Neighbor>() + size_of::<[f64; 3]>());
         let total = self.list.owned + self.list.ghosts;
         total * values * size_of::<f64>() + self.list.neighbors.len() * pair
     }
 
     /// Neighbors within the cutoff, for each owned atom.
-    fn pairs(&mut self, positions: &[[f64; 3]]) -> Result<Vec<Vec<Pair>>> {
+    fn pairs(&mut self, positions: &[[f64; 3]]) -> Result<Vec<Vec<Neighbor>>> {
         pair::check_finite(positions)?;
         self.list.check_edge(positions, self.model.cutoff)?;
         (0..self.list.owned)
@@ -119,7 +119,7 @@ impl Reference {
                     }
                     let u = r.map(|x| x / (d + self.model.softening));
                     let species = [i, j].map(|atom| self.list.species[atom]);
-                    pairs.push(Pair { j, r, d, seen: self.model.seen(species, d), u });
+                    pairs.push(Neighbor { j, r, d, seen: self.model.seen(species, d), u });
                 }
                 Ok(pairs)
             })
@@ -166,7 +166,7 @@ impl Reference {
     }
 
     /// s and v of owned atoms after the message of block `b`.
-    fn message(&self, b: usize, pairs: &[Vec<Pair>], saved: &Saved) -> Features {
+    fn message(&self, b: usize, pairs: &[Vec<Neighbor>], saved: &Saved) -> Features {
         let (h, g) = (self.model.hidden, self.model.vectors);
         let with_sender = self.model.blocks[b].sender.is_some();
         let (mut filter, mut slope) = (vec![0.0; h + 2 * g], vec![0.0; h + 2 * g]);
@@ -198,7 +198,7 @@ impl Reference {
     fn message_reverse(
         &self,
         b: usize,
-        pairs: &[Vec<Pair>],
+        pairs: &[Vec<Neighbor>],
         saved: &Saved,
         bar: &Features,
         gradient: &mut [Vec<[f64; 3]>],
@@ -575,7 +575,7 @@ impl Engine for Reference {
     }
 
     fn atoms_per_batch(&self) -> usize {
-        super::cpu::BLOCK
+        super::cpu::CHUNK
     }
 
     fn for_another_thread(&self) -> Result<Box<dyn Engine>> {

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use super::arguments::Halo;
 use super::device::{Address, Array, Pinned};
+use super::device_model::DeviceModel;
 use super::plan::Plan;
-use super::student::Student;
 use crate::engine::layers::{STATE, feature_width};
 use crate::engine::{Exchange, Rows};
 use crate::error::Result;
@@ -22,7 +22,7 @@ pub struct Border {
 
 impl Border {
     /// Nothing yet.
-    pub fn new(student: &Student) -> Self {
+    pub fn new(student: &DeviceModel) -> Self {
         let device = &student.device;
         Self {
             sent: Array::new(device),
@@ -46,7 +46,7 @@ impl Border {
     }
 
     /// Makes room for rows of so many owned atoms and ghosts.
-    pub fn resize(&mut self, student: &Student, atoms: usize) -> Result<()> {
+    pub fn resize(&mut self, student: &DeviceModel, atoms: usize) -> Result<()> {
         let values = atoms * widest(student) * student.channels();
         self.outbox.resize(values)?;
         self.outside.resize(values)
@@ -55,7 +55,7 @@ impl Border {
     /// Sends records of `width` vectors from owned atoms to the ghosts behind them; gives the seconds that the caller took.
     pub fn exchange(
         &mut self,
-        student: &Student,
+        student: &DeviceModel,
         plan: &Plan,
         [owned, ghosts]: [usize; 2],
         (records, width): (Address, usize),
@@ -100,16 +100,16 @@ impl Border {
 }
 
 /// Bytes on the device for rows of so many owned atoms and ghosts.
-pub fn needed(student: &Student, atoms: usize) -> usize {
+pub fn needed(student: &DeviceModel, atoms: usize) -> usize {
     size_of::<f32>() * atoms * widest(student) * student.channels()
 }
 
 /// Most vectors of a row that is sent.
-fn widest(student: &Student) -> usize {
+fn widest(student: &DeviceModel) -> usize {
     feature_width(student.model.has_sender()).max(STATE)
 }
 
-fn move_rows(student: &Student, name: &str, halo: &Halo) -> Result<()> {
+fn move_rows(student: &DeviceModel, name: &str, halo: &Halo) -> Result<()> {
     if halo.count == 0 {
         return Ok(());
     }

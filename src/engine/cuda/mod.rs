@@ -8,6 +8,7 @@
 mod arguments;
 mod border;
 mod device;
+mod device_model;
 mod failure;
 #[cfg(feature = "cuda")]
 mod gpu;
@@ -23,7 +24,6 @@ mod shape;
 mod shim;
 mod spline;
 mod structures;
-mod student;
 mod tables;
 
 use std::sync::Arc;
@@ -32,11 +32,11 @@ use std::time::Instant;
 use self::arguments::FindPairs;
 use self::border::Border;
 use self::device::{Array, Device, Pinned};
+use self::device_model::DeviceModel;
 pub use self::failure::INSTEAD_OF_A_FORK;
 use self::pass::{Flag, List, Pass, PositionsInput};
 use self::plan::Plan;
 use self::structures::{Ready, Structures};
-use self::student::Student;
 use super::{
     Engine, Exchange, FilterMode, NeighborList, Options, Precision, Results, Seconds, Structure,
     Virials, pair,
@@ -63,7 +63,7 @@ pub fn engine(model: Arc<Model>, options: Options, index: usize) -> Result<Box<d
         Ok(path) => Arc::new(shim::Shim::open(&path, index)?),
         Err(_) => gpu(index)?,
     };
-    Ok(Box::new(Cuda::new(Arc::new(Student::new(model, device)?))))
+    Ok(Box::new(Cuda::new(Arc::new(DeviceModel::new(model, device)?))))
 }
 
 /// How many GPUs there are; 0 where there is no driver.
@@ -111,7 +111,7 @@ fn check_index(index: usize, count: usize) -> Result<()> {
 
 /// One engine: the list that is set, and what computes with it.
 struct Cuda {
-    student: Arc<Student>,
+    student: Arc<DeviceModel>,
     neighbor_list: NeighborList,
     plan: Option<Plan>,
     /// What the device knows of the plan.
@@ -135,7 +135,7 @@ struct Cuda {
 }
 
 impl Cuda {
-    fn new(student: Arc<Student>) -> Self {
+    fn new(student: Arc<DeviceModel>) -> Self {
         let device = &student.device;
         Self {
             neighbor_list: NeighborList::default(),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::arguments::{Atoms, GROUP, Message, PAIR_BYTES, SLICE, Sums};
 use super::device::{Address, Array, Launch, Pinned};
+use super::device_model::{DeviceModel, WARPS};
 use super::shape::{FORWARD_THREADS, NODE_BYTES, REVERSE_THREADS, SHARES, Shape, THREADS};
-use super::student::{Student, WARPS};
 use super::tables;
 use crate::engine::layers::{STATE, feature_width, kept_width, received_width};
 use crate::engine::{Results, Virials, pair};
@@ -59,7 +59,7 @@ pub struct PositionsInput {
 
 /// One engine's arrays. Records have the layout of `kernels/common.cuh`.
 pub struct Pass {
-    student: Arc<Student>,
+    student: Arc<DeviceModel>,
     shape: Shape,
     /// The pairs of each row, with room behind them.
     pairs: Array<[u32; PAIR_BYTES / 4]>,
@@ -90,7 +90,7 @@ pub struct Pass {
 
 impl Pass {
     /// For `student`.
-    pub fn new(student: &Arc<Student>) -> Self {
+    pub fn new(student: &Arc<DeviceModel>) -> Self {
         let device = &student.device;
         let each = || student.model.blocks.iter().map(|_| Array::new(device)).collect();
         Self {

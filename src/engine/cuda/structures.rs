@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::arguments::{Arrange, Grid, ListPairs, Scan, Scatter, Wrap};
 use super::device::{Address, Array, Launch, Pinned, Plain, bytes};
+use super::device_model::DeviceModel;
 use super::pass::{List, Pass, PositionsInput};
-use super::student::Student;
 use crate::engine::{Structure, pair};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Scope;
@@ -33,7 +33,7 @@ unsafe impl Plain for Grid {}
 
 /// What the device knows of the structures of a call.
 pub struct Structures {
-    student: Arc<Student>,
+    student: Arc<DeviceModel>,
     /// All that goes up, here and there.
     staged: Pinned<u8>,
     sent: Array<u8>,
@@ -90,11 +90,11 @@ struct Unsorted {
 
 /// Where things are in what goes up: each begins on a multiple of 16 bytes.
 #[derive(Default)]
-struct Layout {
+struct StagingLayout {
     bytes: usize,
 }
 
-impl Layout {
+impl StagingLayout {
     fn place<T>(&mut self, count: usize) -> usize {
         let at = self.bytes.next_multiple_of(16);
         self.bytes = at + count * size_of::<T>();
@@ -104,7 +104,7 @@ impl Layout {
 
 impl Structures {
     /// For `student`.
-    pub fn new(student: &Arc<Student>) -> Self {
+    pub fn new(student: &Arc<DeviceModel>) -> Self {
         let device = &student.device;
         Self {
             student: Arc::clone(student),
@@ -159,7 +159,7 @@ impl Structures {
             first_slot += slots;
         }
 
-        let mut layout = Layout::default();
+        let mut layout = StagingLayout::default();
         let positions_at = layout.place::<[f64; 3]>(atoms);
         let grids_at = layout.place::<Grid>(grids.len());
         let kinds_at = layout.place::<u32>(atoms);
