@@ -80,7 +80,7 @@ fn student_and_outside(cube: &Cube) -> (Arc<Model>, Vec<u32>) {
 
 #[test]
 fn all_engines_find_the_same_atoms_outside() {
-    // In one block of atoms, on a GPU without bins; in several, with bins.
+    // In one chunk of atoms, on a GPU without bins; in several, with bins.
     for (side, seed) in [(5, 1), (13, 2)] {
         let cube = Cube::new(side, seed);
         let atoms = cube.positions.len();

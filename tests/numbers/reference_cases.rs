@@ -221,7 +221,7 @@ fn bits_do_not_depend_on_the_number_of_threads() {
     for (model, file) in [MODELS[1], MODELS[3]] {
         let cases = reference::cases(file);
         let case = |name: &str| cases.iter().find(|case| case.name == name).unwrap();
-        // Several blocks of atoms, which threads divide, and less than one.
+        // Several chunks of atoms, which threads divide, and less than one.
         let large = repeated(case("water-triclinic-81"), 3);
         assert!(large.positions.len() > 2 * CHUNK);
         let structures =

@@ -322,7 +322,7 @@ impl<'a> Run<'a> {
         let state = Checkpoint {
             fingerprint: self.fingerprint,
             beginning: self.beginning.clone(),
-            place: self.progress,
+            progress: self.progress,
             weights: self.weights.flat.to_device(Device::Cpu),
             optimizer: self.optimizer.to_device(Device::Cpu),
             history: self.history.clone(),
