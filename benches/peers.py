@@ -265,7 +265,7 @@ SHARES = {
     "reverse": "messages, reverse",
     "atoms": "dense layers",
     "pairs": "distances",
-    "topology": "neighbor list",
+    "lists": "neighbor list",
     "exchange": "exchange",
     "rest": "forces and the rest",
 }

@@ -120,7 +120,7 @@ module mlff_student
     integer(c_int32_t) :: pairs(16) = -1
   end type
 
-  type, bind(C), public :: mlff_topology
+  type, bind(C), public :: mlff_neighbor_list
     integer(c_int32_t) :: struct_size = 0
     integer(c_int32_t) :: owned = 0
     integer(c_int32_t) :: ghosts = 0
@@ -165,7 +165,7 @@ module mlff_student
   public :: mlff_options_set, mlff_options_get, mlff_options_describe
   public :: mlff_calculator_new, mlff_calculator_free, mlff_calculator_get_info
   public :: mlff_calculator_get_check
-  public :: mlff_calculator_set_topology, mlff_calculator_compute
+  public :: mlff_calculator_set_neighbor_list, mlff_calculator_compute
   public :: mlff_calculator_compute_structure, mlff_calculator_compute_batch
 
   interface
@@ -274,10 +274,10 @@ module mlff_student
       type(mlff_check), intent(inout) :: check
     end function
 
-    integer(c_int32_t) function mlff_calculator_set_topology(calculator, topology) bind(C)
-      import :: c_int32_t, c_ptr, mlff_topology
+    integer(c_int32_t) function mlff_calculator_set_neighbor_list(calculator, list) bind(C)
+      import :: c_int32_t, c_ptr, mlff_neighbor_list
       type(c_ptr), value :: calculator
-      type(mlff_topology), intent(in) :: topology
+      type(mlff_neighbor_list), intent(in) :: list
     end function
 
     integer(c_int32_t) function mlff_calculator_compute(calculator, positions, exchange, user, results) &
@@ -373,14 +373,14 @@ module mlff_student
   type, public :: mlff_calculator_t
     private
     type(c_ptr) :: handle = c_null_ptr
-    logical :: has_topology = .false.
+    logical :: has_neighbor_list = .false.
     integer :: owned = 0
     integer :: ghosts = 0
   contains
     procedure, public :: create => calculator_create
     procedure, public :: get_info => calculator_get_info
     procedure, public :: get_check => calculator_get_check
-    procedure, public :: set_topology => calculator_set_topology
+    procedure, public :: set_neighbor_list => calculator_set_neighbor_list
     procedure, public :: compute => calculator_compute
     procedure, public :: compute_structure => calculator_compute_structure
     procedure, public :: destroy => calculator_destroy
@@ -604,7 +604,7 @@ contains
   !> them are ghosts. neighbors(first(i):first(i + 1) - 1) are the neighbors of atom i, numbered from
   !> 1. owner(k) is the owned atom that ghost k is a copy of, 0 if that belongs to another process;
   !> without owner all ghosts belong to other processes.
-  subroutine calculator_set_topology(self, species, first, neighbors, list_cutoff, owner, stat, errmsg)
+  subroutine calculator_set_neighbor_list(self, species, first, neighbors, list_cutoff, owner, stat, errmsg)
     class(mlff_calculator_t), intent(inout) :: self
     integer(c_int32_t), intent(in), contiguous, target :: species(:)
     integer, intent(in) :: first(:)
@@ -617,7 +617,7 @@ contains
       &each owned atom and ghost'
     character(*), parameter :: ASCENDING = 'first must ascend from 1 to at most size(neighbors) + 1'
     character(*), parameter :: OWNERS = 'owner needs one entry for each ghost'
-    type(mlff_topology) :: topology
+    type(mlff_neighbor_list) :: list
     integer(c_int32_t), allocatable, target :: from_zero(:), lengths(:), owner_of(:)
     type(c_ptr), allocatable, target :: lists(:)
     integer(c_int32_t) :: status
@@ -652,21 +652,21 @@ contains
       owner_of(:) = owner - 1
     end if
 
-    topology%struct_size = int(c_sizeof(topology), c_int32_t)
-    topology%owned = int(owned, c_int32_t)
-    topology%ghosts = int(ghosts, c_int32_t)
-    topology%centers = topology%owned
-    if (size(species) > 0) topology%species = c_loc(species)
+    list%struct_size = int(c_sizeof(list), c_int32_t)
+    list%owned = int(owned, c_int32_t)
+    list%ghosts = int(ghosts, c_int32_t)
+    list%centers = list%owned
+    if (size(species) > 0) list%species = c_loc(species)
     if (owned > 0) then
-      topology%numneigh = c_loc(lengths)
-      topology%firstneigh = c_loc(lists)
+      list%numneigh = c_loc(lengths)
+      list%firstneigh = c_loc(lists)
     end if
-    if (ghosts > 0) topology%owner = c_loc(owner_of)
-    topology%list_cutoff = list_cutoff
-    status = mlff_calculator_set_topology(self%handle, topology)
+    if (ghosts > 0) list%owner = c_loc(owner_of)
+    list%list_cutoff = list_cutoff
+    status = mlff_calculator_set_neighbor_list(self%handle, list)
     if (status == MLFF_OK) then
       self%owned = owned
-      self%has_topology = .true.
+      self%has_neighbor_list = .true.
       self%ghosts = ghosts
     end if
     if (present(errmsg)) call tell(status, errmsg)
@@ -683,8 +683,8 @@ contains
     integer, intent(out), optional :: stat
     character(:), allocatable, intent(inout), optional :: errmsg
     logical, intent(in), optional :: atomic_virials
-    character(*), parameter :: SHAPE_OF_POSITIONS = 'positions must be (3, owned + ghosts) of the topology'
-    character(*), parameter :: NO_TOPOLOGY = 'no neighbor list is set: call set_topology first, and again ' // &
+    character(*), parameter :: SHAPE_OF_POSITIONS = 'positions must be (3, owned + ghosts) of the list'
+    character(*), parameter :: NO_NEIGHBOR_LIST = 'no neighbor list is set: call set_neighbor_list first, and again ' // &
       'after compute_structure, which replaces the list'
     type(mlff_results_t), target :: found
     type(mlff_results) :: raw
@@ -694,9 +694,9 @@ contains
     logical :: with_virials
 
     ! What is no calculator the library refuses.
-    if (c_associated(self%handle) .and. .not. self%has_topology) then
-      if (present(errmsg)) errmsg = NO_TOPOLOGY
-      call refuse(NO_TOPOLOGY, stat, MLFF_ERROR_STATE)
+    if (c_associated(self%handle) .and. .not. self%has_neighbor_list) then
+      if (present(errmsg)) errmsg = NO_NEIGHBOR_LIST
+      call refuse(NO_NEIGHBOR_LIST, stat, MLFF_ERROR_STATE)
       return
     end if
     if (size(positions, 1) /= 3 .or. size(positions, 2) /= self%owned + self%ghosts) then
@@ -719,7 +719,7 @@ contains
     call finish(status, stat)
   end subroutine
 
-  !> Computes a structure without a neighbor list; replaces the topology. periodic is true in all
+  !> Computes a structure without a neighbor list; replaces the list. periodic is true in all
   !> directions where a cell is given, unless it says otherwise.
   subroutine calculator_compute_structure(self, species, positions, results, cell, periodic, stat, errmsg)
     class(mlff_calculator_t), intent(inout) :: self
@@ -755,7 +755,7 @@ contains
     end if
     if (present(periodic)) structure%periodic = merge(1_c_int32_t, 0_c_int32_t, periodic)
     call prepare(found, size(species), .true., raw)
-    self%has_topology = .false.
+    self%has_neighbor_list = .false.
     status = mlff_calculator_compute_structure(self%handle, structure, raw)
     if (status == MLFF_OK) call take(found, raw, results)
     if (present(errmsg)) call tell(status, errmsg)
@@ -767,7 +767,7 @@ contains
 
     call mlff_calculator_free(self%handle)
     self%handle = c_null_ptr
-    self%has_topology = .false.
+    self%has_neighbor_list = .false.
     self%owned = 0
     self%ghosts = 0
   end subroutine

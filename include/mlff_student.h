@@ -16,7 +16,7 @@
  *     results.struct_size = sizeof results;
  *     results.forces = forces;
  *     ... at every rebuild of the neighbor list:
- *     mlff_calculator_set_topology(calculator, &topology);
+ *     mlff_calculator_set_neighbor_list(calculator, &list);
  *     ... at every step:
  *     mlff_calculator_compute(calculator, positions, exchange, user, &results);
  *     ... or, without a neighbor list:
@@ -436,10 +436,10 @@ typedef struct mlff_calculator_info {
      */
     uint32_t exchanges;
     /**
-     * Wall time since the calculator was made (s) in: topology (lists, positions), pairs (distances), messages
+     * Wall time since the calculator was made (s) in: neighbor lists (and taking positions), pairs (distances), messages
      * forward, messages in reverse (pair kernels), atoms (dense layers), exchange (callbacks), rest. On a GPU
-     * pairs, messages and atoms are in the rest, in float64 all but topology and exchange, with libtorch all
-     * but topology and pairs. Batches on several threads are left out.
+     * pairs, messages and atoms are in the rest, in float64 all but lists and exchange, with libtorch all
+     * but lists and pairs. Batches on several threads are left out.
      */
     double seconds[7];
     /**
@@ -461,11 +461,11 @@ typedef struct mlff_calculator_info {
  * if mlff_model_info.energy_range is 1 and with MLFF_ENGINE_OWN.
  *
  * Overlaps: pairs of atoms nearer to each other than half of the sum of their covalent radii. They
- * are looked for in the first mlff_calculator_compute() after each mlff_calculator_set_topology(),
+ * are looked for in the first mlff_calculator_compute() after each mlff_calculator_set_neighbor_list(),
  * and in structures; of other computes there are none here. Each pair counts once, also where its
  * atoms are on two processes: there one of the two has it.
  *
- * Atoms go by the caller's numbers, from 0. With a topology a ghost goes by its owner where that
+ * Atoms go by the caller's numbers, from 0. With a neighbor list a ghost goes by its owner where that
  * is known, else by its own index.
  *
  * @since 0.1.0
@@ -513,13 +513,13 @@ typedef struct mlff_check {
  * Owned atoms are those whose energy this process computes, numbered from 0. Ghosts are copies of
  * atoms, periodic images or atoms of other processes, numbered after the owned ones.
  *
- * Everything is copied: nothing is borrowed after mlff_calculator_set_topology() returns.
+ * Everything is copied: nothing is borrowed after mlff_calculator_set_neighbor_list() returns.
  *
  * @since 0.1.0
  */
-typedef struct mlff_topology {
+typedef struct mlff_neighbor_list {
     /**
-     * sizeof(mlff_topology).
+     * sizeof(mlff_neighbor_list).
      */
     uint32_t struct_size;
     /**
@@ -571,7 +571,7 @@ typedef struct mlff_topology {
      * 0.
      */
     uint32_t reserved;
-} mlff_topology;
+} mlff_neighbor_list;
 
 /**
  * Copies rows of atoms' features to their ghosts in other processes (LAMMPS: forward_comm).
@@ -583,7 +583,7 @@ typedef struct mlff_topology {
  * C++ exception or longjmp: catch, return non-zero, rethrow after the call.
  *
  * @param user what the caller gave to mlff_calculator_compute()
- * @param rows owned + ghosts rows of row_bytes bytes, in the order of the topology, without gaps,
+ * @param rows owned + ghosts rows of row_bytes bytes, in the order of the neighbor list, without gaps,
  *     at an address that is a multiple of 8; on entry the owned atoms' rows are filled, on return
  *     every ghost's row must equal its owner's, bit by bit. Valid during the call
  * @param row_bytes a multiple of 8, at most mlff_calculator_info.row_bytes; differs from call to call,
@@ -627,7 +627,7 @@ typedef struct mlff_results {
     double stress[9];
     /**
      * In: NULL, or room for the energy of each owned atom (eV). Atoms that the student does not know
-     * (species 0 or less in the topology) have 0 here and below.
+     * (species 0 or less in the neighbor list) have 0 here and below.
      */
     double *atomic_energies;
     /**
@@ -720,7 +720,7 @@ const char *mlff_last_error(void);
 
 /**
  * The atoms that mlff_last_error() names, for callers whose users know other numbers: in the
- * message's order, as the caller counts them, from 0 (with a topology owned atoms, then ghosts).
+ * message's order, as the caller counts them, from 0 (with a neighbor list owned atoms, then ghosts).
  *
  * Thread-safe: each thread has its own; cannot fail.
  *
@@ -955,7 +955,7 @@ mlff_status mlff_calculator_get_check(const struct mlff_calculator *calculator,
  * One call at a time for each calculator.
  *
  * @param calculator borrowed for the call
- * @param topology borrowed for the call
+ * @param list borrowed for the call
  * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT (among others: an index out of range, a list that is
  *     not full, a list_cutoff below the model's), MLFF_ERROR_SPECIES, MLFF_ERROR_MEMORY,
  *     MLFF_ERROR_STATE, or MLFF_ERROR_UNSUPPORTED (MLFF_ENGINE_TORCH, and a ghost that another
@@ -963,11 +963,11 @@ mlff_status mlff_calculator_get_check(const struct mlff_calculator *calculator,
  *
  * @since 0.1.0
  */
-mlff_status mlff_calculator_set_topology(struct mlff_calculator *calculator,
-                                         const struct mlff_topology *topology);
+mlff_status mlff_calculator_set_neighbor_list(struct mlff_calculator *calculator,
+                                         const struct mlff_neighbor_list *list);
 
 /**
- * Computes at new positions with the list of mlff_calculator_set_topology().
+ * Computes at new positions with the list of mlff_calculator_set_neighbor_list().
  *
  * One call at a time for each calculator. With several processes, all of them call it.
  *
@@ -979,7 +979,7 @@ mlff_status mlff_calculator_set_topology(struct mlff_calculator *calculator,
  * @param results in: struct_size and pointers; out: the results, untouched on error
  * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, MLFF_ERROR_NUMERIC (a position that is NaN or
  *     infinite, two atoms at one place, energy or forces that are not finite), MLFF_ERROR_MEMORY,
- *     MLFF_ERROR_CALLBACK, MLFF_ERROR_STATE (no topology is set, or a structure was computed
+ *     MLFF_ERROR_CALLBACK, MLFF_ERROR_STATE (no neighbor list is set, or a structure was computed
  *     since), MLFF_ERROR_UNSUPPORTED (a driver that cannot compile the kernels),
  *     MLFF_ERROR_DEVICE_LOST, MLFF_ERROR_OUTSIDE (with MLFF_CHECK_STRICT, when all exchanges are
  *     done), or, from a TorchScript model that is not as docs/src/reference/torchscript.md
@@ -994,7 +994,7 @@ mlff_status mlff_calculator_compute(struct mlff_calculator *calculator,
                                     struct mlff_results *results);
 
 /**
- * Computes a structure from its positions and cell alone. Replaces the calculator's topology: whatever this
+ * Computes a structure from its positions and cell alone. Replaces the calculator's neighbor list: whatever this
  * returns, set one again before mlff_calculator_compute().
  *
  * One call at a time for each calculator.
@@ -1014,7 +1014,7 @@ mlff_status mlff_calculator_compute_structure(struct mlff_calculator *calculator
                                               struct mlff_results *results);
 
 /**
- * Computes several structures, for all of them or, on error, for none. Replaces the calculator's topology, as
+ * Computes several structures, for all of them or, on error, for none. Replaces the calculator's neighbor list, as
  * mlff_calculator_compute_structure() does.
  *
  * Small structures (up to 768 atoms in all, 65,536 on a GPU, 16,384 of a student in libtorch) are computed

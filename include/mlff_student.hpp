@@ -190,12 +190,12 @@ public:
         return check;
     }
 
-    /// Takes a neighbor list; begin with mlff::zeroed<mlff_topology>().
-    void set_topology(const mlff_topology &topology) {
-        detail::check(mlff_calculator_set_topology(get(), &topology));
-        owned_ = static_cast<std::size_t>(topology.owned);
-        ghosts_ = static_cast<std::size_t>(topology.ghosts);
-        has_topology_ = true;
+    /// Takes a neighbor list; begin with mlff::zeroed<mlff_neighbor_list>().
+    void set_neighbor_list(const mlff_neighbor_list &list) {
+        detail::check(mlff_calculator_set_neighbor_list(get(), &list));
+        owned_ = static_cast<std::size_t>(list.owned);
+        ghosts_ = static_cast<std::size_t>(list.ghosts);
+        has_neighbor_list_ = true;
     }
 
     /// Computes with the neighbor list at `positions`, x y z of owned atoms, then of ghosts. What
@@ -203,16 +203,16 @@ public:
     /// are asked for. The results are valid until the next call.
     const Results &compute(const std::vector<double> &positions, const Exchange &exchange = {},
                            bool atomic_virials = false) {
-        // Results have room for the atoms of that topology.
-        if (!has_topology_) {
+        // Results have room for the atoms of that list.
+        if (!has_neighbor_list_) {
             throw Error(MLFF_ERROR_STATE,
-                        "no neighbor list is set: call set_topology of this object first, and "
+                        "no neighbor list is set: call set_neighbor_list of this object first, and "
                         "again after computing structures, which replaces the list");
         }
         if (positions.size() != 3 * (owned_ + ghosts_)) {
             throw Error(MLFF_ERROR_INVALID_ARGUMENT,
                         "expected x y z of " + std::to_string(owned_ + ghosts_) +
-                            " owned atoms and ghosts of the topology, found " +
+                            " owned atoms and ghosts of the list, found " +
                             std::to_string(positions.size()) + " values");
         }
         Call call{exchange, nullptr};
@@ -227,18 +227,18 @@ public:
         return results_;
     }
 
-    /// Computes a structure without a neighbor list; replaces the topology. The results are valid
+    /// Computes a structure without a neighbor list; replaces the list. The results are valid
     /// until the next call.
     const Results &compute_structure(const Structure &structure) {
         const mlff_structure input = describe(structure);
         mlff_results raw = prepare(results_, structure.species.size());
-        has_topology_ = false;
+        has_neighbor_list_ = false;
         detail::check(mlff_calculator_compute_structure(get(), &input, &raw));
         finish(results_, raw);
         return results_;
     }
 
-    /// Computes several structures, all or none; replaces the topology.
+    /// Computes several structures, all or none; replaces the list.
     std::vector<Results> compute_batch(const std::vector<Structure> &structures) {
         std::vector<Results> results(structures.size());
         std::vector<mlff_structure> inputs;
@@ -248,7 +248,7 @@ public:
             raw.push_back(prepare(results[i], structures[i].species.size()));
         }
         const auto count = static_cast<std::uint32_t>(detail::count(inputs.size(), "structures"));
-        has_topology_ = false;
+        has_neighbor_list_ = false;
         detail::check(mlff_calculator_compute_batch(get(), count, inputs.data(), raw.data()));
         for (std::size_t i = 0; i < structures.size(); ++i) {
             finish(results[i], raw[i]);
@@ -257,7 +257,7 @@ public:
     }
 
     /// For calls of mlff_student.h; still owned by this object. Neighbor lists are set through
-    /// set_topology above.
+    /// set_neighbor_list above.
     mlff_calculator *get() const noexcept { return handle_.get(); }
 
 private:
@@ -316,7 +316,7 @@ private:
     }
 
     std::unique_ptr<mlff_calculator, detail::Free> handle_;
-    bool has_topology_ = false;
+    bool has_neighbor_list_ = false;
     std::size_t owned_ = 0;
     std::size_t ghosts_ = 0;
     Results results_;

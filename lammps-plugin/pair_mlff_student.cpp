@@ -272,27 +272,27 @@ void PairMLFFStudent::check_types()
   }
 }
 
-void PairMLFFStudent::set_topology()
+void PairMLFFStudent::set_neighbor_list()
 {
   check_groups();
   check_types();
   static const int32_t none = 0;
   static const int32_t *const no_list = &none;
-  mlff_topology topology = {};
-  topology.struct_size = sizeof(topology);
-  topology.owned = atom->nlocal;
-  topology.ghosts = atom->nghost;
-  topology.centers = list->inum;
+  mlff_neighbor_list neighbor_list = {};
+  neighbor_list.struct_size = sizeof(neighbor_list);
+  neighbor_list.owned = atom->nlocal;
+  neighbor_list.ghosts = atom->nghost;
+  neighbor_list.centers = list->inum;
   // A rank without atoms may have no arrays at all.
-  topology.species = species_now.empty() ? &none : species_now.data();
+  neighbor_list.species = species_now.empty() ? &none : species_now.data();
   const Neighbors near = neighbors();
-  topology.ilist = list->inum > 0 ? near.ilist : &none;
-  topology.numneigh = list->inum > 0 ? near.numneigh : &none;
-  topology.firstneigh = list->inum > 0 ? near.firstneigh : &no_list;
-  topology.owner = owner.empty() ? nullptr : owner.data();
-  topology.list_cutoff = info.cutoff + neighbor->skin;
-  topology.neighbor_mask = NEIGHMASK;
-  if (mlff_calculator_set_topology(calculator.get(), &topology) != MLFF_OK) fail_here();
+  neighbor_list.ilist = list->inum > 0 ? near.ilist : &none;
+  neighbor_list.numneigh = list->inum > 0 ? near.numneigh : &none;
+  neighbor_list.firstneigh = list->inum > 0 ? near.firstneigh : &no_list;
+  neighbor_list.owner = owner.empty() ? nullptr : owner.data();
+  neighbor_list.list_cutoff = info.cutoff + neighbor->skin;
+  neighbor_list.neighbor_mask = NEIGHMASK;
+  if (mlff_calculator_set_neighbor_list(calculator.get(), &neighbor_list) != MLFF_OK) fail_here();
   species = species_now;
 }
 
@@ -316,7 +316,7 @@ void PairMLFFStudent::compute(int eflag, int vflag)
     stop("mlff_student: atoms came or went at step " + std::to_string(update->ntimestep) +
          " without a new neighbor list: write 'neigh_modify every 1 delay 0'");
   // Types may change while the list stays (fix atom/swap).
-  if (new_list || species_now != species) set_topology();
+  if (new_list || species_now != species) set_neighbor_list();
 
   const int nlocal = atom->nlocal;
   forces.resize(3 * static_cast<size_t>(nlocal));

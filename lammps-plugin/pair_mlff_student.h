@@ -137,7 +137,7 @@ class PairMLFFStudent : public Pair {
   bool has_list(int) const;
   void check_types();
   void take_list();
-  void set_topology();
+  void set_neighbor_list();
   void check_positions();
   void tally();
   void check_findings();

@@ -119,17 +119,17 @@ static void build_list(mlff_calculator *calculator, double reach) {
     }
     memcpy(built_at, positions, sizeof built_at);
 
-    mlff_topology topology = {0};
-    topology.struct_size = sizeof topology;
-    topology.owned = ATOMS;
-    topology.ghosts = ghosts;
-    topology.centers = ATOMS;
-    topology.species = all_species;
-    topology.numneigh = numneigh;
-    topology.firstneigh = firstneigh;
-    topology.owner = owner;
-    topology.list_cutoff = reach;
-    check(mlff_calculator_set_topology(calculator, &topology));
+    mlff_neighbor_list list = {0};
+    list.struct_size = sizeof list;
+    list.owned = ATOMS;
+    list.ghosts = ghosts;
+    list.centers = ATOMS;
+    list.species = all_species;
+    list.numneigh = numneigh;
+    list.firstneigh = firstneigh;
+    list.owner = owner;
+    list.list_cutoff = reach;
+    check(mlff_calculator_set_neighbor_list(calculator, &list));
 }
 
 static int list_is_old(void) {

@@ -74,10 +74,10 @@ pub struct mlff_calculator_info {
     pub threads: u32,
     /// How often each mlff_calculator_compute() calls the exchange callback that it is given.
     pub exchanges: u32,
-    /// Wall time since the calculator was made (s) in: topology (lists, positions), pairs (distances), messages
+    /// Wall time since the calculator was made (s) in: neighbor lists (and taking positions), pairs (distances), messages
     /// forward, messages in reverse (pair kernels), atoms (dense layers), exchange (callbacks), rest. On a GPU
-    /// pairs, messages and atoms are in the rest, in float64 all but topology and exchange, with libtorch all
-    /// but topology and pairs. Batches on several threads are left out.
+    /// pairs, messages and atoms are in the rest, in float64 all but lists and exchange, with libtorch all
+    /// but lists and pairs. Batches on several threads are left out.
     pub seconds: [f64; 7],
     /// No row that the exchange callback gets is longer (bytes): what buffers have to hold for each atom.
     pub row_bytes: u32,
@@ -163,7 +163,7 @@ pub unsafe extern "C" fn mlff_calculator_get_info(
         out.exchanges = calculator.exchanges() as u32;
         out.row_bytes = calculator.row_bytes() as u32;
         out.seconds = [
-            seconds.topology,
+            seconds.lists,
             seconds.pairs,
             seconds.messages[0],
             seconds.messages[1],
@@ -185,11 +185,11 @@ pub unsafe extern "C" fn mlff_calculator_get_info(
 /// if mlff_model_info.energy_range is 1 and with MLFF_ENGINE_OWN.
 ///
 /// Overlaps: pairs of atoms nearer to each other than half of the sum of their covalent radii. They
-/// are looked for in the first mlff_calculator_compute() after each mlff_calculator_set_topology(),
+/// are looked for in the first mlff_calculator_compute() after each mlff_calculator_set_neighbor_list(),
 /// and in structures; of other computes there are none here. Each pair counts once, also where its
 /// atoms are on two processes: there one of the two has it.
 ///
-/// Atoms go by the caller's numbers, from 0. With a topology a ghost goes by its owner where that
+/// Atoms go by the caller's numbers, from 0. With a neighbor list a ghost goes by its owner where that
 /// is known, else by its own index.
 ///
 /// @since 0.1.0

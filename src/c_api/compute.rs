@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// C++ exception or longjmp: catch, return non-zero, rethrow after the call.
 ///
 /// @param user what the caller gave to mlff_calculator_compute()
-/// @param rows owned + ghosts rows of row_bytes bytes, in the order of the topology, without gaps,
+/// @param rows owned + ghosts rows of row_bytes bytes, in the order of the neighbor list, without gaps,
 ///     at an address that is a multiple of 8; on entry the owned atoms' rows are filled, on return
 ///     every ghost's row must equal its owner's, bit by bit. Valid during the call
 /// @param row_bytes a multiple of 8, at most mlff_calculator_info.row_bytes; differs from call to call,
@@ -52,7 +52,7 @@ pub struct mlff_results {
     /// mlff_calculator_compute(), which knows no volume.
     pub stress: [f64; 9],
     /// In: NULL, or room for the energy of each owned atom (eV). Atoms that the student does not know
-    /// (species 0 or less in the topology) have 0 here and below.
+    /// (species 0 or less in the neighbor list) have 0 here and below.
     pub atomic_energies: *mut f64,
     /// In: NULL, or room for the force on each owned atom, -dE/dr, x y z (eV/Å); assigned, not
     /// added.
@@ -90,7 +90,7 @@ pub struct mlff_structure {
 versioned!(mlff_structure, published [48], fields
     struct_size atoms species positions cell periodic reserved);
 
-/// Computes at new positions with the list of mlff_calculator_set_topology().
+/// Computes at new positions with the list of mlff_calculator_set_neighbor_list().
 ///
 /// One call at a time for each calculator. With several processes, all of them call it.
 ///
@@ -102,7 +102,7 @@ versioned!(mlff_structure, published [48], fields
 /// @param results in: struct_size and pointers; out: the results, untouched on error
 /// @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, MLFF_ERROR_NUMERIC (a position that is NaN or
 ///     infinite, two atoms at one place, energy or forces that are not finite), MLFF_ERROR_MEMORY,
-///     MLFF_ERROR_CALLBACK, MLFF_ERROR_STATE (no topology is set, or a structure was computed
+///     MLFF_ERROR_CALLBACK, MLFF_ERROR_STATE (no neighbor list is set, or a structure was computed
 ///     since), MLFF_ERROR_UNSUPPORTED (a driver that cannot compile the kernels),
 ///     MLFF_ERROR_DEVICE_LOST, MLFF_ERROR_OUTSIDE (with MLFF_CHECK_STRICT, when all exchanges are
 ///     done), or, from a TorchScript model that is not as docs/src/reference/torchscript.md
@@ -123,7 +123,7 @@ pub unsafe extern "C" fn mlff_calculator_compute(
         let Some((owned, ghosts)) = calculator.counts() else {
             return Err(Error::new(
                 ErrorKind::State,
-                "no neighbor list is set: call mlff_calculator_set_topology first, and again after \
+                "no neighbor list is set: call mlff_calculator_set_neighbor_list first, and again after \
                  computing a structure, which replaces the list",
             ));
         };
@@ -143,7 +143,7 @@ pub unsafe extern "C" fn mlff_calculator_compute(
     })
 }
 
-/// Computes a structure from its positions and cell alone. Replaces the calculator's topology: whatever this
+/// Computes a structure from its positions and cell alone. Replaces the calculator's neighbor list: whatever this
 /// returns, set one again before mlff_calculator_compute().
 ///
 /// One call at a time for each calculator.
@@ -177,7 +177,7 @@ pub unsafe extern "C" fn mlff_calculator_compute_structure(
     })
 }
 
-/// Computes several structures, for all of them or, on error, for none. Replaces the calculator's topology, as
+/// Computes several structures, for all of them or, on error, for none. Replaces the calculator's neighbor list, as
 /// mlff_calculator_compute_structure() does.
 ///
 /// Small structures (up to 768 atoms in all, 65,536 on a GPU, 16,384 of a student in libtorch) are computed

@@ -21,14 +21,14 @@ mod calculator;
 mod compute;
 mod device;
 mod model;
+mod neighbor_list;
 mod options;
 mod status;
-mod topology;
 
 pub use calculator::*;
 pub use compute::*;
 pub use device::*;
 pub use model::*;
+pub use neighbor_list::*;
 pub use options::*;
 pub use status::*;
-pub use topology::*;

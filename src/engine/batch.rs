@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use super::{Engine, Results, Structure, Topology, TopologyInput, Virials, findings, pair};
+use super::{Engine, NeighborList, NeighborListInput, Results, Structure, Virials, findings, pair};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::collected;
 use crate::model::Scope;
@@ -30,7 +30,7 @@ pub fn runs(sizes: impl IntoIterator<Item = usize>, most: usize) -> Vec<Range<us
 }
 
 /// Runs of structures of at most `most` atoms, which are computed together.
-pub fn together(structures: &[Structure<'_>], most: usize) -> Vec<Range<usize>> {
+pub fn runs_of_structures(structures: &[Structure<'_>], most: usize) -> Vec<Range<usize>> {
     runs(structures.iter().map(|structure| structure.positions.len()), most)
 }
 
@@ -94,10 +94,10 @@ impl System {
         append(&mut self.centers, 0..atoms as i32)
     }
 
-    fn topology(&self, scope: &Scope) -> Result<Topology> {
+    fn neighbor_list(&self, scope: &Scope) -> Result<NeighborList> {
         let list = |range: &[usize]| &self.neighbors[range[0]..range[1]];
         let lists: Vec<&[i32]> = collected(self.offsets.windows(2).map(list))?;
-        let input = TopologyInput {
+        let input = NeighborListInput {
             owned: self.centers.len(),
             ghosts: self.ghosts.len(),
             species: &self.species,
@@ -107,7 +107,7 @@ impl System {
             owner: Some(&self.owner),
             list_cutoff: scope.cutoff,
         };
-        Topology::of_both_directions(scope, &input)
+        NeighborList::of_both_directions(scope, &input)
     }
 
     fn memory(&self) -> usize {
@@ -155,20 +155,20 @@ impl Workspace {
                 // A list of its own, of near atoms alone.
                 let near = Scope { cutoff: findings::longest(scope), ..scope.clone() };
                 self.system.set(&near, structures)?;
-                let topology = self.system.topology(&near)?;
-                self.results.overlaps = findings::overlaps(&topology, &self.system.positions)?;
+                let list = self.system.neighbor_list(&near)?;
+                self.results.overlaps = findings::overlaps(&list, &self.system.positions)?;
             }
             return Ok(());
         }
         let started = Instant::now();
         self.system.set(scope, structures)?;
-        let topology = self.system.topology(scope)?;
+        let list = self.system.neighbor_list(scope)?;
         self.listing += started.elapsed().as_secs_f64();
-        self.engine.set_topology(topology)?;
+        self.engine.set_neighbor_list(list)?;
         let positions = &self.system.positions;
         self.engine.compute(positions, None, Virials::Atomic, &mut self.results)?;
         if self.overlaps {
-            self.results.overlaps = findings::overlaps(self.engine.topology(), positions)?;
+            self.results.overlaps = findings::overlaps(self.engine.neighbor_list(), positions)?;
         }
         Ok(())
     }
@@ -214,7 +214,7 @@ impl Workspace {
         Ok(all)
     }
 
-    /// Bytes allocated, without what the engine shares with its twins.
+    /// Bytes allocated, without what the engine shares with those of other threads.
     pub fn memory(&self) -> usize {
         let results = &self.results;
         self.engine.memory()[0]

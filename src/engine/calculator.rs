@@ -9,8 +9,8 @@ use super::batch::{self, Workspace};
 use super::findings::{self, Findings};
 use super::layers;
 use super::{
-    Backend, Check, Device, Engine, Exchange, InstructionSet, Options, Precision, Reference,
-    Results, Seconds, Topology, TopologyInput, Virials,
+    Backend, Check, Device, Engine, Exchange, InstructionSet, NeighborList, NeighborListInput,
+    Options, Precision, Reference, Results, Seconds, Virials,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Potential, Scope};
@@ -129,24 +129,24 @@ impl Calculator {
     }
 
     /// Takes a neighbor list. On error the one before stays in use.
-    pub fn set_topology(&mut self, input: &TopologyInput<'_>) -> Result<()> {
+    pub fn set_neighbor_list(&mut self, input: &NeighborListInput<'_>) -> Result<()> {
         let started = Instant::now();
-        let topology = Topology::new(&self.scope, input)?;
-        let counts = (topology.owned, topology.ghosts);
+        let list = NeighborList::new(&self.scope, input)?;
+        let counts = (list.owned, list.ghosts);
         self.workspace.listing += started.elapsed().as_secs_f64();
-        self.workspace.engine.set_topology(topology)?;
+        self.workspace.engine.set_neighbor_list(list)?;
         self.counts = Some(counts);
         self.new_list = true;
         Ok(())
     }
 
-    /// Owned atoms and ghosts of the neighbor list in use: none before [`Self::set_topology`], and none
+    /// Owned atoms and ghosts of the neighbor list in use: none before [`Self::set_neighbor_list`], and none
     /// after structures were computed, which replace the list.
     pub fn counts(&self) -> Option<(usize, usize)> {
         self.counts
     }
 
-    /// Computes with the list of [`Self::set_topology`] at `positions`: owned atoms, then ghosts.
+    /// Computes with the list of [`Self::set_neighbor_list`] at `positions`: owned atoms, then ghosts.
     /// Overlaps are looked for once with each list.
     pub fn compute(
         &mut self,
@@ -157,7 +157,7 @@ impl Calculator {
         let Some((owned, ghosts)) = self.counts else {
             return Err(Error::new(
                 ErrorKind::State,
-                "no neighbor list is set: call set_topology before compute, and again after \
+                "no neighbor list is set: call set_neighbor_list before compute, and again after \
                  computing structures, which replace the list",
             ));
         };
@@ -178,7 +178,7 @@ impl Calculator {
         // After the engine, which is more exact about positions that are no numbers or the same,
         // and whose exchanges other ranks wait for.
         if self.new_list && self.options.check != Check::Off {
-            results.overlaps = findings::overlaps(engine.topology(), positions)?;
+            results.overlaps = findings::overlaps(engine.neighbor_list(), positions)?;
         }
         let findings = Findings::of(std::slice::from_ref(results));
         self.judge(findings)?;
@@ -203,25 +203,25 @@ impl Calculator {
         self.counts = None;
         self.check_process()?;
         self.findings = Findings::default();
-        let most = self.workspace.engine.together();
-        let runs = batch::together(structures, most);
+        let most = self.workspace.engine.atoms_per_batch();
+        let runs = batch::runs_of_structures(structures, most);
         let mut found: Vec<Option<Result<Vec<Results>>>> = Vec::new();
         found.resize_with(runs.len(), || None);
         let scope = &self.scope;
         if let Some(pool) = &self.pool {
             while self.workers.len() < pool.current_num_threads() {
-                let twin = self.workspace.engine.twin()?;
+                let engine = self.workspace.engine.for_another_thread()?;
                 let overlaps = self.options.check != Check::Off;
-                self.workers.push(Mutex::new(Workspace::new(twin, overlaps)));
+                self.workers.push(Mutex::new(Workspace::new(engine, overlaps)));
             }
             let workers = &self.workers;
             pool.install(|| {
                 found.par_iter_mut().zip(&runs).with_max_len(1).for_each(|(found, run)| {
-                    let together = &structures[run.clone()];
-                    if !batch::is_large(together, most) {
+                    let structures = &structures[run.clone()];
+                    if !batch::is_large(structures, most) {
                         let worker = &workers[rayon::current_thread_index().unwrap_or(0)];
                         let mut worker = worker.lock().unwrap_or_else(PoisonError::into_inner);
-                        *found = Some(worker.run(scope, together, run.start));
+                        *found = Some(worker.run(scope, structures, run.start));
                     }
                 });
             });
@@ -306,7 +306,7 @@ impl Calculator {
     /// Where the time went since this calculator was made, batches on several threads left out.
     pub fn seconds(&self) -> Seconds {
         let mut seconds = self.workspace.engine.seconds();
-        seconds.topology += self.workspace.listing;
+        seconds.lists += self.workspace.listing;
         seconds
     }
 }

@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use super::{Results, Topology};
+use super::{NeighborList, Results};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Scope, covalent};
 
@@ -147,24 +147,24 @@ pub fn longest(scope: &Scope) -> f64 {
 /// Pairs of a list that overlap, each once: of two owned atoms from the one with the lower number,
 /// of an atom and one of another rank on one of the two ranks. Copies go by their owners' numbers,
 /// where these are known.
-pub fn overlaps(topology: &Topology, positions: &[[f64; 3]]) -> Result<Vec<[u32; 2]>> {
+pub fn overlaps(list: &NeighborList, positions: &[[f64; 3]]) -> Result<Vec<[u32; 2]>> {
     let reaches: [f64; 256] = std::array::from_fn(|number| reach(number as u8));
-    let reach = |atom: usize| reaches[usize::from(topology.species[atom])];
-    let farthest = (0..topology.species.len()).map(reach).fold(0.0, f64::max);
+    let reach = |atom: usize| reaches[usize::from(list.species[atom])];
+    let farthest = (0..list.species.len()).map(reach).fold(0.0, f64::max);
     let mut found = Vec::new();
-    for (i, here) in positions.iter().enumerate().take(topology.owned) {
+    for (i, here) in positions.iter().enumerate().take(list.owned) {
         // Most neighbors are farther away than any that overlaps.
         let near = (reach(i) + farthest) * (reach(i) + farthest);
-        for &j in topology.neighbors_of(i) {
+        for &j in list.neighbors_of(i) {
             let there = &positions[j as usize];
             let r: [f64; 3] = std::array::from_fn(|a| there[a] - here[a]);
             let square = r[0] * r[0] + r[1] * r[1] + r[2] * r[2];
             if square < near
                 && overlap([reach(i), reach(j as usize)], square)
-                && counts(topology, i, j, r)
+                && counts(list, i, j, r)
             {
                 found.try_reserve(1)?;
-                found.push([i as u32, topology.name(j) as u32]);
+                found.push([i as u32, list.name(j) as u32]);
             }
         }
     }
@@ -177,8 +177,8 @@ fn overlap([one, other]: [f64; 2], square: f64) -> bool {
 }
 
 /// A pair is listed by both its atoms: whether this is the entry that counts, r from `i` to `j`.
-fn counts(topology: &Topology, i: usize, j: u32, r: [f64; 3]) -> bool {
-    match topology.resolve(j) {
+fn counts(list: &NeighborList, i: usize, j: u32, r: [f64; 3]) -> bool {
+    match list.resolve(j) {
         Some(owner) if owner as usize != i => i < owner as usize,
         // An image of the atom itself, or an atom of another rank, which lists this one at −r.
         _ => r.iter().find(|x| x.abs() > SAME_PLACE).is_none_or(|&x| x > 0.0),
@@ -188,7 +188,7 @@ fn counts(topology: &Topology, i: usize, j: u32, r: [f64; 3]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::TopologyInput;
+    use crate::engine::NeighborListInput;
 
     /// Overlaps of a rank whose atoms, hydrogen all of them, are at `owned` and `ghosts`, of which
     /// it knows the owner, or not.
@@ -203,7 +203,7 @@ mod tests {
             .collect();
         let lists: Vec<&[i32]> = lists.iter().map(Vec::as_slice).collect();
         let scope = Scope { cutoff: 3.0, species: vec![1] };
-        let input = TopologyInput {
+        let input = NeighborListInput {
             owned: owned.len(),
             ghosts: ghosts.len(),
             species: &vec![1; total],
@@ -213,8 +213,8 @@ mod tests {
             owner,
             list_cutoff: 4.0,
         };
-        let topology = Topology::of_both_directions(&scope, &input).unwrap();
-        overlaps(&topology, &[owned, ghosts].concat()).unwrap()
+        let list = NeighborList::of_both_directions(&scope, &input).unwrap();
+        overlaps(&list, &[owned, ghosts].concat()).unwrap()
     }
 
     #[test]

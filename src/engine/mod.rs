@@ -1,6 +1,6 @@
 //! Energies, forces and virials of a [`Model`](crate::model::Model) for a neighbor list.
 //!
-//! An [`Engine`] works in two steps, as molecular dynamics does: [`Engine::set_topology`] once per
+//! An [`Engine`] works in two steps, as molecular dynamics does: [`Engine::set_neighbor_list`] once per
 //! neighbor list, [`Engine::compute`] at every step. [`Calculator`] chooses the engine and serves
 //! callers who have positions and a cell but no list.
 
@@ -10,25 +10,25 @@ mod cpu;
 mod cuda;
 mod findings;
 mod layers;
+mod neighbor_list;
 mod options;
 mod order;
 mod pair;
 mod reference;
 mod table;
-mod topology;
 pub mod torch;
 
 pub use batch::runs;
 pub use calculator::{Calculator, Structure};
-pub use cpu::{BLOCK, peak};
+pub use cpu::{CHUNK, peak};
 pub use cuda::gpus;
 pub use findings::{Findings, NAMED};
+pub use neighbor_list::{NeighborList, NeighborListInput};
 pub use options::{
     Backend, Check, Device, FilterMode, InstructionSet, MOST_THREADS, OPTIONS, Options, Precision,
     Row, Values,
 };
 pub use reference::Reference;
-pub use topology::{Topology, TopologyInput};
 
 use crate::error::Result;
 
@@ -97,7 +97,7 @@ pub struct Results {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Seconds {
     /// Taking neighbor lists, ordering their atoms, and taking positions.
-    pub topology: f64,
+    pub lists: f64,
     /// Distances and table positions of pairs.
     pub pairs: f64,
     /// Pair kernels: forward, reverse.
@@ -114,7 +114,7 @@ pub struct Seconds {
 pub trait Engine: Send {
     /// Takes a neighbor list; everything that follows from it alone is derived here. On error the one
     /// before stays.
-    fn set_topology(&mut self, topology: Topology) -> Result<()>;
+    fn set_neighbor_list(&mut self, list: NeighborList) -> Result<()>;
 
     /// Computes at `positions` (owned atoms, then ghosts; Å). `exchange` is needed when a ghost
     /// has no owner on this rank. On error `results` is untouched.
@@ -127,7 +127,7 @@ pub trait Engine: Send {
     ) -> Result<()>;
 
     /// The list that was set last.
-    fn topology(&self) -> &Topology;
+    fn neighbor_list(&self) -> &NeighborList;
 
     /// Computes structures side by side, the atoms of one behind those of the other, where the engine finds
     /// pairs itself; else gives none, and a list has to be made. Replaces the list that was set. On error
@@ -146,16 +146,17 @@ pub trait Engine: Send {
         true
     }
 
-    /// Most atoms of small structures that are best computed together.
-    fn together(&self) -> usize;
+    /// Up to how many atoms small structures are best computed as one system.
+    fn atoms_per_batch(&self) -> usize;
 
     /// A new engine of one thread for the same student; what never changes is shared.
-    fn twin(&self) -> Result<Box<dyn Engine>>;
+    fn for_another_thread(&self) -> Result<Box<dyn Engine>>;
 
     /// Where the time went since this engine was made.
     fn seconds(&self) -> Seconds;
 
-    /// Bytes this engine has allocated, and those that it shares with its twins.
+    /// Bytes this engine has allocated, and those that it shares with engines for
+    /// other threads.
     fn memory(&self) -> [usize; 2];
 
     /// The instructions in use; [`InstructionSet::Best`] where there is no choice: in float64, on a GPU, in libtorch.

@@ -1,13 +1,13 @@
 //! The order of atoms in which neighbors in space are near each other in memory, and their numbers in it.
 
-use super::Topology;
+use super::NeighborList;
 use crate::error::Result;
 use crate::memory::{collected, filled};
 
 /// Numbers of atoms in an engine's own order. Positions have an index of their own: active owned atoms in
 /// row order, then ghosts in the order in which they are first asked for.
 pub struct Numbers<'a> {
-    topology: &'a Topology,
+    list: &'a NeighborList,
     /// By the caller's index.
     position_of: Vec<u32>,
     first_remote_row: usize,
@@ -24,25 +24,25 @@ impl<'a> Numbers<'a> {
 
     /// `active`: the caller's indices of the atoms of the first rows, see [`in_space`]. Ghosts that live
     /// on other ranks get rows from `first_remote_row` on.
-    pub fn new(topology: &'a Topology, active: Vec<u32>, first_remote_row: usize) -> Result<Self> {
-        let mut position_of = filled(topology.owned + topology.ghosts, Self::NOWHERE)?;
+    pub fn new(list: &'a NeighborList, active: Vec<u32>, first_remote_row: usize) -> Result<Self> {
+        let mut position_of = filled(list.owned + list.ghosts, Self::NOWHERE)?;
         for (row, &atom) in active.iter().enumerate() {
             position_of[atom as usize] = row as u32;
         }
         let mut row_of = collected(0..active.len() as u32)?;
-        row_of.try_reserve_exact(topology.ghosts)?;
+        row_of.try_reserve_exact(list.ghosts)?;
         let mut atoms = active;
-        atoms.try_reserve_exact(topology.ghosts)?;
+        atoms.try_reserve_exact(list.ghosts)?;
         let mut remote = Vec::new();
-        remote.try_reserve(topology.ghosts)?;
-        Ok(Self { topology, position_of, first_remote_row, atoms, row_of, remote })
+        remote.try_reserve(list.ghosts)?;
+        Ok(Self { list, position_of, first_remote_row, atoms, row_of, remote })
     }
 
     /// The position of atom `j` of the caller.
     pub fn position(&mut self, j: u32) -> u32 {
         if self.position_of[j as usize] == Self::NOWHERE {
             self.position_of[j as usize] = self.atoms.len() as u32;
-            let row = match self.topology.resolve(j) {
+            let row = match self.list.resolve(j) {
                 Some(owner) => self.position_of[owner as usize],
                 None => {
                     let row = (self.first_remote_row + self.remote.len()) as u32;
@@ -58,13 +58,11 @@ impl<'a> Numbers<'a> {
 }
 
 /// The owned atoms that are part of the model, along a curve through space.
-pub fn in_space(topology: &Topology, positions: &[[f64; 3]]) -> Result<Vec<u32>> {
+pub fn in_space(list: &NeighborList, positions: &[[f64; 3]]) -> Result<Vec<u32>> {
     let mut order: Vec<(u64, u32)> = Vec::new();
-    order.try_reserve_exact(topology.owned)?;
+    order.try_reserve_exact(list.owned)?;
     order.extend(
-        (0..topology.owned)
-            .filter(|&i| topology.species[i] > 0)
-            .map(|i| (morton(&positions[i]), i as u32)),
+        (0..list.owned).filter(|&i| list.species[i] > 0).map(|i| (morton(&positions[i]), i as u32)),
     );
     order.sort_unstable();
     collected(order.into_iter().map(|(_, atom)| atom))

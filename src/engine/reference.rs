@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::table::{FilterTable, Interpolation};
-use super::{Engine, Exchange, FilterMode, Results, Rows, Seconds, Topology, Virials, pair};
+use super::{Engine, Exchange, FilterMode, NeighborList, Results, Rows, Seconds, Virials, pair};
 use crate::error::Result;
 use crate::memory::ask_for;
 use crate::model::energy_range::{bounded, is_outside};
@@ -25,13 +25,13 @@ const ROUNDING: f64 = 1e-12;
 pub struct Reference {
     model: Arc<Model>,
     tables: Option<Arc<[FilterTable]>>,
-    topology: Topology,
+    list: NeighborList,
     seconds: Seconds,
     memory: usize,
 }
 
 /// A neighbor within the cutoff, seen from the atom whose list it is in.
-struct Pair {
+struct Neighbor {
     j: usize,
     /// r_j − r_i (Å).
     r: [f64; 3],
@@ -79,7 +79,7 @@ impl Reference {
 
     fn with_tables(model: Arc<Model>, tables: Option<Arc<[FilterTable]>>) -> Self {
         let seconds = Seconds::default();
-        Self { model, tables, topology: Topology::default(), seconds, memory: 0 }
+        Self { model, tables, list: NeighborList::default(), seconds, memory: 0 }
     }
 
     fn filter(&self, block: usize, d: f64, value: &mut [f64], slope: &mut [f64]) {
@@ -96,30 +96,30 @@ impl Reference {
     /// so that the plain loops below need not ask for each array.
     fn most_memory(&self) -> usize {
         let values = (14 * self.model.blocks.len() + 32) * self.model.hidden + 32;
-        let pair = 2 * (size_of::<Pair>() + size_of::<[f64; 3]>());
-        let total = self.topology.owned + self.topology.ghosts;
-        total * values * size_of::<f64>() + self.topology.neighbors.len() * pair
+        let pair = 2 * (size_of::<Neighbor>() + size_of::<[f64; 3]>());
+        let total = self.list.owned + self.list.ghosts;
+        total * values * size_of::<f64>() + self.list.neighbors.len() * pair
     }
 
     /// Neighbors within the cutoff, for each owned atom.
-    fn pairs(&mut self, positions: &[[f64; 3]]) -> Result<Vec<Vec<Pair>>> {
+    fn pairs(&mut self, positions: &[[f64; 3]]) -> Result<Vec<Vec<Neighbor>>> {
         pair::check_finite(positions)?;
-        self.topology.check_edge(positions, self.model.cutoff)?;
-        (0..self.topology.owned)
+        self.list.check_edge(positions, self.model.cutoff)?;
+        (0..self.list.owned)
             .map(|i| {
                 let mut pairs = Vec::new();
-                for &j in self.topology.neighbors_of(i) {
+                for &j in self.list.neighbors_of(i) {
                     let j = j as usize;
                     let (r, d) = pair::distance(&positions[i], &positions[j]);
                     if d > self.model.cutoff {
                         continue;
                     }
                     if d < pair::COINCIDENT {
-                        return Err(pair::same_place(i, self.topology.name(j as u32)));
+                        return Err(pair::same_place(i, self.list.name(j as u32)));
                     }
                     let u = r.map(|x| x / (d + self.model.softening));
-                    let species = [i, j].map(|atom| self.topology.species[atom]);
-                    pairs.push(Pair { j, r, d, seen: self.model.seen(species, d), u });
+                    let species = [i, j].map(|atom| self.list.species[atom]);
+                    pairs.push(Neighbor { j, r, d, seen: self.model.seen(species, d), u });
                 }
                 Ok(pairs)
             })
@@ -133,11 +133,11 @@ impl Reference {
         fields: &mut [(&mut Vec<f64>, usize)],
         exchange: Option<&mut (dyn Exchange + '_)>,
     ) -> Result<()> {
-        let total = self.topology.owned + self.topology.ghosts;
+        let total = self.list.owned + self.list.ghosts;
         if let Some(exchange) = exchange {
             let width: usize = fields.iter().map(|(_, w)| w).sum();
             let mut rows = vec![0.0; total * width];
-            for (atom, row) in rows.chunks_exact_mut(width).enumerate().take(self.topology.owned) {
+            for (atom, row) in rows.chunks_exact_mut(width).enumerate().take(self.list.owned) {
                 let mut at = 0;
                 for (field, w) in fields.iter() {
                     row[at..at + w].copy_from_slice(&field[atom * w..][..*w]);
@@ -147,7 +147,7 @@ impl Reference {
             let started = Instant::now();
             exchange.forward(Rows::F64(&mut rows), width)?;
             self.seconds.exchange += started.elapsed().as_secs_f64();
-            for (atom, row) in rows.chunks_exact(width).enumerate().skip(self.topology.owned) {
+            for (atom, row) in rows.chunks_exact(width).enumerate().skip(self.list.owned) {
                 let mut at = 0;
                 for (field, w) in fields.iter_mut() {
                     field[atom * *w..][..*w].copy_from_slice(&row[at..at + *w]);
@@ -155,23 +155,23 @@ impl Reference {
                 }
             }
         }
-        for (ghost, owner) in self.topology.owner.iter().enumerate() {
+        for (ghost, owner) in self.list.owner.iter().enumerate() {
             let Some(owner) = *owner else { continue };
             for (field, w) in fields.iter_mut() {
                 let start = owner as usize * *w;
-                field.copy_within(start..start + *w, (self.topology.owned + ghost) * *w);
+                field.copy_within(start..start + *w, (self.list.owned + ghost) * *w);
             }
         }
         Ok(())
     }
 
     /// s and v of owned atoms after the message of block `b`.
-    fn message(&self, b: usize, pairs: &[Vec<Pair>], saved: &Saved) -> Features {
+    fn message(&self, b: usize, pairs: &[Vec<Neighbor>], saved: &Saved) -> Features {
         let (h, g) = (self.model.hidden, self.model.vectors);
         let with_sender = self.model.blocks[b].sender.is_some();
         let (mut filter, mut slope) = (vec![0.0; h + 2 * g], vec![0.0; h + 2 * g]);
         let mut s = saved.s.clone();
-        let mut v = saved.v[..self.topology.owned * 3 * g].to_vec();
+        let mut v = saved.v[..self.list.owned * 3 * g].to_vec();
         for (i, pairs) in pairs.iter().enumerate() {
             for pair in pairs {
                 self.filter(b, pair.seen.distance, &mut filter, &mut slope);
@@ -198,13 +198,13 @@ impl Reference {
     fn message_reverse(
         &self,
         b: usize,
-        pairs: &[Vec<Pair>],
+        pairs: &[Vec<Neighbor>],
         saved: &Saved,
         bar: &Features,
         gradient: &mut [Vec<[f64; 3]>],
     ) -> (Vec<f64>, Vec<f64>) {
         let (h, g) = (self.model.hidden, self.model.vectors);
-        let owned = self.topology.owned;
+        let owned = self.list.owned;
         let with_sender = self.model.blocks[b].sender.is_some();
         let (mut filter, mut slope) = (vec![0.0; h + 2 * g], vec![0.0; h + 2 * g]);
         let mut x_bar = vec![0.0; owned * (h + 2 * g)];
@@ -435,8 +435,8 @@ fn readout(head: &[Linear], s: &[f64]) -> (f64, Vec<f64>) {
 }
 
 impl Engine for Reference {
-    fn set_topology(&mut self, topology: Topology) -> Result<()> {
-        self.topology = topology;
+    fn set_neighbor_list(&mut self, list: NeighborList) -> Result<()> {
+        self.list = list;
         Ok(())
     }
 
@@ -450,18 +450,18 @@ impl Engine for Reference {
         let started = Instant::now();
         let exchanging = self.seconds.exchange;
         if exchange.is_none() {
-            self.topology.check_resolved()?;
+            self.list.check_resolved()?;
         }
         let model = Arc::clone(&self.model);
         let (h, g) = (model.hidden, model.vectors);
-        let owned = self.topology.owned;
-        let total = owned + self.topology.ghosts;
+        let owned = self.list.owned;
+        let total = owned + self.list.ghosts;
         // Everything below allocates as it goes, so whether all of it fits is asked once, here.
         ask_for(self.most_memory())?;
         let pairs = self.pairs(positions)?;
 
         let mut now = Features { s: vec![0.0; total * h], v: vec![0.0; total * 3 * g] };
-        for (s, &species) in now.s.chunks_exact_mut(h).zip(&self.topology.species) {
+        for (s, &species) in now.s.chunks_exact_mut(h).zip(&self.list.species) {
             if species > 0 {
                 s.copy_from_slice(model.embedding_row(species));
             }
@@ -500,9 +500,9 @@ impl Engine for Reference {
         let mut atomic_energies = vec![0.0; owned];
         let mut outside = Vec::new();
         let mut bar = Features { s: vec![0.0; total * h], v: vec![0.0; total * 3 * g] };
-        for i in (0..owned).filter(|&i| self.topology.species[i] > 0) {
+        for i in (0..owned).filter(|&i| self.list.species[i] > 0) {
             let (energy, mut s_bar) = readout(&model.head, &now.s[i * h..][..h]);
-            let number = self.topology.species[i];
+            let number = self.list.species[i];
             let range = model.energy_bounds(number);
             let (energy, slope) = bounded(energy, range);
             if is_outside(energy, range) {
@@ -545,7 +545,7 @@ impl Engine for Reference {
         for (i, (pairs, gradients)) in pairs.iter().zip(&mut gradient).enumerate() {
             for (pair, g) in pairs.iter().zip(gradients) {
                 if let Some(repulsion) = &model.repulsion {
-                    let species = [i, pair.j].map(|atom| self.topology.species[atom]);
+                    let species = [i, pair.j].map(|atom| self.list.species[atom]);
                     let (energy, slope) = repulsion.at(species, pair.d);
                     atomic_energies[i] += 0.5 * energy;
                     g.iter_mut().zip(pair.r).for_each(|(g, r)| *g += slope * r / pair.d);
@@ -567,18 +567,18 @@ impl Engine for Reference {
     }
 
     fn memory(&self) -> [usize; 2] {
-        [self.memory + self.topology.memory(), 0]
+        [self.memory + self.list.memory(), 0]
     }
 
-    fn topology(&self) -> &Topology {
-        &self.topology
+    fn neighbor_list(&self) -> &NeighborList {
+        &self.list
     }
 
-    fn together(&self) -> usize {
-        super::cpu::BLOCK
+    fn atoms_per_batch(&self) -> usize {
+        super::cpu::CHUNK
     }
 
-    fn twin(&self) -> Result<Box<dyn Engine>> {
+    fn for_another_thread(&self) -> Result<Box<dyn Engine>> {
         let (model, tables) = (Arc::clone(&self.model), self.tables.clone());
         Ok(Box::new(Self::with_tables(model, tables)))
     }

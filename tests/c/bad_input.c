@@ -39,8 +39,8 @@ static mlff_options options(void) {
     return value;
 }
 
-static mlff_topology topology(void) {
-    mlff_topology value;
+static mlff_neighbor_list good_list(void) {
+    mlff_neighbor_list value;
     memset(&value, 0, sizeof value);
     value.struct_size = sizeof value;
     value.owned = 3;
@@ -86,9 +86,9 @@ static int untouched(void) {
 }
 
 static double energy(void) {
-    const mlff_topology list = topology();
+    const mlff_neighbor_list list = good_list();
     reset();
-    if (mlff_calculator_set_topology(calculator, &list) != MLFF_OK ||
+    if (mlff_calculator_set_neighbor_list(calculator, &list) != MLFF_OK ||
         mlff_calculator_compute(calculator, positions, NULL, NULL, &results) != MLFF_OK) {
         printf("FAILED what is right: %s\n", mlff_last_error());
         ++failures;
@@ -342,10 +342,10 @@ static void newer_structs(void) {
     WRONG(mlff_calculator_new(model, &newer.known, &out), MLFF_ERROR_INVALID_ARGUMENT, words);
 }
 
-static void set(mlff_topology value, mlff_status expected, const char *words) {
-    expect(mlff_calculator_set_topology(calculator, &value), expected, words, words);
+static void set(mlff_neighbor_list value, mlff_status expected, const char *words) {
+    expect(mlff_calculator_set_neighbor_list(calculator, &value), expected, words, words);
     /* Refused once more, and the list before is still in use; with a list there is no stress. */
-    mlff_calculator_set_topology(calculator, &value);
+    mlff_calculator_set_neighbor_list(calculator, &value);
     const mlff_status after = mlff_calculator_compute(calculator, positions, NULL, NULL, &results);
     int good = after == MLFF_OK && memcmp(&results.energy, &reference, sizeof reference) == 0;
     for (int k = 0; k < 9; ++k) good = good && results.stress[k] == 0.0;
@@ -357,35 +357,35 @@ static void set(mlff_topology value, mlff_status expected, const char *words) {
     reset();
 }
 
-static void topologies(void) {
-    const mlff_topology good = topology();
-    mlff_topology bad = good;
+static void neighbor_lists(void) {
+    const mlff_neighbor_list good = good_list();
+    mlff_neighbor_list bad = good;
     bad.struct_size = 8;
-    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_topology.struct_size is 8");
+    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_neighbor_list.struct_size is 8");
     bad = good;
     bad.owned = -1;
-    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_topology.owned is -1");
+    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_neighbor_list.owned is -1");
     bad = good;
     bad.ghosts = -7;
-    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_topology.ghosts is -7");
+    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_neighbor_list.ghosts is -7");
     bad = good;
     bad.centers = -1;
-    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_topology.centers is -1");
+    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_neighbor_list.centers is -1");
     bad = good;
     bad.centers = 4;
-    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_topology.centers is 4");
+    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_neighbor_list.centers is 4");
     bad = good;
     bad.species = NULL;
-    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_topology.species is a null pointer");
+    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_neighbor_list.species is a null pointer");
     bad = good;
     bad.numneigh = NULL;
-    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_topology.numneigh is a null pointer");
+    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_neighbor_list.numneigh is a null pointer");
     bad = good;
     bad.firstneigh = NULL;
-    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_topology.firstneigh is a null pointer");
+    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_neighbor_list.firstneigh is a null pointer");
     bad = good;
     bad.reserved = 3;
-    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_topology.reserved is 3");
+    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_neighbor_list.reserved is 3");
     bad = good;
     bad.list_cutoff = 4.9;
     set(bad, MLFF_ERROR_INVALID_ARGUMENT, "needs 5 \xc3\x85");
@@ -403,10 +403,10 @@ static void topologies(void) {
     const int32_t ilist_outside[3] = {0, 1, 3};
     bad = good;
     bad.ilist = ilist_outside;
-    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_topology.ilist[2] is 3");
+    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_neighbor_list.ilist[2] is 3");
     const int32_t ilist_negative[3] = {0, -1, 2};
     bad.ilist = ilist_negative;
-    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_topology.ilist[1] is -1");
+    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "mlff_neighbor_list.ilist[1] is -1");
     const int32_t ilist_twice[3] = {0, 1, 1};
     bad.ilist = ilist_twice;
     set(bad, MLFF_ERROR_INVALID_ARGUMENT, "center 1 has two neighbor lists");
@@ -414,11 +414,11 @@ static void topologies(void) {
     const int32_t negative[3] = {2, -3, 2};
     bad = good;
     bad.numneigh = negative;
-    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "atom 1: an entry of mlff_topology.numneigh is -3");
+    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "atom 1: an entry of mlff_neighbor_list.numneigh is -3");
     const int32_t *const no_list[3] = {list_0, list_1, NULL};
     bad = good;
     bad.firstneigh = no_list;
-    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "atom 2: an entry of mlff_topology.firstneigh is a null");
+    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "atom 2: an entry of mlff_neighbor_list.firstneigh is a null");
 
     const int32_t far[2] = {1, 4};
     const int32_t *const far_lists[3] = {far, list_1, list_2};
@@ -457,9 +457,9 @@ static void topologies(void) {
     bad.owner = other_owner;
     set(bad, MLFF_ERROR_INVALID_ARGUMENT, "give both the same");
 
-    WRONG(mlff_calculator_set_topology(calculator, NULL), MLFF_ERROR_INVALID_ARGUMENT,
+    WRONG(mlff_calculator_set_neighbor_list(calculator, NULL), MLFF_ERROR_INVALID_ARGUMENT,
           "null pointer");
-    WRONG(mlff_calculator_set_topology(NULL, &good), MLFF_ERROR_INVALID_ARGUMENT, "null pointer");
+    WRONG(mlff_calculator_set_neighbor_list(NULL, &good), MLFF_ERROR_INVALID_ARGUMENT, "null pointer");
 }
 
 static void computes(void) {
@@ -505,7 +505,7 @@ static void order(void) {
         return;
     }
     WRONG(mlff_calculator_compute(fresh, positions, NULL, NULL, &results), MLFF_ERROR_STATE,
-          "mlff_calculator_set_topology first");
+          "mlff_calculator_set_neighbor_list first");
     /* A structure's own list must not be taken for the caller's. */
     const mlff_structure water = structure();
     if (mlff_calculator_compute_structure(fresh, &water, &results) != MLFF_OK) {
@@ -514,7 +514,7 @@ static void order(void) {
     }
     reset();
     WRONG(mlff_calculator_compute(fresh, positions, NULL, NULL, &results), MLFF_ERROR_STATE,
-          "mlff_calculator_set_topology first");
+          "mlff_calculator_set_neighbor_list first");
     mlff_calculator_free(fresh);
     calculator = usual;
 }
@@ -545,7 +545,7 @@ static void callbacks(void) {
     const int32_t more[3] = {2, 3, 2};
     const int32_t more_1[3] = {0, 2, 3};
     const int32_t *const more_lists[3] = {list_0, more_1, list_2};
-    mlff_topology remote = topology();
+    mlff_neighbor_list remote = good_list();
     remote.owner = NULL;
     remote.numneigh = more;
     remote.firstneigh = more_lists;
@@ -553,9 +553,9 @@ static void callbacks(void) {
     mlff_calculator_info info;
     memset(&info, 0, sizeof info);
     info.struct_size = sizeof info;
-    if (mlff_calculator_set_topology(calculator, &remote) != MLFF_OK ||
+    if (mlff_calculator_set_neighbor_list(calculator, &remote) != MLFF_OK ||
         mlff_calculator_get_info(calculator, &info) != MLFF_OK) {
-        printf("FAILED to set a topology with a ghost of another process: %s\n", mlff_last_error());
+        printf("FAILED to set a list with a ghost of another process: %s\n", mlff_last_error());
         ++failures;
         return;
     }
@@ -564,7 +564,7 @@ static void callbacks(void) {
     for (int fail_at = 1; fail_at <= (int)info.exchanges; ++fail_at) {
         struct callback callback = {0, 0, MLFF_OK};
         callback.fail_at = fail_at;
-        mlff_calculator_set_topology(calculator, &remote);
+        mlff_calculator_set_neighbor_list(calculator, &remote);
         WRONG(mlff_calculator_compute(calculator, positions, forward, &callback, &results),
               MLFF_ERROR_CALLBACK, "returned -5");
         if (callback.calls != fail_at) {
@@ -577,7 +577,7 @@ static void callbacks(void) {
         }
     }
     struct callback callback = {0, 0, MLFF_OK};
-    mlff_calculator_set_topology(calculator, &remote);
+    mlff_calculator_set_neighbor_list(calculator, &remote);
     if (mlff_calculator_compute(calculator, positions, forward, &callback, &results) != MLFF_OK ||
         fabs(results.energy - reference) > 1e-9 || callback.calls != (int)info.exchanges) {
         printf("FAILED: with the callback the energy is %.17g after %d calls, without %.17g\n",
@@ -684,12 +684,12 @@ static void batches(void) {
 
 /* A process without atoms has no arrays. */
 static void nothing(void) {
-    mlff_topology none;
+    mlff_neighbor_list none;
     memset(&none, 0, sizeof none);
     none.struct_size = sizeof none;
     none.list_cutoff = 5.0;
     results.atomic_energies = results.forces = results.atomic_virials = NULL;
-    if (mlff_calculator_set_topology(calculator, &none) != MLFF_OK ||
+    if (mlff_calculator_set_neighbor_list(calculator, &none) != MLFF_OK ||
         mlff_calculator_compute(calculator, NULL, NULL, NULL, &results) != MLFF_OK ||
         results.energy != 0.0 || results.virial[0] != 0.0) {
         printf("FAILED without atoms: energy %g, %s\n", results.energy, mlff_last_error());
@@ -766,7 +766,7 @@ int main(int argc, char **argv) {
     named_options();
     older_structs();
     newer_structs();
-    topologies();
+    neighbor_lists();
     computes();
     order();
     callbacks();
@@ -777,7 +777,7 @@ int main(int argc, char **argv) {
 
     /* The model first: the calculator keeps what it needs. */
     mlff_model_free(model);
-    expect(mlff_calculator_set_topology(calculator, NULL), MLFF_ERROR_INVALID_ARGUMENT,
+    expect(mlff_calculator_set_neighbor_list(calculator, NULL), MLFF_ERROR_INVALID_ARGUMENT,
            "null pointer", "after the model was freed");
     mlff_calculator_free(calculator);
     printf("%d failures\n", failures);

@@ -55,8 +55,8 @@ static mlff_structure structure(const double *positions) {
     return value;
 }
 
-static void set_topology(mlff_calculator *calculator) {
-    mlff_topology list;
+static void set_neighbor_list(mlff_calculator *calculator) {
+    mlff_neighbor_list list;
     memset(&list, 0, sizeof list);
     list.struct_size = sizeof list;
     list.owned = list.centers = 3;
@@ -64,7 +64,7 @@ static void set_topology(mlff_calculator *calculator) {
     list.numneigh = numneigh;
     list.firstneigh = firstneigh;
     list.list_cutoff = 6.0;
-    require(mlff_calculator_set_topology(calculator, &list) == MLFF_OK, "a list");
+    require(mlff_calculator_set_neighbor_list(calculator, &list) == MLFF_OK, "a list");
 }
 
 static mlff_calculator *calculator_with(int32_t check) {
@@ -128,13 +128,13 @@ static void warn(void) {
 /* Looks for overlaps once with each list, and for atoms outside in each step. */
 static void report(void) {
     mlff_calculator *calculator = calculator_with(MLFF_CHECK_REPORT);
-    set_topology(calculator);
+    set_neighbor_list(calculator);
     require(compute(calculator, broken) == MLFF_OK && both(calculator), "the first step");
     require(compute(calculator, broken) == MLFF_OK, "the second step");
     const mlff_check check = check_of(calculator);
     require(check.overlaps == 0 && check.pairs[0] == -1, "overlaps are not looked for again");
     require(check.outside > 0, "atoms outside are");
-    set_topology(calculator);
+    set_neighbor_list(calculator);
     require(compute(calculator, broken) == MLFF_OK && both(calculator), "with the next list");
     require(compute(calculator, sound) == MLFF_OK && nothing(calculator), "sound water");
     mlff_calculator_free(calculator);
@@ -142,7 +142,7 @@ static void report(void) {
 
 static void strict(void) {
     mlff_calculator *calculator = calculator_with(MLFF_CHECK_STRICT);
-    set_topology(calculator);
+    set_neighbor_list(calculator);
     /* An error until the positions are others. */
     for (int again = 0; again < 2; ++again) {
         require(compute(calculator, broken) == MLFF_ERROR_OUTSIDE && both(calculator), "strict");
@@ -166,7 +166,7 @@ static void strict(void) {
 
 static void off(void) {
     mlff_calculator *calculator = calculator_with(MLFF_CHECK_OFF);
-    set_topology(calculator);
+    set_neighbor_list(calculator);
     require(compute(calculator, broken) == MLFF_OK && nothing(calculator), "off");
     require(compute_structure(calculator, broken) == MLFF_OK && nothing(calculator), "off");
     mlff_calculator_free(calculator);

@@ -45,16 +45,16 @@ static mlff_status new_calculator(void) {
     return mlff_calculator_new(model, &options, &calculator);
 }
 
-static mlff_status set_topology(void) {
-    mlff_topology topology;
-    memset(&topology, 0, sizeof topology);
-    topology.struct_size = sizeof topology;
-    topology.owned = topology.centers = atoms;
-    topology.species = species;
-    topology.numneigh = numneigh;
-    topology.firstneigh = firstneigh;
-    topology.list_cutoff = 5.0;
-    return mlff_calculator_set_topology(calculator, &topology);
+static mlff_status set_neighbor_list(void) {
+    mlff_neighbor_list list;
+    memset(&list, 0, sizeof list);
+    list.struct_size = sizeof list;
+    list.owned = list.centers = atoms;
+    list.species = species;
+    list.numneigh = numneigh;
+    list.firstneigh = firstneigh;
+    list.list_cutoff = 5.0;
+    return mlff_calculator_set_neighbor_list(calculator, &list);
 }
 
 static double energy;
@@ -152,13 +152,13 @@ int main(int argc, char **argv) {
     under_limits("mlff_model_load", load);
 
     under_limits("mlff_calculator_new", new_calculator);
-    under_limits("mlff_calculator_set_topology", set_topology);
+    under_limits("mlff_calculator_set_neighbor_list", set_neighbor_list);
     under_limits("mlff_calculator_compute", compute);
     const double expected = energy;
     under_limits("mlff_calculator_compute_structure", compute_structure);
 
     /* Nothing that was tried has left a trace. */
-    if (set_topology() != MLFF_OK || compute() != MLFF_OK || energy != expected) {
+    if (set_neighbor_list() != MLFF_OK || compute() != MLFF_OK || energy != expected) {
         printf("afterwards: energy %.17g, before %.17g, %s\n", energy, expected, mlff_last_error());
         return 1;
     }

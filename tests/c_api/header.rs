@@ -5,7 +5,7 @@ use crate::support::toolchain::{Language, compile};
 
 /// In the order of the header.
 const SOURCES: [&str; 7] =
-    ["status", "device", "model", "options", "calculator", "topology", "compute"];
+    ["status", "device", "model", "options", "calculator", "neighbor_list", "compute"];
 
 fn generated() -> String {
     let config = cbindgen::Config::from_file(root().join("cbindgen.toml")).unwrap();
@@ -100,7 +100,7 @@ fn every_struct_has_the_same_layout_in_c() {
     layout!(mlff_option_info: struct_size name values default_value about);
     layout!(mlff_calculator_info: struct_size memory exchanges seconds row_bytes reserved);
     layout!(mlff_check: struct_size structures structure outside overlaps atoms pairs);
-    layout!(mlff_topology: struct_size species owner list_cutoff neighbor_mask reserved);
+    layout!(mlff_neighbor_list: struct_size species owner list_cutoff neighbor_mask reserved);
     layout!(mlff_results: struct_size energy virial stress atomic_energies forces atomic_virials);
     layout!(mlff_structure: struct_size species positions cell periodic reserved);
     let dir = tempfile::tempdir().unwrap();

@@ -112,20 +112,20 @@ int main(int argc, char **argv) {
     const std::int32_t lists[3][3] = {{1, 2, 0}, {0, 2, 3}, {0, 1, 0}};
     const std::int32_t numneigh[] = {2, 3, 2};
     const std::int32_t *const firstneigh[] = {lists[0], lists[1], lists[2]};
-    auto topology = mlff::zeroed<mlff_topology>();
-    topology.owned = topology.centers = 3;
-    topology.ghosts = 1;
-    topology.species = with_ghost;
-    topology.numneigh = numneigh;
-    topology.firstneigh = firstneigh;
-    topology.list_cutoff = 6.0;
+    auto list = mlff::zeroed<mlff_neighbor_list>();
+    list.owned = list.centers = 3;
+    list.ghosts = 1;
+    list.species = with_ghost;
+    list.numneigh = numneigh;
+    list.firstneigh = firstneigh;
+    list.list_cutoff = 6.0;
     std::vector<double> positions = {0.0,   0.0,  0.0, 0.96, 0.0, 0.0,
                                      -0.24, 0.93, 0.0, 6.5,  0.0, 0.0};
-    throws(MLFF_ERROR_STATE, "set_topology", [&] {
+    throws(MLFF_ERROR_STATE, "set_neighbor_list", [&] {
         mlff::Calculator fresh(model);
         fresh.compute({});
     });
-    calculator.set_topology(topology);
+    calculator.set_neighbor_list(list);
     throws(MLFF_ERROR_INVALID_ARGUMENT, "exchange", [&] { calculator.compute(positions); });
 
     std::uint32_t calls = 0;
@@ -135,16 +135,16 @@ int main(int argc, char **argv) {
     };
     const mlff::Results &found = calculator.compute(positions, exchange);
     require(calls == calculator.info().exchanges, "number of exchanges");
-    require(std::fabs(found.energy - alone.energy) < 1e-10, "energy with a topology");
+    require(std::fabs(found.energy - alone.energy) < 1e-10, "energy with a list");
     for (std::size_t i = 0; i < 9; ++i) {
-        require(std::fabs(found.forces[i] - alone.forces[i]) < 1e-10, "forces with a topology");
+        require(std::fabs(found.forces[i] - alone.forces[i]) < 1e-10, "forces with a list");
     }
     require(found.atomic_virials.empty(), "no virials of atoms unless asked for");
     const std::vector<double> virials =
         calculator.compute(positions, exchange, true).atomic_virials;
     require(virials.size() == alone.atomic_virials.size(), "virials of atoms");
     for (std::size_t i = 0; i < virials.size(); ++i) {
-        require(std::fabs(virials[i] - alone.atomic_virials[i]) < 1e-10, "virials with a topology");
+        require(std::fabs(virials[i] - alone.atomic_virials[i]) < 1e-10, "virials with a list");
     }
     const double before = found.energy;
     try {

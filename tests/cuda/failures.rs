@@ -75,8 +75,8 @@ fn listed(calculator: *mut mlff_calculator, positions: &[[f64; 3]; 5]) -> Result
         std::array::from_fn(|k| if k < i { k as i32 } else { k as i32 + 1 })
     });
     let firsts = lists.each_ref().map(|list| list.as_ptr());
-    let topology = mlff_topology {
-        struct_size: size_of::<mlff_topology>() as u32,
+    let list = mlff_neighbor_list {
+        struct_size: size_of::<mlff_neighbor_list>() as u32,
         owned: 5,
         ghosts: 0,
         centers: 5,
@@ -91,7 +91,7 @@ fn listed(calculator: *mut mlff_calculator, positions: &[[f64; 3]; 5]) -> Result
     };
     // SAFETY: all arguments live through the calls.
     outcome(|results| unsafe {
-        match mlff_calculator_set_topology(calculator, &topology) {
+        match mlff_calculator_set_neighbor_list(calculator, &list) {
             MLFF_OK => mlff_calculator_compute(
                 calculator,
                 positions.as_ptr().cast(),

@@ -40,7 +40,7 @@ fn the_virial_alone_is_the_sum_of_those_of_atoms() {
     // Repulsion has virials of its own.
     let model = Arc::new(students::repelling(32, 2));
     // On a GPU one block of threads that is not full, and many, with tables in shared memory, and not; on a
-    // processor one block of atoms and several.
+    // processor one chunk of atoms and several.
     for (side, device) in
         [3, 12].into_iter().flat_map(|side| [(side, Device::Cpu), (side, Device::Cuda(0))])
     {

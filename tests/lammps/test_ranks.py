@@ -30,7 +30,7 @@ def test_one_to_four_ranks_agree(tmp_path, style, tolerance, name):
 
 
 def test_several_blocks_of_atoms_on_several_ranks_agree(tmp_path):
-    # 2,187 atoms: the CPU engine divides more than 768 of them (engine::BLOCK) between threads.
+    # 2,187 atoms: the CPU engine divides more than 768 of them (engine::CHUNK) between threads.
     structure = water_box(3, 3, 3)
     exact = single_point(tmp_path / "exact", structure, style="precision double")
     for ranks in (1, 2):

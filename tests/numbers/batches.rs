@@ -5,7 +5,7 @@ use crate::support::shim;
 use std::sync::Arc;
 
 use crate::support::bits::bits;
-use mlff_student::engine::{BLOCK, Calculator, Device, Options, Precision, Results, Structure};
+use mlff_student::engine::{CHUNK, Calculator, Device, Options, Precision, Results, Structure};
 use mlff_student::error::ErrorKind;
 use mlff_student::model::Model;
 
@@ -46,7 +46,7 @@ fn atoms() -> Vec<Atoms> {
         .enumerate()
         .map(|(k, size)| Atoms::random(&mut random, size, k > 3))
         .collect();
-    assert!([3, 5].iter().all(|&k: &usize| atoms[k].positions.len() > BLOCK));
+    assert!([3, 5].iter().all(|&k: &usize| atoms[k].positions.len() > CHUNK));
     for _ in 0..60 {
         let size = std::array::from_fn(|_| random.usize(1..5));
         let periodic = random.u8(0..4) == 0;

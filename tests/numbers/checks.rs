@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::support::cube::Cube;
 use mlff_student::ErrorKind;
 use mlff_student::engine::{
-    BLOCK, Calculator, Check, Device, InstructionSet, Options, Precision, Structure, Virials,
+    CHUNK, Calculator, Check, Device, InstructionSet, Options, Precision, Structure, Virials,
 };
 use mlff_student::model::{EnergyRange, Model};
 
@@ -80,11 +80,11 @@ fn student_and_outside(cube: &Cube) -> (Arc<Model>, Vec<u32>) {
 
 #[test]
 fn all_engines_find_the_same_atoms_outside() {
-    // In one block of atoms, on a GPU without bins; in several, with bins.
+    // In one chunk of atoms, on a GPU without bins; in several, with bins.
     for (side, seed) in [(5, 1), (13, 2)] {
         let cube = Cube::new(side, seed);
         let atoms = cube.positions.len();
-        assert!(!(512..=2 * BLOCK).contains(&atoms));
+        assert!(!(512..=2 * CHUNK).contains(&atoms));
         let (model, expected) = student_and_outside(&cube);
         assert!(expected.len() > atoms / 25 && expected.len() < atoms / 2);
         for (what, options) in engines() {

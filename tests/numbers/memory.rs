@@ -30,12 +30,12 @@ fn compute(calculator: &mut Calculator, seed: u64) -> (usize, usize) {
 fn bound(model: &Model, atoms: usize, ghosts: usize, entries: usize) -> usize {
     let channels = model.hidden.next_multiple_of(16);
     let blocks = model.blocks.len();
-    let (own, lent) = match model.blocks[0].update {
+    let (own, borrowed) = match model.blocks[0].update {
         Update::Published { .. } => (11 * blocks + 8, 4),
         Update::Painn { .. } => (20 * blocks + 9, 5),
     };
     let floats = |count: usize| 4 * channels * count * 105 / 100;
-    let borrowed = atoms * 3 / 2 * (floats(lent) + 110);
+    let borrowed = atoms * 3 / 2 * (floats(borrowed) + 110);
     atoms * (floats(own) + 200) + borrowed + 80 * ghosts + 25 * entries
 }
 

@@ -4,7 +4,7 @@ use crate::support::{shim, students};
 use std::sync::Arc;
 
 use mlff_student::engine::{
-    BLOCK, Calculator, Check, Device, FilterMode, InstructionSet, Options, Precision, Results,
+    CHUNK, Calculator, Check, Device, FilterMode, InstructionSet, Options, Precision, Results,
     Structure,
 };
 use mlff_student::error::ErrorKind;
@@ -173,7 +173,7 @@ fn a_widened_student_computes_the_same() {
 #[test]
 fn many_blocks_of_atoms_give_the_same_numbers_and_bits() {
     // Several blocks, with pairs inside and between them.
-    const { assert!(48 * 40 > 2 * BLOCK) };
+    const { assert!(48 * 40 > 2 * CHUNK) };
     for architecture in [Architecture::Published, Architecture::Painn] {
         check(&model(architecture, 20, 2, &[10]), FilterMode::Table, 40);
     }

@@ -147,7 +147,7 @@ unsafe extern "C" fn forward(user: *mut c_void, rows: *mut c_void, row_bytes: u3
     // SAFETY: the pointer that this file gives to `mlff_calculator_compute`.
     let rank = unsafe { &mut *user.cast::<Rank>() };
     let width = row_bytes as usize;
-    // SAFETY: one row for each atom of the topology, as documented.
+    // SAFETY: one row for each atom of the list, as documented.
     let rows =
         unsafe { std::slice::from_raw_parts_mut(rows.cast::<u8>(), rank.part.atoms.len() * width) };
     rank.calls += 1;
@@ -194,8 +194,8 @@ fn compute(
         .iter()
         .map(|ghost| own.iter().position(|atom| atom == ghost).map_or(-1, |i| i as i32))
         .collect();
-    let topology = mlff_topology {
-        struct_size: size_of::<mlff_topology>() as u32,
+    let list = mlff_neighbor_list {
+        struct_size: size_of::<mlff_neighbor_list>() as u32,
         owned: part.owned as i32,
         ghosts: ghosts.len() as i32,
         centers: part.owned as i32,
@@ -215,7 +215,7 @@ fn compute(
     let mut rank = Rank { board, part, calls: 0, longest: 0 };
     // SAFETY: all arguments live through their calls.
     unsafe {
-        ok(mlff_calculator_set_topology(calculator, &topology));
+        ok(mlff_calculator_set_neighbor_list(calculator, &list));
         ok(mlff_calculator_compute(
             calculator,
             part.positions.as_ptr().cast(),

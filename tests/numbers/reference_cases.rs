@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::support::bits::bits;
 use crate::support::reference::Case;
-use mlff_student::engine::{BLOCK, Calculator, Options, Precision};
+use mlff_student::engine::{CHUNK, Calculator, Options, Precision};
 use mlff_student::model::{Architecture, Model};
 
 /// A model and the structures computed with its weights.
@@ -221,9 +221,9 @@ fn bits_do_not_depend_on_the_number_of_threads() {
     for (model, file) in [MODELS[1], MODELS[3]] {
         let cases = reference::cases(file);
         let case = |name: &str| cases.iter().find(|case| case.name == name).unwrap();
-        // Several blocks of atoms, which threads divide, and less than one.
+        // Several chunks of atoms, which threads divide, and less than one.
         let large = repeated(case("water-triclinic-81"), 3);
-        assert!(large.positions.len() > 2 * BLOCK);
+        assert!(large.positions.len() > 2 * CHUNK);
         let structures =
             [large, case("water-slab-54").clone(), case("diamond-primitive-rattled").clone()];
         let model = reference::model(model);

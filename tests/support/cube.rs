@@ -1,5 +1,5 @@
 //! Hydrogen and oxygen at the density of water, and neighbor lists of them.
-use mlff_student::engine::{Calculator, Results, Structure, TopologyInput};
+use mlff_student::engine::{Calculator, NeighborListInput, Results, Structure};
 use mlff_student::neighbors::neighborhood;
 
 const SPACING: f64 = 2.154;
@@ -59,7 +59,7 @@ impl Cube {
         let row = |&atom: &i32| &around.offsets[atom as usize..atom as usize + 2];
         let rows = centers.iter().map(row);
         let neighbors: Vec<&[i32]> = rows.map(|row| &around.neighbors[row[0]..row[1]]).collect();
-        let input = TopologyInput {
+        let input = NeighborListInput {
             owned,
             ghosts: owner.len(),
             species: &species,
@@ -69,7 +69,7 @@ impl Cube {
             owner: Some(&owner),
             list_cutoff: cutoff,
         };
-        calculator.set_topology(&input).unwrap();
+        calculator.set_neighbor_list(&input).unwrap();
         let mut positions = self.positions.clone();
         positions.extend(&around.ghosts);
         Listed { positions, ghosts: owner.len(), entries: around.neighbors.len() }

@@ -27,7 +27,7 @@ pub struct Beginning {
 
 /// Where a run is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Place {
+pub struct Progress {
     /// Pass through the data.
     pub epoch: u64,
     /// Batches of this pass that were used.
@@ -46,7 +46,7 @@ pub struct Checkpoint {
     /// What it began with.
     pub beginning: Beginning,
     /// Where it is.
-    pub place: Place,
+    pub progress: Progress,
     /// Flat, as they are (not averaged).
     pub weights: Tensor,
     /// Averaged weights among it.
@@ -62,7 +62,7 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Writes beside the destination and renames, so that a kill leaves the one before.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let Place { epoch, batch, samples, seconds } = self.place;
+        let Progress { epoch, batch, samples, seconds } = self.progress;
         let Beginning { from, earlier_samples, earlier_data, reference_energies } = &self.beginning;
         let [high, low] = halves(self.fingerprint);
         let [from_high, from_low] = halves(from.unwrap_or(0));
@@ -168,7 +168,7 @@ impl Checkpoint {
                 earlier_data,
                 reference_energies: numbers("reference_energies")?,
             },
-            place: Place {
+            progress: Progress {
                 epoch: epoch as u64,
                 batch: batch as u64,
                 samples: samples as u64,

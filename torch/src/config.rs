@@ -16,7 +16,7 @@ pub struct Config {
     /// What is learned from.
     pub data: Data,
     /// What is trained.
-    pub student: Student,
+    pub student: StudentConfig,
     /// How.
     pub training: Training,
     /// What is made small.
@@ -41,7 +41,7 @@ pub struct Data {
 /// `[student]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Student {
+pub struct StudentConfig {
     /// Channels: 32, 64 and 128 have specialised kernels.
     pub hidden: usize,
     /// Vectors, at most as many as channels; 0 means as many.
@@ -129,7 +129,7 @@ pub struct Output {
     pub licence: String,
 }
 
-impl Default for Student {
+impl Default for StudentConfig {
     fn default() -> Self {
         Self {
             hidden: 64,

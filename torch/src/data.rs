@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::batch::{Baseline, Sample, pairs};
 use crate::config;
 use crate::digest::Digest;
-use crate::student::Student;
+use crate::trainable::TrainableModel;
 
 /// Share of the molecules that is watched where the files say nothing.
 const WATCHED: u64 = 20;
@@ -30,7 +30,7 @@ pub struct Data {
 
 impl Data {
     /// Reads the files and says what was left out.
-    pub fn load(config: &config::Data, student: &Student, seed: u64) -> Result<Self> {
+    pub fn load(config: &config::Data, student: &TrainableModel, seed: u64) -> Result<Self> {
         let mut dataset = Dataset::load(&config.files)?;
         dataset.drop_unknown_elements(&student.species);
         let says = dataset.frames.iter().any(|frame| frame.split == Some(Split::Valid));
@@ -165,7 +165,7 @@ fn hash(frame: &Frame, digest: &mut Digest) {
 }
 
 /// Makes frames ready for a student, on all cores.
-pub fn samples(frames: &[Frame], student: &Student) -> Result<Vec<Sample>> {
+pub fn samples(frames: &[Frame], student: &TrainableModel) -> Result<Vec<Sample>> {
     let radial = student.radial();
     let baseline = Baseline {
         species: &student.species,

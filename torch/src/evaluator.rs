@@ -4,7 +4,7 @@ use mlff_student::model::Model;
 use mlff_student::{Error, ErrorKind, Result};
 use tch::{CModule, Device, IValue, Kind, TchError, Tensor};
 
-use crate::plain::Network;
+use crate::plain::TensorNetwork;
 
 /// A student, or a TorchScript model.
 pub struct Evaluator {
@@ -14,7 +14,7 @@ pub struct Evaluator {
 }
 
 enum Potential {
-    Student(Network),
+    Student(TensorNetwork),
     Script(CModule),
 }
 
@@ -47,7 +47,7 @@ impl Evaluator {
             })?;
             Potential::Script(module)
         } else {
-            Potential::Student(Network::new(&Model::from_bytes(file)?, kind, device))
+            Potential::Student(TensorNetwork::new(&Model::from_bytes(file)?, kind, device))
         };
         Ok(Self { potential, kind, device })
     }

@@ -129,7 +129,7 @@ mod tests {
 
     use super::*;
     use crate::config;
-    use crate::student::Student;
+    use crate::trainable::TrainableModel;
 
     #[test]
     fn steps_of_matrices_have_like_singular_values_and_those_of_gradients_as_sides() {
@@ -148,8 +148,9 @@ mod tests {
 
     #[test]
     fn a_gradient_that_is_not_finite_changes_nothing() {
-        let student = config::Student { hidden: 16, blocks: 1, ..config::Student::default() };
-        let shape = Student::new(&student).unwrap().shape;
+        let student =
+            config::StudentConfig { hidden: 16, blocks: 1, ..config::StudentConfig::default() };
+        let shape = TrainableModel::new(&student).unwrap().shape;
         let mut weights = Parameters::random(&shape, 1, Device::Cpu);
         let mut optimizer = Optimizer::new(&weights.flat);
         let training = Training::default();

@@ -28,7 +28,7 @@ pub struct Layer {
 
 /// One block; see `mlff_student::model::Block`.
 #[derive(Debug)]
-pub struct Block {
+pub struct BlockParameters {
     /// (h + 2g) × (basis + 1): the last column is the bias, which the envelope multiplies too.
     pub filter: Tensor,
     /// h → h → h + 2g.
@@ -62,7 +62,7 @@ pub struct Parameters {
     /// species × h.
     pub embedding: Tensor,
     /// In order.
-    pub blocks: Vec<Block>,
+    pub blocks: Vec<BlockParameters>,
     /// h → h/2 → 1.
     pub head: [Layer; 2],
     leaves: Vec<Tensor>,
@@ -179,7 +179,7 @@ impl Parameters {
         };
         let embedding = cutter.cut(&[shape.species as i64, h], Start::Normal);
         let blocks = (0..shape.blocks)
-            .map(|_| Block {
+            .map(|_| BlockParameters {
                 filter: cutter.cut(&[h + 2 * g, shape.basis as i64 + 1], Start::Glorot),
                 sender: [cutter.layer(h, h), cutter.layer(h, h + 2 * g)],
                 channel_mix: cutter.cut(&[2 * g, g], Start::Glorot),

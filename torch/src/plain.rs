@@ -12,14 +12,14 @@ use mlff_student::model::{
 use tch::{Device, Kind, Tensor};
 
 /// A student's weights as tensors.
-pub struct Network {
+pub struct TensorNetwork {
     vectors: i64,
     cutoff: f64,
     softening: f64,
     basis: Basis,
     envelope: Envelope,
     embedding: Tensor,
-    blocks: Vec<Block>,
+    blocks: Vec<TensorBlock>,
     head: Vec<Layer>,
     /// By atomic number (eV), float64.
     references: Tensor,
@@ -33,7 +33,7 @@ pub struct Network {
     device: Device,
 }
 
-struct Block {
+struct TensorBlock {
     filter: Vec<Layer>,
     envelope: EnvelopePlace,
     sender: Option<[Layer; 2]>,
@@ -70,12 +70,12 @@ fn chain<'a>(layers: impl IntoIterator<Item = &'a Layer>, x: &Tensor) -> Tensor 
 
 /// Tensors of one kind on one device.
 #[derive(Clone, Copy)]
-struct Place {
+struct TensorOptions {
     kind: Kind,
     device: Device,
 }
 
-impl Place {
+impl TensorOptions {
     fn tensor(self, values: &[f64], shape: &[i64]) -> Tensor {
         Tensor::from_slice(values).view(shape).to_kind(self.kind).to_device(self.device)
     }
@@ -93,12 +93,12 @@ impl Place {
     }
 }
 
-impl Network {
+impl TensorNetwork {
     /// The network of `model`, with features of this kind.
     pub fn new(model: &Model, kind: Kind, device: Device) -> Self {
-        let place = Place { kind, device };
-        let exact = Place { kind: Kind::Double, device };
-        let block = |block: &mlff_student::model::Block| Block {
+        let place = TensorOptions { kind, device };
+        let exact = TensorOptions { kind: Kind::Double, device };
+        let block = |block: &mlff_student::model::Block| TensorBlock {
             filter: block.filter.layers.iter().map(|layer| place.layer(layer)).collect(),
             envelope: block.filter.envelope,
             sender: block.sender.as_ref().map(|mlp| place.mlp(mlp)),

@@ -16,7 +16,7 @@ use mlff_student_tool::validation::energy_range;
 use tch::{Device, Kind, Tensor};
 
 use crate::batch::{Batch, Radial, Sample};
-use crate::checkpoint::{Beginning, CHECKPOINT, Checkpoint, Place};
+use crate::checkpoint::{Beginning, CHECKPOINT, Checkpoint, Progress};
 use crate::config::{Config, Training};
 use crate::cuda;
 use crate::curves::{self, Row};
@@ -27,7 +27,7 @@ use crate::network::predict;
 use crate::optimizer::Optimizer;
 use crate::parameters::Parameters;
 use crate::references;
-use crate::student::Student;
+use crate::trainable::TrainableModel;
 
 /// Where the weights come from.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +52,7 @@ pub fn run(config: &Config, start: &Start) -> Result<PathBuf> {
         Error::new(ErrorKind::Io, format!("{}: cannot be made: {error}", folder.display()))
     })?;
     let _alone = lock(folder)?;
-    let mut student = Student::new(&config.student)?;
+    let mut student = TrainableModel::new(&config.student)?;
     let data = Data::load(&config.data, &student, config.training.seed)?;
     let mut weights = Parameters::random(&student.shape, config.training.seed, device);
     // Hours before the first student is written: settings that no engine takes.
@@ -126,7 +126,7 @@ impl Origin {
         Ok(Self { path: path.into(), model, hash: digest.finish() })
     }
 
-    fn begin(&self, student: &mut Student, weights: &mut Parameters) -> Result<Beginning> {
+    fn begin(&self, student: &mut TrainableModel, weights: &mut Parameters) -> Result<Beginning> {
         let taken = student.take(&self.model).map_err(|error| error.within(self.path.display()))?;
         weights.set(&taken.to_device(weights.flat.device()));
         eprintln!("going on from {}", self.path.display());
@@ -240,7 +240,7 @@ fn device(name: &str) -> Result<Device> {
 
 struct Run<'a> {
     config: &'a Config,
-    student: Student,
+    student: TrainableModel,
     weights: Parameters,
     optimizer: Optimizer,
     device: Device,
@@ -251,7 +251,7 @@ struct Run<'a> {
     errors: Errors,
     /// Batches without a finite gradient, which change nothing.
     unusable: u64,
-    place: Place,
+    progress: Progress,
     fingerprint: u64,
     beginning: Beginning,
     metadata: std::collections::BTreeMap<String, String>,
@@ -265,7 +265,7 @@ const RANGE_FRAMES: usize = 50_000;
 impl<'a> Run<'a> {
     fn new(
         config: &'a Config,
-        student: Student,
+        student: TrainableModel,
         weights: Parameters,
         device: Device,
         data: &Data,
@@ -300,7 +300,7 @@ impl<'a> Run<'a> {
             history: Vec::new(),
             errors: Errors::default(),
             unusable: 0,
-            place: Place::default(),
+            progress: Progress::default(),
             fingerprint,
             beginning,
             metadata,
@@ -313,16 +313,16 @@ impl<'a> Run<'a> {
         self.optimizer = found.optimizer.to_device(self.device);
         self.history = found.history;
         (self.errors, self.unusable) = (found.errors, found.unusable);
-        self.place = found.place;
+        self.progress = found.progress;
         let path = checkpoint_path(&self.config.output.folder);
-        eprintln!("going on after {} samples ({})", self.place.samples, path.display());
+        eprintln!("going on after {} samples ({})", self.progress.samples, path.display());
     }
 
     fn save(&self) -> Result<()> {
         let state = Checkpoint {
             fingerprint: self.fingerprint,
             beginning: self.beginning.clone(),
-            place: self.place,
+            progress: self.progress,
             weights: self.weights.flat.to_device(Device::Cpu),
             optimizer: self.optimizer.to_device(Device::Cpu),
             history: self.history.clone(),
@@ -349,7 +349,7 @@ impl<'a> Run<'a> {
     }
 
     fn progress(&self) -> f64 {
-        self.place.samples as f64 / self.config.training.samples as f64
+        self.progress.samples as f64 / self.config.training.samples as f64
     }
 
     /// Steps until all samples were seen (true) or `most_steps` were taken.
@@ -357,9 +357,9 @@ impl<'a> Run<'a> {
         let total = self.config.training.samples;
         let bar = progress_bar(total);
         let (batches, maker) = self.batches();
-        let (started, before) = (Instant::now(), self.place.seconds);
+        let (started, before) = (Instant::now(), self.progress.seconds);
         let (mut saved, mut steps) = (Instant::now(), 0);
-        while self.place.samples < total {
+        while self.progress.samples < total {
             if most_steps.is_some_and(|most| steps >= most) {
                 break;
             }
@@ -371,21 +371,21 @@ impl<'a> Run<'a> {
             }
             steps += 1;
             let seen = batch.structures() as u64;
-            let before_look = self.place.samples / self.config.output.validate_every;
-            self.place = Place {
+            let before_look = self.progress.samples / self.config.output.validate_every;
+            self.progress = Progress {
                 epoch,
                 batch: number + 1,
-                samples: self.place.samples + seen,
+                samples: self.progress.samples + seen,
                 seconds: before + started.elapsed().as_secs_f64(),
             };
-            bar.set_position(self.place.samples);
+            bar.set_position(self.progress.samples);
             bar.set_message(format!(
                 "force {:.4} eV/Å, energy {:.2} meV/atom",
                 self.errors.force_mae(),
                 1e3 * self.errors.energy_mae()
             ));
-            let done = self.place.samples >= total;
-            let look = self.place.samples / self.config.output.validate_every != before_look;
+            let done = self.progress.samples >= total;
+            let look = self.progress.samples / self.config.output.validate_every != before_look;
             if done || look {
                 let train = std::mem::take(&mut self.errors);
                 let row = self.look(&train);
@@ -404,14 +404,14 @@ impl<'a> Run<'a> {
         let maker = maker.join();
         bar.finish();
         self.save()?;
-        let done = self.place.samples >= total;
+        let done = self.progress.samples >= total;
         if maker.is_err() && !done {
             return Err(Error::new(
                 ErrorKind::Internal,
                 format!(
                     "the thread that makes batches stopped after {} samples (its message is \
                      above): start the same command again to go on",
-                    self.place.samples
+                    self.progress.samples
                 ),
             ));
         }
@@ -437,7 +437,7 @@ impl<'a> Run<'a> {
         let (sender, receiver) = sync_channel(AHEAD);
         let (samples, radial) = (Arc::clone(&self.train), self.student.radial());
         let (seed, most) = (self.config.training.seed, self.config.training.pairs_per_batch);
-        let mut place = self.place;
+        let mut place = self.progress;
         let maker = std::thread::spawn(move || {
             loop {
                 let mut order: Vec<usize> = (0..samples.len()).collect();
@@ -476,8 +476,8 @@ impl<'a> Run<'a> {
     fn look(&self, train: &Errors) -> Row {
         let valid = self.errors_of(self.valid.iter());
         Row {
-            samples: self.place.samples as f64,
-            seconds: self.place.seconds,
+            samples: self.progress.samples as f64,
+            seconds: self.progress.seconds,
             learning_rate: self.learning_rate(),
             train_force_mae: train.force_mae(),
             train_energy_mae: train.energy_mae(),
@@ -522,7 +522,7 @@ impl<'a> Run<'a> {
         model.energy_range.clone_from(&self.energy_range);
         let mut note = |key: &str, value: String| model.metadata.insert(key.into(), value);
         note("licence", output.licence.clone());
-        note("training_samples", self.place.samples.to_string());
+        note("training_samples", self.progress.samples.to_string());
         note("trained_until", time::OffsetDateTime::now_utc().date().to_string());
         // Empty where the sources are no checkout.
         if let Some(commit) = option_env!("MLFF_COMMIT").filter(|commit| !commit.is_empty()) {

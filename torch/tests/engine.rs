@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mlff_student::engine::{
-    Backend, Calculator, Check, FilterMode, Options, Precision, Results, Structure, TopologyInput,
-    Virials,
+    Backend, Calculator, Check, FilterMode, NeighborListInput, Options, Precision, Results,
+    Structure, Virials,
 };
 use mlff_student::model::{EnergyRange, Model, Potential};
 use mlff_student::{Error, ErrorKind};
@@ -143,7 +143,7 @@ fn atoms_of_no_species_take_no_part_and_ghosts_of_other_processes_are_refused() 
         let lists: Vec<Vec<i32>> =
             (0..owned as i32).map(|i| (0..4).filter(|&j| j != i).collect()).collect();
         let lists: Vec<&[i32]> = lists.iter().map(Vec::as_slice).collect();
-        calculator.set_topology(&TopologyInput {
+        calculator.set_neighbor_list(&NeighborListInput {
             owned,
             ghosts: 4 - owned,
             species,

@@ -8,19 +8,19 @@ use mlff_student_torch::config::Loss;
 use mlff_student_torch::data;
 use mlff_student_torch::network::predict;
 use mlff_student_torch::parameters::Parameters;
-use mlff_student_torch::student::Student;
+use mlff_student_torch::trainable::TrainableModel;
 use tch::{Device, Kind, Tensor, no_grad};
 
 fn largest(tensor: &Tensor) -> f64 {
     tensor.abs().max().double_value(&[])
 }
 
-fn batch(student: &Student, frames: &[mlff_student_tool::dataset::Frame]) -> Batch {
+fn batch(student: &TrainableModel, frames: &[mlff_student_tool::dataset::Frame]) -> Batch {
     Batch::new(&data::samples(frames, student).unwrap(), &student.radial())
 }
 
 /// Gradient of the loss by all weights.
-fn gradient(student: &Student, weights: &Parameters, batch: &Batch) -> Tensor {
+fn gradient(student: &TrainableModel, weights: &Parameters, batch: &Batch) -> Tensor {
     let found = predict(weights, batch, student.epsilon, true);
     let loss = Loss::default().of(&found, batch, 0.9);
     let parts = Tensor::run_backward(&[loss], weights.leaves(), false, false);
@@ -143,16 +143,16 @@ fn a_student_goes_on_from_its_file_and_refuses_another_shape() {
     assert_eq!(student.take(&model).unwrap(), weights.flat);
     assert_eq!(student.reference_energies[1], -4.0);
     let epsilon = student.epsilon;
-    let refused = |mut other: Student| other.take(&model).unwrap_err().to_string();
+    let refused = |mut other: TrainableModel| other.take(&model).unwrap_err().to_string();
     for (message, expected) in [
         (refused(common::student(32, 3).0), "3 blocks, found 2 blocks".into()),
         (refused(common::student(16, 2).0), "16 channels, found 32 channels".into()),
         (refused(common::narrow(32, 16, 2).0), "16 vectors, found 32 vectors".into()),
         (
-            refused(Student { epsilon: 0.2, ..student.clone() }),
+            refused(TrainableModel { epsilon: 0.2, ..student.clone() }),
             format!("epsilon 0.2, found epsilon {epsilon}"),
         ),
-        (refused(Student { envelope_power: 5, ..student.clone() }), "power 5, found".into()),
+        (refused(TrainableModel { envelope_power: 5, ..student.clone() }), "power 5, found".into()),
     ] {
         assert!(message.contains(&expected), "{message}");
     }

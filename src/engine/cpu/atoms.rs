@@ -1,20 +1,20 @@
-//! What atoms do on their own between messages: update, sender and readout, forward and reverse, for one block of atoms.
+//! What atoms do on their own between messages: update, sender and readout, forward and reverse, for one chunk of atoms.
 
-use super::dense::{Packed, Rows, dense};
-use super::network::Network;
+use super::dense::{Activations, Packed, dense};
+use super::network::PackedNetwork;
 use super::records::{Layout, Record};
 use super::simd::{Task, Vector, dot, three};
-use super::slices::{Slice, Work, at, at3, each, put};
+use super::slices::{Scratch, Slice, at, at3, each, put};
 use super::update::{sender_slope, silu};
 
 /// After the message of a block that is not the last: its update, and the features that the next
 /// block sends.
-pub struct Advance<'a, V> {
+pub struct ForwardUpdate<'a, V> {
     /// The layers.
-    pub network: &'a Network<V>,
+    pub network: &'a PackedNetwork<V>,
     /// The block whose update this is.
     pub block: usize,
-    /// Where records are in the block of atoms.
+    /// Where records are in the chunk of atoms.
     pub layout: Layout,
     /// State after the message.
     pub state: &'a [f32],
@@ -25,21 +25,21 @@ pub struct Advance<'a, V> {
     /// Features of the next message.
     pub next_features: &'a mut [f32],
     /// Scratch.
-    pub work: &'a mut Work,
+    pub scratch: &'a mut Scratch,
 }
 
-impl<V: Vector> Task<V> for Advance<'_, V> {
+impl<V: Vector> Task<V> for ForwardUpdate<'_, V> {
     #[inline(always)]
     fn run(self) {
-        let Self { network, block, state, next_state, next_features, work, .. } = self;
+        let Self { network, block, state, next_state, next_features, scratch, .. } = self;
         let [saved, next_saved] = self.saved;
         let sender = network.blocks[block + 1].sender.as_ref();
         let features = Record::features(sender.is_some());
         for slice in Slice::all(self.layout) {
-            let (channels, vectors) = (slice.channel_blocks, slice.vector_blocks);
-            network.update(block, slice, state, saved, work);
+            let (channels, vectors) = (slice.channel_groups, slice.vector_groups);
+            network.update(block, slice, state, saved, scratch);
             each!(slice, |row, c| {
-                let s: V = at(&work.s, slice.scratch::<V>(row, c));
+                let s: V = at(&scratch.s, slice.index::<V>(row, c));
                 put(next_state, slice.record::<V>(Record::STATE, 0, row, c), s);
                 if sender.is_none() {
                     put(next_features, slice.record::<V>(features, 0, row, c), s);
@@ -47,19 +47,19 @@ impl<V: Vector> Task<V> for Advance<'_, V> {
             });
             each!(vectors slice, |row, c| {
                 for a in 0..3 {
-                    let v: V = at(&work.v, slice.scratch::<V>(row, a * vectors + c));
+                    let v: V = at(&scratch.v, slice.index::<V>(row, a * vectors + c));
                     put(next_state, slice.record::<V>(Record::STATE, 1 + a, row, c), v);
                     put(next_features, slice.record::<V>(features, features.with - 3 + a, row, c), v);
                 }
             });
             let Some(sender) = sender else { continue };
-            let input = [slice.segment::<V>(&work.s, 0, channels)];
+            let input = [slice.segment::<V>(&scratch.s, 0, channels)];
             dense!(sender.first, &input, slice.rows, |row, c, z| {
                 let (value, slope) = silu(z);
-                put(&mut work.hidden, slice.scratch::<V>(row, c), value);
+                put(&mut scratch.hidden, slice.index::<V>(row, c), value);
                 put(next_saved, sender_slope::<V>(slice, row, c), slope);
             });
-            let hidden = [slice.segment::<V>(&work.hidden, 0, channels)];
+            let hidden = [slice.segment::<V>(&scratch.hidden, 0, channels)];
             dense!(sender.second, &hidden, slice.rows, |row, vector, y| {
                 let (k, c) = slice.run_of(vector);
                 put(next_features, slice.record::<V>(features, k, row, c), y);
@@ -69,10 +69,10 @@ impl<V: Vector> Task<V> for Advance<'_, V> {
 }
 
 /// After the last message: update, readout, and the reverse of the update.
-pub struct Turn<'a, V> {
+pub struct LastUpdate<'a, V> {
     /// The layers.
-    pub network: &'a Network<V>,
-    /// Where records are in the block of atoms.
+    pub network: &'a PackedNetwork<V>,
+    /// Where records are in the chunk of atoms.
     pub layout: Layout,
     /// State after the last message.
     pub state: &'a [f32],
@@ -85,30 +85,30 @@ pub struct Turn<'a, V> {
     /// Adjoint of `state`.
     pub bar: &'a mut [f32],
     /// Scratch.
-    pub work: &'a mut Work,
+    pub scratch: &'a mut Scratch,
 }
 
-impl<V: Vector> Task<V> for Turn<'_, V> {
+impl<V: Vector> Task<V> for LastUpdate<'_, V> {
     #[inline(always)]
     fn run(self) {
-        let Self { network, layout, state, saved, bounds, energies, bar, work } = self;
+        let Self { network, layout, state, saved, bounds, energies, bar, scratch } = self;
         let block = network.blocks.len() - 1;
         for slice in Slice::all(layout) {
-            network.update(block, slice, state, saved, work);
-            network.readout(slice, work, &bounds[slice.first..], &mut energies[slice.first..]);
-            network.update_reverse(block, slice, state, saved, work, bar);
+            network.update(block, slice, state, saved, scratch);
+            network.readout(slice, scratch, &bounds[slice.first..], &mut energies[slice.first..]);
+            network.update_reverse(block, slice, state, saved, scratch, bar);
         }
     }
 }
 
 /// After the reverse message of a block that is not the first: through its sender to the state
 /// before it, and through the update of the block before.
-pub struct Retreat<'a, V> {
+pub struct ReverseUpdate<'a, V> {
     /// The layers.
-    pub network: &'a Network<V>,
+    pub network: &'a PackedNetwork<V>,
     /// The block whose reverse message was computed.
     pub block: usize,
-    /// Where records are in the block of atoms.
+    /// Where records are in the chunk of atoms.
     pub layout: Layout,
     /// Features that this block sent.
     pub features: &'a [f32],
@@ -121,28 +121,28 @@ pub struct Retreat<'a, V> {
     /// In: adjoint of the state after this block's message. Out: of `state`.
     pub bar: &'a mut [f32],
     /// Scratch.
-    pub work: &'a mut Work,
+    pub scratch: &'a mut Scratch,
 }
 
-impl<V: Vector> Task<V> for Retreat<'_, V> {
+impl<V: Vector> Task<V> for ReverseUpdate<'_, V> {
     #[inline(always)]
     fn run(self) {
-        let Self { network, block, features, received, state, bar, work, .. } = self;
+        let Self { network, block, features, received, state, bar, scratch, .. } = self;
         let [saved, sender_saved] = self.saved;
         let sender = network.blocks[block].sender.as_ref();
         let sent = Record::features(sender.is_some());
         let back = Record::received(sender.is_some());
         for slice in Slice::all(self.layout) {
-            let (channels, vectors) = (slice.channel_blocks, slice.vector_blocks);
+            let (channels, vectors) = (slice.channel_groups, slice.vector_groups);
             let runs = slice.runs();
             each!(slice, |row, c| {
                 let x1_bar: V = at(received, slice.record::<V>(back, 0, row, c));
-                let index = slice.scratch::<V>(row, c);
+                let index = slice.index::<V>(row, c);
                 if sender.is_some() {
-                    put(&mut work.gates, index, x1_bar);
+                    put(&mut scratch.gates, index, x1_bar);
                 } else {
                     let s_bar: V = at(bar, slice.record::<V>(Record::STATE, 0, row, c));
-                    put(&mut work.s, index, s_bar.add(x1_bar));
+                    put(&mut scratch.s, index, s_bar.add(x1_bar));
                 }
             });
             each!(vectors slice, |row, c| {
@@ -151,33 +151,33 @@ impl<V: Vector> Task<V> for Retreat<'_, V> {
                 let x2 = if sender.is_some() {
                     let v: [V; 3] = at3(features, slice.record::<V>(sent, 3, row, c));
                     let x3_bar: V = at(received, slice.record::<V>(back, 4, row, c));
-                    put(&mut work.gates, slice.scratch::<V>(row, runs[1] + c), dot(v, turned));
-                    put(&mut work.gates, slice.scratch::<V>(row, runs[2] + c), x3_bar);
+                    put(&mut scratch.gates, slice.index::<V>(row, runs[1] + c), dot(v, turned));
+                    put(&mut scratch.gates, slice.index::<V>(row, runs[2] + c), x3_bar);
                     at(features, slice.record::<V>(sent, 1, row, c))
                 } else {
                     V::splat(1.0)
                 };
                 for a in 0..3 {
                     let sum = x2.mul_add(turned[a], v_bar[a]);
-                    put(&mut work.v, slice.scratch::<V>(row, a * vectors + c), sum);
+                    put(&mut scratch.v, slice.index::<V>(row, a * vectors + c), sum);
                 }
             });
             if let Some(sender) = sender {
                 let counts = [channels, vectors, vectors];
-                let input: [Rows<'_>; 3] =
-                    three!(|k| slice.segment::<V>(&work.gates, runs[k], counts[k]));
+                let input: [Activations<'_>; 3] =
+                    three!(|k| slice.segment::<V>(&scratch.gates, runs[k], counts[k]));
                 dense!(sender.second_reverse, &input, slice.rows, |row, c, y| {
                     let slope = at(sender_saved, sender_slope::<V>(slice, row, c));
                     let z_bar = y.mul(slope);
-                    put(&mut work.hidden, slice.scratch::<V>(row, c), z_bar);
+                    put(&mut scratch.hidden, slice.index::<V>(row, c), z_bar);
                 });
-                let hidden = [slice.segment::<V>(&work.hidden, 0, channels)];
+                let hidden = [slice.segment::<V>(&scratch.hidden, 0, channels)];
                 dense!(sender.first_reverse, &hidden, slice.rows, |row, c, y| {
                     let s_bar: V = at(bar, slice.record::<V>(Record::STATE, 0, row, c));
-                    put(&mut work.s, slice.scratch::<V>(row, c), s_bar.add(y));
+                    put(&mut scratch.s, slice.index::<V>(row, c), s_bar.add(y));
                 });
             }
-            network.update_reverse(block - 1, slice, state, saved, work, bar);
+            network.update_reverse(block - 1, slice, state, saved, scratch, bar);
         }
     }
 }

@@ -1,17 +1,17 @@
-//! From pairs' gradients to forces and virials, in float64, for one block of atoms and the rows that it
+//! From pairs' gradients to forces and virials, in float64, for one chunk of atoms and the rows that it
 //! borrows.
 
-use super::pairs::{BlockPairs, ClosePair};
+use super::pairs::{ChunkPairs, ClosePair};
 use super::plan::Plan;
 use super::simd::{Task, Vector};
-use crate::engine::{Topology, Virials, pair};
+use crate::engine::{NeighborList, Virials, pair};
 use crate::error::Result;
 use crate::memory::emptied;
 use crate::model::energy_range::is_outside;
 use crate::model::{Model, Repulsion};
 use crate::vector::norm;
 
-/// What atoms get from the pairs of a block: its own atoms, by row, and behind them those whose rows
+/// What atoms get from the pairs of a chunk: its own atoms, by row, and behind them those whose rows
 /// it borrows.
 #[derive(Default)]
 pub struct Sums {
@@ -23,22 +23,22 @@ pub struct Sums {
     pub virials: Vec<[f64; 9]>,
     /// Sum of all virials (eV); zero if those of atoms were asked for.
     pub virial: [f64; 9],
-    /// Rows of the block's atoms whose energies are far outside the training data.
+    /// Rows of the chunk's atoms whose energies are far outside the training data.
     pub outside: Vec<u32>,
 }
 
-/// What is known of the block whose gradients are summed.
+/// What is known of the chunk whose gradients are summed.
 #[derive(Clone, Copy)]
-pub struct Place<'a> {
+pub struct Context<'a> {
     /// The student.
     pub model: &'a Model,
     /// All atoms.
-    pub topology: &'a Topology,
+    pub list: &'a NeighborList,
     /// Their order.
     pub plan: &'a Plan,
     /// Positions in that order (Å).
     pub positions: &'a [[f64; 3]],
-    /// The block's first row.
+    /// The chunk's first row.
     pub first: usize,
     /// Factor that turns the kernels' slopes into slopes by d (1/Å).
     pub per_step: f64,
@@ -56,8 +56,8 @@ impl Sums {
 
     /// Sets everything to zero but the readout's energies, and makes room for the virials of atoms that
     /// are wanted.
-    pub fn clear(&mut self, block_rows: usize, virials: Virials) -> Result<()> {
-        self.energies[block_rows..].fill(0.0);
+    pub fn clear(&mut self, chunk_rows: usize, virials: Virials) -> Result<()> {
+        self.energies[chunk_rows..].fill(0.0);
         self.forces.fill([0.0; 3]);
         self.virial = [0.0; 9];
         let rows = virials.of_atoms(self.forces.len());
@@ -88,15 +88,15 @@ impl Sums {
 }
 
 /// Pairs whose gradients are computed together: a vector of float64 of the widest instruction set.
-const TOGETHER: usize = 8;
+const PAIRS_AT_ONCE: usize = 8;
 
-/// Adds up what the pairs of a block give its atoms. Plain float64: a [`Task`] so that it is compiled for
+/// Adds up what the pairs of a chunk give its atoms. Plain float64: a [`Task`] so that it is compiled for
 /// the instruction set.
 pub struct Collect<'a> {
-    /// Of the block.
-    pub place: Place<'a>,
+    /// Of the chunk.
+    pub context: Context<'a>,
     /// Its pairs.
-    pub pairs: &'a BlockPairs,
+    pub pairs: &'a ChunkPairs,
     /// Which virials are wanted.
     pub virials: Virials,
     /// What was cleared for them, and is added to.
@@ -106,30 +106,30 @@ pub struct Collect<'a> {
 impl<V: Vector> Task<V> for Collect<'_> {
     #[inline(always)]
     fn run(self) {
-        let Self { place, pairs, virials, sums } = self;
-        let Place { model, positions, first, .. } = place;
-        let mut total = [[0.0; TOGETHER]; 9];
+        let Self { context, pairs, virials, sums } = self;
+        let Context { model, positions, first, .. } = context;
+        let mut total = [[0.0; PAIRS_AT_ONCE]; 9];
         for (i, &[start, _, alone, end]) in pairs.bounds.iter().enumerate() {
             let [start, alone, end] = [start, alone, end].map(|at| at as usize);
             let here = &positions[first + i];
-            sums.energies[i] += model.reference_energies[place.species(first + i)];
+            sums.energies[i] += model.reference_energies[context.species(first + i)];
             let mut force = sums.forces[i];
-            for from in (start..end).step_by(TOGETHER) {
-                let run = from..end.min(from + TOGETHER);
+            for from in (start..end).step_by(PAIRS_AT_ONCE) {
+                let run = from..end.min(from + PAIRS_AT_ONCE);
                 // Component by component. Where no pair is, any distance does: its gradient is zero.
-                let mut r = [[1.0; TOGETHER]; 3];
-                let mut bar = [[0.0; TOGETHER]; 4];
+                let mut r = [[1.0; PAIRS_AT_ONCE]; 3];
+                let mut bar = [[0.0; PAIRS_AT_ONCE]; 4];
                 for (q, k) in run.clone().enumerate() {
                     let there = &positions[pairs.neighbors[k] as usize];
                     (0..3).for_each(|a| r[a][q] = there[a] - here[a]);
                     (0..4).for_each(|a| bar[a][q] = f64::from(pairs.gradients[4 * k + a]));
                 }
-                let mut g = [[0.0; TOGETHER]; 3];
-                for q in 0..TOGETHER {
+                let mut g = [[0.0; PAIRS_AT_ONCE]; 3];
+                for q in 0..PAIRS_AT_ONCE {
                     let vector = [r[0][q], r[1][q], r[2][q]];
                     let d = norm(vector);
                     let u_bar = [bar[1][q], bar[2][q], bar[3][q]];
-                    let d_bar = bar[0][q] * place.per_step;
+                    let d_bar = bar[0][q] * context.per_step;
                     let found = pair::gradient(&vector, d, model.softening, d_bar, &u_bar);
                     (0..3).for_each(|a| g[a][q] = found[a]);
                 }
@@ -143,7 +143,7 @@ impl<V: Vector> Task<V> for Collect<'_> {
                 }
                 match virials {
                     Virials::Total => {
-                        for q in 0..TOGETHER {
+                        for q in 0..PAIRS_AT_ONCE {
                             // Of a pair that is computed for both atoms, both halves.
                             let share = if from + q < alone { 1.0 } else { 0.5 };
                             for (ab, sum) in total.iter_mut().enumerate() {
@@ -168,25 +168,25 @@ impl<V: Vector> Task<V> for Collect<'_> {
         }
         sums.virial = total.map(|lanes| lanes.iter().sum());
         if let Some(repulsion) = &model.repulsion {
-            repel(place, pairs, repulsion, virials, sums);
+            repel(context, pairs, repulsion, virials, sums);
         }
     }
 }
 
 /// Adds the repulsion of pairs that are close, which are rare.
 fn repel(
-    place: Place<'_>,
-    pairs: &BlockPairs,
+    context: Context<'_>,
+    pairs: &ChunkPairs,
     repulsion: &Repulsion,
     virials: Virials,
     sums: &mut Sums,
 ) {
-    let Place { positions, first, .. } = place;
+    let Context { positions, first, .. } = context;
     for &ClosePair { row, pair, .. } in &pairs.close {
         let (i, k) = (row as usize, pair as usize);
         let (here, there) = (first + i, pairs.neighbors[k] as usize);
         let (r, d) = pair::distance(&positions[here], &positions[there]);
-        let species = [here, there].map(|at| place.species(at) as u8);
+        let species = [here, there].map(|at| context.species(at) as u8);
         let (energy, slope) = repulsion.at(species, d);
         let g = r.map(|x| slope * x / d);
         let mut add = |row: usize, sign: f64| {
@@ -205,9 +205,9 @@ fn repel(
     }
 }
 
-impl Place<'_> {
+impl Context<'_> {
     /// Atomic number of the atom at a position index.
     fn species(&self, position: usize) -> usize {
-        usize::from(self.topology.species[self.plan.atoms[position] as usize])
+        usize::from(self.list.species[self.plan.atoms[position] as usize])
     }
 }

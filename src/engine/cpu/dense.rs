@@ -15,38 +15,38 @@ pub const ROWS: usize = 12;
 /// Longest chain of additions in float32, in channels.
 const CHAIN: usize = 32;
 
-/// Rows of activations: value `lane` of channel block `c` of row `r` is at
-/// `pointer[c * block_stride + r * row_stride + lane]`.
+/// Rows of activations: value `lane` of channel group `c` of row `r` is at
+/// `pointer[c * group_stride + r * row_stride + lane]`.
 #[derive(Clone, Copy)]
-pub struct Rows<'a> {
+pub struct Activations<'a> {
     pointer: *const f32,
-    block_stride: usize,
+    group_stride: usize,
     row_stride: usize,
     rows: usize,
     channels: usize,
     data: PhantomData<&'a [f32]>,
 }
 
-impl<'a> Rows<'a> {
-    /// Rows inside `data`, of which row `row` and channel block `c` start at
-    /// `offset + c * block_stride + row * row_stride`.
+impl<'a> Activations<'a> {
+    /// Rows inside `data`, of which row `row` and channel group `c` start at
+    /// `offset + c * group_stride + row * row_stride`.
     ///
-    /// Panics unless `rows` rows of `blocks` channel blocks of `lanes` values lie inside `data`.
+    /// Panics unless `rows` rows of `groups` channel groups of `lanes` values lie inside `data`.
     #[inline(always)]
     pub fn new(
         data: &'a [f32],
         offset: usize,
-        [block_stride, row_stride]: [usize; 2],
-        [rows, blocks, lanes]: [usize; 3],
+        [group_stride, row_stride]: [usize; 2],
+        [rows, groups, lanes]: [usize; 3],
     ) -> Self {
-        let last = offset + (blocks - 1) * block_stride + (rows - 1) * row_stride + lanes;
+        let last = offset + (groups - 1) * group_stride + (rows - 1) * row_stride + lanes;
         assert!(last <= data.len());
         Self {
             pointer: data[offset..].as_ptr(),
-            block_stride,
+            group_stride,
             row_stride,
             rows,
-            channels: blocks * lanes,
+            channels: groups * lanes,
             data: PhantomData,
         }
     }
@@ -132,7 +132,7 @@ impl<V: Vector> Packed<V> {
     /// Output vectors 2 · `tile` and the next, of [`Self::TILE`] rows from `first` on. `inputs`
     /// are the input segments.
     #[inline(always)]
-    pub fn tile(&self, inputs: &[Rows<'_>], tile: usize, first: usize) -> [[V; 2]; ROWS] {
+    pub fn tile(&self, inputs: &[Activations<'_>], tile: usize, first: usize) -> [[V; 2]; ROWS] {
         let mut sums = [[V::splat(0.0); 2]; ROWS];
         match Self::TILE {
             12 => self.fill::<12>(inputs, tile, first, &mut sums),
@@ -145,7 +145,7 @@ impl<V: Vector> Packed<V> {
     #[inline(always)]
     fn fill<const R: usize>(
         &self,
-        inputs: &[Rows<'_>],
+        inputs: &[Activations<'_>],
         tile: usize,
         first: usize,
         out: &mut [[V; 2]; ROWS],
@@ -161,16 +161,16 @@ impl<V: Vector> Packed<V> {
         let mut totals = [bias; R];
         for (input, &channels) in inputs.iter().zip(&self.segments) {
             assert!(first + R <= input.rows && channels <= input.channels);
-            for blocks in (0..channels / V::LANES).step_by(CHAIN / V::LANES) {
+            for groups in (0..channels / V::LANES).step_by(CHAIN / V::LANES) {
                 let mut sums = [[V::splat(0.0); 2]; R];
-                let end = (blocks + CHAIN / V::LANES).min(channels / V::LANES);
-                for block in blocks..end {
-                    // SAFETY: `Rows::new` checked that every row and block of the input is there;
+                let end = (groups + CHAIN / V::LANES).min(channels / V::LANES);
+                for group in groups..end {
+                    // SAFETY: `Activations::new` checked that every row and group of the input is there;
                     // `weights` advances by `width` for each of `depth` channels.
                     unsafe {
                         let corner = input
                             .pointer
-                            .add(block * input.block_stride + first * input.row_stride);
+                            .add(group * input.group_stride + first * input.row_stride);
                         for lane in 0..V::LANES {
                             let w = [V::load(weights), V::load(weights.add(V::LANES))];
                             weights = weights.add(width);

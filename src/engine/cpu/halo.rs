@@ -10,7 +10,7 @@ use super::simd::Vector;
 use crate::engine::{Exchange, Rows};
 use crate::error::Result;
 
-/// Gives the ghosts in `records` (of all blocks of atoms) the rows of their owners. `outbox` is
+/// Gives the ghosts in `records` (of all chunks of atoms) the rows of their owners. `outbox` is
 /// scratch, `atoms` counts the caller's owned atoms and ghosts. Returns the seconds that the caller
 /// took.
 ///
@@ -25,16 +25,16 @@ pub fn exchange<V: Vector>(
     outbox: &mut Buffer,
     exchange: &mut dyn Exchange,
 ) -> Result<f64> {
-    let blocks = |k: usize| if k == 0 { layout.channel_blocks } else { layout.vector_blocks };
-    let parts = || (0..record.with).flat_map(|k| (0..blocks(k)).map(move |c| (k, c)));
+    let groups = |k: usize| if k == 0 { layout.channel_groups } else { layout.vector_groups };
+    let parts = || (0..record.with).flat_map(|k| (0..groups(k)).map(move |c| (k, c)));
     let row = parts().count() * V::LANES;
     outbox.resize(atoms * row)?;
     let index = |place: Place, k: usize, c: usize| {
-        place.block() * layout.len::<V>(record) + layout.at::<V>(record, k, place.row(), c)
+        place.chunk() * layout.len::<V>(record) + layout.at::<V>(record, k, place.row(), c)
     };
     for (&atom, &place) in plan.atoms.iter().zip(&plan.places).take(plan.active) {
-        let leaving = &mut outbox[atom as usize * row..][..row];
-        for ((k, c), lanes) in parts().zip(leaving.chunks_exact_mut(V::LANES)) {
+        let sent = &mut outbox[atom as usize * row..][..row];
+        for ((k, c), lanes) in parts().zip(sent.chunks_exact_mut(V::LANES)) {
             lanes.copy_from_slice(&records[index(place, k, c)..][..V::LANES]);
         }
     }
@@ -43,8 +43,8 @@ pub fn exchange<V: Vector>(
     let seconds = started.elapsed().as_secs_f64();
     for &[atom, target] in &plan.remote {
         let place = plan.place(target);
-        let arrived = &outbox[atom as usize * row..][..row];
-        for ((k, c), lanes) in parts().zip(arrived.chunks_exact(V::LANES)) {
+        let received = &outbox[atom as usize * row..][..row];
+        for ((k, c), lanes) in parts().zip(received.chunks_exact(V::LANES)) {
             records[index(place, k, c)..][..V::LANES].copy_from_slice(lanes);
         }
     }

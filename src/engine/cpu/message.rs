@@ -1,13 +1,13 @@
-//! The pair kernels: messages of one block of atoms, forward and reverse, one channel block at a
+//! The pair kernels: messages of one chunk of atoms, forward and reverse, one channel group at a
 //! time.
 //!
-//! Features lie in records: for each atom and channel block, K vectors of `V::LANES` channels.
+//! Features lie in records: for each atom and channel group, K vectors of `V::LANES` channels.
 //! Formulas as in `engine::reference`; both directions of a pair are computed from one look-up of
-//! the filter, u changing its sign. What the pairs of a block give atoms of other blocks goes to
-//! rows that it borrows, and from there to theirs ([`Return`]).
+//! the filter, u changing its sign. What the pairs of a chunk give atoms of other chunks goes to
+//! rows that it borrows, and from there to theirs ([`AddBorrowed`]).
 #![allow(unsafe_code)]
 
-use super::pairs::{BlockPairs, Pair};
+use super::pairs::{ChunkPairs, Pair};
 use super::records::{Layout, Record};
 use super::scalars;
 use super::simd::{Task, Vector, dot, three};
@@ -23,29 +23,29 @@ pub const COEFFICIENTS: usize = 3 * TERMS;
 /// a digit. What pairs of other atoms send back is added to its row one by one: half of all, a chain of some 30.
 pub const CHAIN: usize = 8;
 
-/// What both kernels know of a block of atoms.
+/// What both kernels know of a chunk of atoms.
 #[derive(Clone, Copy)]
 pub struct Span<'a> {
-    /// Filter tables of these channel blocks ([`super::tables::Layout`]): for each interval, three filters, or one
+    /// Filter tables of these channel groups ([`super::tables::TableLayout`]): for each interval, three filters, or one
     /// where channels have no vectors, × [`TERMS`] coefficients × lanes.
     pub table: &'a [f32],
-    /// Values of a channel block in `table`.
+    /// Values of a channel group in `table`.
     pub table_stride: usize,
-    /// Feature records of all blocks of atoms.
+    /// Feature records of all chunks of atoms.
     pub features: &'a [f32],
-    /// Where records are in a block of atoms.
+    /// Where records are in a chunk of atoms.
     pub layout: Layout,
-    /// Which block of atoms this is.
-    pub block: usize,
-    /// The channel block to compute, the first one of `together`.
+    /// Which chunk of atoms this is.
+    pub chunk: usize,
+    /// The channel group to compute, the first one of `groups_at_once`.
     pub channel: usize,
     /// How many; more than one only where channels have no vectors.
-    pub together: usize,
+    pub groups_at_once: usize,
     /// Whether senders have rows of their own (x¹, x², x³, v) instead of (s, v).
     pub sender: bool,
     /// Whether this is the first message, where v = 0.
     pub initial: bool,
-    /// Rows that the block borrows.
+    /// Rows that the chunk borrows.
     pub borrowed: usize,
 }
 
@@ -57,22 +57,22 @@ impl Span<'_> {
     }
 }
 
-/// The records of one channel block, of all blocks of atoms.
+/// The records of one channel group, of all chunks of atoms.
 #[derive(Clone, Copy)]
 pub struct Records {
     first: *const f32,
-    /// Values from a block of atoms to the next, and from a row to the next.
-    block: usize,
+    /// Values from a chunk of atoms to the next, and from a row to the next.
+    chunk: usize,
     row: usize,
 }
 
 impl Records {
-    /// Of `data`, records of all blocks of atoms.
+    /// Of `data`, records of all chunks of atoms.
     #[inline(always)]
     pub fn new<V: Vector>(data: &[f32], layout: Layout, record: Record, channel: usize) -> Self {
         Self {
             first: data[layout.start::<V>(record, channel)..].as_ptr(),
-            block: layout.len::<V>(record),
+            chunk: layout.len::<V>(record),
             row: layout.record::<V>(record, channel),
         }
     }
@@ -80,11 +80,11 @@ impl Records {
     /// Where a record is.
     ///
     /// # Safety
-    /// There is such a block of atoms, and it has such a row.
+    /// There is such a chunk of atoms, and it has such a row.
     #[inline(always)]
-    pub unsafe fn at(self, block: usize, row: usize) -> *const f32 {
+    pub unsafe fn at(self, chunk: usize, row: usize) -> *const f32 {
         // SAFETY: as the caller promises.
-        unsafe { self.first.add(block * self.block + row * self.row) }
+        unsafe { self.first.add(chunk * self.chunk + row * self.row) }
     }
 
     /// Where the record of a pair's neighbor is.
@@ -94,24 +94,24 @@ impl Records {
     #[inline(always)]
     pub unsafe fn of(self, pair: &Pair) -> *const f32 {
         // SAFETY: as the caller promises.
-        unsafe { self.at(pair.place.block(), pair.place.row()) }
+        unsafe { self.at(pair.place.chunk(), pair.place.row()) }
     }
 }
 
-/// Rows that a kernel adds to, in one channel block.
+/// Rows that a kernel adds to, in one channel group.
 #[derive(Clone, Copy)]
 pub struct Targets {
-    /// The block's own.
+    /// The chunk's own.
     own: *mut f32,
     /// Those that it borrows.
     borrowed: *mut f32,
-    /// Rows of the block, and values from one to the next.
+    /// Rows of the chunk, and values from one to the next.
     rows: usize,
     row: usize,
 }
 
 impl Targets {
-    /// The rows of a channel block; those that are borrowed become zero if asked for.
+    /// The rows of a channel group; those that are borrowed become zero if asked for.
     #[inline(always)]
     pub fn new<V: Vector>(
         span: Span<'_>,
@@ -136,7 +136,7 @@ impl Targets {
         }
     }
 
-    /// Where the record of one of the block's own rows is.
+    /// Where the record of one of the chunk's own rows is.
     ///
     /// # Safety
     /// There is such a row.
@@ -149,7 +149,7 @@ impl Targets {
     /// Where the record of a pair's target is.
     ///
     /// # Safety
-    /// The target is that of a pair with an atom of this block (`inside`), or with a row that it borrows.
+    /// The target is that of a pair with an atom of this chunk (`inside`), or with a row that it borrows.
     #[inline(always)]
     pub unsafe fn of(self, pair: &Pair, inside: bool) -> *mut f32 {
         let (rows, row) = match inside {
@@ -262,13 +262,13 @@ fn message<V: Vector, const SENDER: bool, const INITIAL: bool>(
     to
 }
 
-/// Adds the messages to `out`, the block's own records (s, v).
+/// Adds the messages to `out`, the chunk's own records (s, v).
 pub struct Forward<'a> {
     /// Where and what.
     pub span: Span<'a>,
-    /// The block's pairs.
-    pub pairs: &'a BlockPairs,
-    /// Records of the block's state.
+    /// The chunk's pairs.
+    pub pairs: &'a ChunkPairs,
+    /// Records of the chunk's state.
     pub out: &'a mut [f32],
     /// Records of the rows that it borrows.
     pub borrowed: &'a mut [f32],
@@ -278,9 +278,9 @@ impl<V: Vector> Task<V> for Forward<'_> {
     #[inline(always)]
     fn run(self) {
         match (self.span.sender, self.span.initial) {
-            _ if !self.span.has_vectors() => match self.span.together {
+            _ if !self.span.has_vectors() => match self.span.groups_at_once {
                 1 => scalars::forward::<V, 1>(self),
-                _ => scalars::forward::<V, { scalars::TOGETHER }>(self),
+                _ => scalars::forward::<V, { scalars::GROUPS_AT_ONCE }>(self),
             },
             (false, true) => self.kernel::<V, false, true>(),
             (false, false) => self.kernel::<V, false, false>(),
@@ -297,13 +297,13 @@ impl Forward<'_> {
         let targets = Targets::new::<V>(span, span.channel, Record::STATE, [out, borrowed], true);
         let features = Record::features(SENDER);
         let features = Records::new::<V>(span.features, span.layout, features, span.channel);
-        // SAFETY of all pointers below: `BlockPairs` only holds rows and targets of the plan it was made for
-        // (`Plan::places`, `BlockPlan::entries`), and intervals of this table: `pairs.rs` clamps them; with exact
-        // filters a pair's interval is its place in a table of all pairs. The arrays cover all blocks of atoms.
+        // SAFETY of all pointers below: `ChunkPairs` only holds rows and targets of the plan it was made for
+        // (`Plan::places`, `ChunkPlan::entries`), and intervals of this table: `pairs.rs` clamps them; with exact
+        // filters a pair's interval is its place in a table of all pairs. The arrays cover all chunks of atoms.
         for (i, &[start, across, alone, end]) in pairs.bounds.iter().enumerate() {
             let mut totals = [V::splat(0.0); STATE];
             // SAFETY: see above.
-            let here = unsafe { sender::<V, SENDER, INITIAL>(features.at(span.block, i)) };
+            let here = unsafe { sender::<V, SENDER, INITIAL>(features.at(span.chunk, i)) };
             let table = span.table;
             for chain in (start..end).step_by(CHAIN) {
                 let mut sums = [V::splat(0.0); STATE];
@@ -343,11 +343,11 @@ impl Forward<'_> {
 pub struct Reverse<'a> {
     /// Where and what.
     pub span: Span<'a>,
-    /// The block's pairs; ∂E/∂d (times the step) and ∂E/∂u of each are added to `gradients`.
-    pub pairs: &'a mut BlockPairs,
-    /// Adjoints of the state after the message, of all blocks of atoms.
+    /// The chunk's pairs; ∂E/∂d (times the step) and ∂E/∂u of each are added to `gradients`.
+    pub pairs: &'a mut ChunkPairs,
+    /// Adjoints of the state after the message, of all chunks of atoms.
     pub bar: &'a [f32],
-    /// What the block's atoms receive. Not touched in the first message.
+    /// What the chunk's atoms receive. Not touched in the first message.
     pub out: &'a mut [f32],
     /// The same of the rows that it borrows.
     pub borrowed: &'a mut [f32],
@@ -357,9 +357,9 @@ impl<V: Vector> Task<V> for Reverse<'_> {
     #[inline(always)]
     fn run(self) {
         match (self.span.sender, self.span.initial) {
-            _ if !self.span.has_vectors() => match self.span.together {
+            _ if !self.span.has_vectors() => match self.span.groups_at_once {
                 1 => scalars::reverse::<V, 1>(self),
-                _ => scalars::reverse::<V, { scalars::TOGETHER }>(self),
+                _ => scalars::reverse::<V, { scalars::GROUPS_AT_ONCE }>(self),
             },
             (false, true) => self.kernel::<V, false, true, 4>(),
             (false, false) => self.kernel::<V, false, false, 4>(),
@@ -384,8 +384,8 @@ impl Reverse<'_> {
             // SAFETY: see above.
             let (here, bar_here) = unsafe {
                 (
-                    sender::<V, SENDER, INITIAL>(features.at(span.block, i)),
-                    load::<V, STATE>(bar.at(span.block, i)),
+                    sender::<V, SENDER, INITIAL>(features.at(span.chunk, i)),
+                    load::<V, STATE>(bar.at(span.chunk, i)),
                 )
             };
             let [s_i, v_i @ ..] = bar_here;
@@ -464,33 +464,33 @@ impl Reverse<'_> {
     }
 }
 
-/// Adds to a block's rows what others computed for them.
-pub struct Return<'a> {
-    /// Records of the block.
+/// Adds to a chunk's rows what others computed for them.
+pub struct AddBorrowed<'a> {
+    /// Records of the chunk.
     pub out: &'a mut [f32],
     /// Of which kind they are.
     pub record: Record,
-    /// Where records are in a block.
+    /// Where records are in a chunk.
     pub layout: Layout,
-    /// Row of the block, for each of the rows that are given back.
+    /// Row of the chunk, for each of the rows that the other chunk borrowed.
     pub rows: &'a [u32],
-    /// First row of the block.
+    /// First row of the chunk.
     pub first: usize,
-    /// Records of the rows that the other block borrowed, and how many it borrowed in all.
+    /// Records of the rows that the other chunk borrowed, and how many it borrowed in all.
     pub borrowed: (&'a [f32], usize),
-    /// Where those of this block begin among them.
+    /// Where those of this chunk begin among them.
     pub start: usize,
 }
 
-impl<V: Vector> Task<V> for Return<'_> {
+impl<V: Vector> Task<V> for AddBorrowed<'_> {
     #[inline(always)]
     fn run(self) {
         let (borrowed, count) = self.borrowed;
-        let lent = Layout { rows: count, ..self.layout };
-        for c in 0..self.layout.channel_blocks {
+        let borrowed_layout = Layout { rows: count, ..self.layout };
+        for c in 0..self.layout.channel_groups {
             let width = self.layout.record::<V>(self.record, c);
             for (k, &row) in self.rows.iter().enumerate() {
-                let from = lent.at::<V>(self.record, 0, self.start + k, c);
+                let from = borrowed_layout.at::<V>(self.record, 0, self.start + k, c);
                 let to = self.layout.at::<V>(self.record, 0, row as usize - self.first, c);
                 let (from, to) = (&borrowed[from..][..width], &mut self.out[to..][..width]);
                 for (from, to) in from.chunks_exact(V::LANES).zip(to.chunks_exact_mut(V::LANES)) {

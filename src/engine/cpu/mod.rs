@@ -1,15 +1,16 @@
 //! The fast engine for processors: float32 features, explicit SIMD, tables for the filters.
 //!
 //! One compute ([`pass`]) is: pairs within the cutoff ([`pairs`]); for each block of the network the
-//! message ([`message`]) and the atoms' own layers ([`atoms`]); the same in reverse; sums of forces and
-//! virials in float64 ([`collect`]). Three things are called blocks, after the field:
+//! message ([`message`]) and the atoms' own layers ([`atoms`]); the same in reverse; sums of forces
+//! and virials in float64 ([`collect`]). Atoms and channels are divided:
 //!
-//! - a *block* of the network, `b` or `block`: message `b` and the update behind it;
-//! - a *block of atoms* ([`Block`], [`plan`]): atoms that are near each other, computed by one thread in a
-//!   fixed order, so the bits do not depend on the number of threads. It *borrows* rows of atoms of other
-//!   blocks that its pairs reach, and gives them back what these pairs add;
-//! - a *channel block*, `c` or `channel`: as many channels as a vector has lanes. Arrays hold, for each block
-//!   of atoms, for each channel block, for each row (atom) a *record* of some vectors ([`records`]).
+//! - a *block*, `b` or `block`, is one of the network's: message `b` and the update behind it;
+//! - a *chunk* ([`Chunk`], [`plan`]) is a number of atoms that are near each other. One thread
+//!   computes it in a fixed order, so the bits do not depend on the number of threads. A chunk
+//!   *borrows* rows of atoms of other chunks that its pairs reach: it adds to copies of them, which
+//!   are then added to the rows themselves;
+//! - a *channel group*, `c` or `channel`, is as many channels as a vector has lanes. Arrays hold, for
+//!   each chunk, for each channel group, for each row (atom) a *record* of some vectors ([`records`]).
 
 mod atoms;
 mod buffer;
@@ -31,7 +32,7 @@ mod tables;
 mod update;
 
 pub use self::peak::peak;
-pub use self::plan::BLOCK;
+pub use self::plan::CHUNK;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -39,15 +40,15 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use self::buffer::Buffer;
-use self::collect::{Collect, Place, Sums};
-use self::network::Network;
-use self::pairs::BlockPairs;
+use self::collect::{Collect, Context, Sums};
+use self::network::PackedNetwork;
+use self::pairs::ChunkPairs;
 use self::plan::Plan;
 use self::records::{Layout, Record};
 use self::simd::{Portable, Vector};
-use self::slices::Work;
+use self::slices::Scratch;
 use super::{
-    Engine, Exchange, FilterMode, InstructionSet, Options, Results, Seconds, Topology, Virials,
+    Engine, Exchange, FilterMode, InstructionSet, NeighborList, Options, Results, Seconds, Virials,
     layers, pair,
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -87,10 +88,10 @@ pub fn engine(
     ))
 }
 
-/// One block of atoms and what its thread works with.
-struct Block {
-    pairs: BlockPairs,
-    work: Work,
+/// One chunk of atoms and what its thread works with.
+struct Chunk {
+    pairs: ChunkPairs,
+    scratch: Scratch,
     sums: Sums,
     /// Of the energy of each row's atom (eV).
     bounds: Vec<[f64; 2]>,
@@ -104,8 +105,8 @@ struct Block {
 struct Prepared<V> {
     model: Arc<Model>,
     filter: FilterMode,
-    network: Network<V>,
-    /// For each message, for each channel block, each interval: see [`Span::table`].
+    network: PackedNetwork<V>,
+    /// For each message, for each channel group, each interval: see [`Span::table`].
     tables: Vec<Buffer>,
     intervals: usize,
     /// For each atomic number, s (padded) and what the first block sends: records of one row.
@@ -115,10 +116,10 @@ struct Prepared<V> {
 struct Cpu<V> {
     student: Arc<Prepared<V>>,
     pool: Option<Arc<rayon::ThreadPool>>,
-    topology: Topology,
+    list: NeighborList,
     plan: Option<Plan>,
     positions: Vec<[f64; 3]>,
-    blocks: Vec<Block>,
+    chunks: Vec<Chunk>,
     /// For each message: what is sent, of all rows.
     features: Vec<Buffer>,
     /// For each message: state after it, of active rows.
@@ -141,7 +142,7 @@ impl<V: Vector> Prepared<V> {
             FilterMode::Exact => (Vec::new(), 1),
         };
         let scope = model.scope();
-        let network = Network::new(&model)?;
+        let network = PackedNetwork::new(&model)?;
         let layout = network.layout(1);
         let rows = |number| first_rows::<V>(&model, layout, number);
         let species = (0..=u8::MAX)
@@ -164,10 +165,10 @@ impl<V: Vector> Cpu<V> {
         let buffers = || student.model.blocks.iter().map(|_| Buffer::default()).collect();
         Self {
             pool,
-            topology: Topology::default(),
+            list: NeighborList::default(),
             plan: None,
             positions: Vec::new(),
-            blocks: Vec::new(),
+            chunks: Vec::new(),
             features: buffers(),
             states: buffers(),
             kept: buffers(),
@@ -188,10 +189,10 @@ impl<V: Vector> Cpu<V> {
     /// Orders the atoms and makes room; the features of the first message are set here, as they
     /// follow from the species.
     fn prepare(&mut self, positions: &[[f64; 3]]) -> Result<()> {
-        let plan = Plan::new(&self.topology, positions)?;
-        let layout = self.student.network.layout(plan.block_rows);
+        let plan = Plan::new(&self.list, positions)?;
+        let layout = self.student.network.layout(plan.chunk_rows);
         let [sent, received, kept] = self.records();
-        let (active, all) = (plan.blocks.len(), plan.rows / plan.block_rows);
+        let (active, all) = (plan.chunks.len(), plan.rows / plan.chunk_rows);
         for b in 0..self.student.model.blocks.len() {
             self.features[b].resize(all * layout.len::<V>(sent))?;
             self.states[b].resize(active * layout.len::<V>(Record::STATE))?;
@@ -199,44 +200,44 @@ impl<V: Vector> Cpu<V> {
         }
         self.bar.resize(all * layout.len::<V>(Record::STATE))?;
         self.received.resize(active * layout.len::<V>(received))?;
-        self.blocks.truncate(plan.blocks.len());
-        self.blocks.try_reserve(plan.blocks.len() - self.blocks.len())?;
-        while self.blocks.len() < plan.blocks.len() {
-            self.blocks.push(Block {
-                pairs: BlockPairs::default(),
-                work: Work::new(&self.student.network)?,
+        self.chunks.truncate(plan.chunks.len());
+        self.chunks.try_reserve(plan.chunks.len() - self.chunks.len())?;
+        while self.chunks.len() < plan.chunks.len() {
+            self.chunks.push(Chunk {
+                pairs: ChunkPairs::default(),
+                scratch: Scratch::new(&self.student.network)?,
                 sums: Sums::default(),
                 bounds: Vec::new(),
                 borrowed: Buffer::default(),
                 exact: Buffer::default(),
             });
         }
-        for (block, found) in self.blocks.iter_mut().zip(&plan.blocks) {
-            block.sums.resize(plan.block_rows + found.borrowed.len())?;
-            let lent = Layout { rows: found.borrowed.len(), ..layout };
-            let most = lent.len::<V>(Record::STATE).max(lent.len::<V>(received));
-            block.borrowed.resize(most)?;
+        for (chunk, found) in self.chunks.iter_mut().zip(&plan.chunks) {
+            chunk.sums.resize(plan.chunk_rows + found.borrowed.len())?;
+            let borrowed = Layout { rows: found.borrowed.len(), ..layout };
+            let most = borrowed.len::<V>(Record::STATE).max(borrowed.len::<V>(received));
+            chunk.borrowed.resize(most)?;
         }
-        let atoms = plan.atoms[..plan.active].chunks(plan.block_rows);
-        for (block, atoms) in self.blocks.iter_mut().zip(atoms) {
-            emptied(&mut block.bounds, plan.block_rows)?;
-            let number = |&atom: &u32| self.topology.species[atom as usize];
+        let atoms = plan.atoms[..plan.active].chunks(plan.chunk_rows);
+        for (chunk, atoms) in self.chunks.iter_mut().zip(atoms) {
+            emptied(&mut chunk.bounds, plan.chunk_rows)?;
+            let number = |&atom: &u32| self.list.species[atom as usize];
             let model = &self.student.model;
-            block.bounds.extend(atoms.iter().map(|atom| model.energy_bounds(number(atom))));
-            block.bounds.resize(plan.block_rows, UNBOUNDED);
+            chunk.bounds.extend(atoms.iter().map(|atom| model.energy_bounds(number(atom))));
+            chunk.bounds.resize(plan.chunk_rows, UNBOUNDED);
         }
         // Rows that no atom uses must stay finite.
         self.features.iter_mut().for_each(|features| features.fill(0.0));
         self.bar.fill(0.0);
         let one = Layout { rows: 1, ..layout };
         for (&atom, place) in plan.atoms.iter().zip(&plan.places) {
-            let number = usize::from(self.topology.species[atom as usize]);
+            let number = usize::from(self.list.species[atom as usize]);
             let Some([_, record]) = &self.student.species[number] else { continue };
-            let block = &mut self.features[0][place.block() * layout.len::<V>(sent)..];
-            for c in 0..layout.channel_blocks {
+            let chunk = &mut self.features[0][place.chunk() * layout.len::<V>(sent)..];
+            for c in 0..layout.channel_groups {
                 let from = &record[one.start::<V>(sent, c)..one.start::<V>(sent, c + 1)];
                 let to = layout.at::<V>(sent, 0, place.row(), c);
-                block[to..to + from.len()].copy_from_slice(from);
+                chunk[to..to + from.len()].copy_from_slice(from);
             }
         }
         self.plan = Some(plan);
@@ -249,7 +250,7 @@ fn first_rows<V: Vector>(model: &Model, one: Layout, number: u8) -> Result<[Buff
     let s = model.embedding_row(number);
     let sent = layers::sent(&model.blocks[0], s);
     let features = Record::features(model.has_sender());
-    let mut state = Buffer::zeros(one.channel_blocks * V::LANES)?;
+    let mut state = Buffer::zeros(one.channel_groups * V::LANES)?;
     let mut record = Buffer::zeros(one.len::<V>(features))?;
     for (to, &value) in state.iter_mut().zip(s) {
         *to = value as f32;
@@ -284,42 +285,42 @@ fn each<T: Send>(
 impl<V: Vector> Cpu<V> {
     /// Sums what pairs give, in the caller's order of atoms.
     fn collect(&mut self, plan: &Plan, virials: Virials) -> Result<Results> {
-        let Self { student, topology, positions, blocks, pool, .. } = self;
+        let Self { student, list, positions, chunks, pool, .. } = self;
         // The kernels' slopes are per interval.
         let per_step = match student.filter {
             FilterMode::Table => student.intervals as f64 / student.model.cutoff,
             FilterMode::Exact => 1.0,
         };
-        let place =
-            |first| Place { model: &student.model, topology, plan, positions, first, per_step };
-        each(pool.as_deref(), blocks.iter_mut().enumerate(), |(index, block)| {
-            let Block { pairs, sums, bounds, .. } = block;
-            sums.clear(plan.block_rows, virials)?;
+        let context =
+            |first| Context { model: &student.model, list, plan, positions, first, per_step };
+        each(pool.as_deref(), chunks.iter_mut().enumerate(), |(index, chunk)| {
+            let Chunk { pairs, sums, bounds, .. } = chunk;
+            sums.clear(plan.chunk_rows, virials)?;
             sums.find_outside(bounds)?;
             pairs.unsee();
-            V::run(Collect { place: place(index * plan.block_rows), pairs, virials, sums });
+            V::run(Collect { context: context(index * plan.chunk_rows), pairs, virials, sums });
             Ok(())
         })?;
-        let mut atomic_energies = filled(topology.owned, 0.0)?;
-        let mut forces = filled(topology.owned, [0.0; 3])?;
-        let mut atomic_virials = filled(virials.of_atoms(topology.owned), [0.0; 9])?;
+        let mut atomic_energies = filled(list.owned, 0.0)?;
+        let mut forces = filled(list.owned, [0.0; 3])?;
+        let mut atomic_virials = filled(virials.of_atoms(list.owned), [0.0; 9])?;
         let mut outside = Vec::new();
-        for (atoms, block) in plan.atoms[..plan.active].chunks(plan.block_rows).zip(&*blocks) {
-            outside.try_reserve(block.sums.outside.len())?;
-            outside.extend(block.sums.outside.iter().map(|&row| atoms[row as usize]));
+        for (atoms, chunk) in plan.atoms[..plan.active].chunks(plan.chunk_rows).zip(&*chunks) {
+            outside.try_reserve(chunk.sums.outside.len())?;
+            outside.extend(chunk.sums.outside.iter().map(|&row| atoms[row as usize]));
             for (row, &atom) in atoms.iter().enumerate() {
                 let atom = atom as usize;
-                atomic_energies[atom] = block.sums.energies[row];
-                forces[atom] = block.sums.forces[row];
-                if let Some(virial) = block.sums.virials.get(row) {
+                atomic_energies[atom] = chunk.sums.energies[row];
+                forces[atom] = chunk.sums.forces[row];
+                if let Some(virial) = chunk.sums.virials.get(row) {
                     atomic_virials[atom] = *virial;
                 }
             }
         }
-        for (block, found) in blocks.iter().zip(&plan.blocks) {
+        for (chunk, found) in chunks.iter().zip(&plan.chunks) {
             for (k, &row) in found.borrowed.iter().enumerate() {
-                let (atom, from) = (plan.atoms[row as usize] as usize, plan.block_rows + k);
-                let Sums { energies, forces: given, virials, .. } = &block.sums;
+                let (atom, from) = (plan.atoms[row as usize] as usize, plan.chunk_rows + k);
+                let Sums { energies, forces: given, virials, .. } = &chunk.sums;
                 atomic_energies[atom] += energies[from];
                 (0..3).for_each(|a| forces[atom][a] += given[from][a]);
                 if let Some(virial) = virials.get(from) {
@@ -330,15 +331,15 @@ impl<V: Vector> Cpu<V> {
         outside.sort_unstable();
         let mut found = Results { outside, ..pair::total(atomic_energies, forces, atomic_virials) };
         if virials == Virials::Total {
-            found.virial = pair::sum(blocks.iter().map(|block| &block.sums.virial));
+            found.virial = pair::sum(chunks.iter().map(|chunk| &chunk.sums.virial));
         }
         Ok(found)
     }
 }
 
 impl<V: Vector> Engine for Cpu<V> {
-    fn set_topology(&mut self, topology: Topology) -> Result<()> {
-        self.topology = topology;
+    fn set_neighbor_list(&mut self, list: NeighborList) -> Result<()> {
+        self.list = list;
         // The order of atoms follows from positions, which the next compute brings.
         self.plan = None;
         Ok(())
@@ -353,19 +354,19 @@ impl<V: Vector> Engine for Cpu<V> {
     ) -> Result<()> {
         let started = Instant::now();
         pair::check_finite(positions)?;
-        self.topology.check_edge(positions, self.student.model.cutoff)?;
+        self.list.check_edge(positions, self.student.model.cutoff)?;
         if self.plan.is_none() {
             self.prepare(positions)?;
         }
         if exchange.is_none() && self.plan.as_ref().is_some_and(|plan| !plan.remote.is_empty()) {
-            self.topology.check_resolved()?;
+            self.list.check_resolved()?;
         }
         let Some(plan) = self.plan.take() else {
             return Err(Error::new(ErrorKind::Internal, "no plan was made"));
         };
         emptied(&mut self.positions, plan.atoms.len())?;
         self.positions.extend(plan.atoms.iter().map(|&atom| positions[atom as usize]));
-        self.seconds.topology += started.elapsed().as_secs_f64();
+        self.seconds.lists += started.elapsed().as_secs_f64();
 
         let started = Instant::now();
         let done = self.find_pairs(&plan);
@@ -390,11 +391,11 @@ impl<V: Vector> Engine for Cpu<V> {
     }
 
     fn memory(&self) -> [usize; 2] {
-        let block = |block: &Block| {
-            let Block { pairs, work, sums, bounds, borrowed, exact } = block;
+        let chunk = |chunk: &Chunk| {
+            let Chunk { pairs, scratch, sums, bounds, borrowed, exact } = chunk;
             16 * bounds.capacity()
                 + pairs.memory()
-                + work.memory()
+                + scratch.memory()
                 + sums.memory()
                 + borrowed.memory()
                 + exact.memory()
@@ -404,24 +405,24 @@ impl<V: Vector> Engine for Cpu<V> {
             + sum(&self.states)
             + sum(&self.kept)
             + [&self.bar, &self.received, &self.outbox].map(Buffer::memory).iter().sum::<usize>()
-            + self.blocks.iter().map(block).sum::<usize>()
-            + self.topology.memory()
+            + self.chunks.iter().map(chunk).sum::<usize>()
+            + self.list.memory()
             + self.plan.as_ref().map_or(0, Plan::memory)
             + self.positions.capacity() * size_of::<[f64; 3]>();
         [own, sum(&self.student.tables) + self.student.network.memory()]
     }
 
-    fn topology(&self) -> &Topology {
-        &self.topology
+    fn neighbor_list(&self) -> &NeighborList {
+        &self.list
     }
 
-    fn together(&self) -> usize {
-        // A block: then each structure's sums have the order, and its results the bits, that they have
+    fn atoms_per_batch(&self) -> usize {
+        // A chunk: then each structure's sums have the order, and its results the bits, that they have
         // alone.
-        BLOCK
+        CHUNK
     }
 
-    fn twin(&self) -> Result<Box<dyn Engine>> {
+    fn for_another_thread(&self) -> Result<Box<dyn Engine>> {
         Ok(Box::new(Self::new(Arc::clone(&self.student), None)))
     }
 

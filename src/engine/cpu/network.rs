@@ -34,7 +34,7 @@ pub(super) struct HeadLayer<V> {
 }
 
 /// A model's dense layers, ready for the kernels.
-pub struct Network<V> {
+pub struct PackedNetwork<V> {
     pub(super) blocks: Vec<PackedBlock<V>>,
     pub(super) head: Vec<HeadLayer<V>>,
     /// Weights and bias of the readout's last layer, which gives one value in float64.
@@ -67,7 +67,7 @@ impl<V: Vector> PackedMlp<V> {
     }
 }
 
-impl<V: Vector> Network<V> {
+impl<V: Vector> PackedNetwork<V> {
     /// Packs the layers of `model`.
     pub fn new(model: &Model) -> Result<Self> {
         let (h, g) = (model.hidden, model.vectors);
@@ -114,10 +114,10 @@ impl<V: Vector> Network<V> {
         Ok(Self { blocks, head, last, channels: padded(h), vectors: padded(g) })
     }
 
-    /// Where records are in a block of so many rows.
+    /// Where records are in a chunk of so many rows.
     pub fn layout(&self, rows: usize) -> Layout {
         let (channels, vectors) = (self.channels, self.vectors);
-        Layout { rows, channel_blocks: channels / V::LANES, vector_blocks: vectors / V::LANES }
+        Layout { rows, channel_groups: channels / V::LANES, vector_groups: vectors / V::LANES }
     }
 
     /// Bytes allocated.

@@ -1,9 +1,9 @@
 //! Pairs within the cutoff at this step: where they stand in the filter table, and their direction.
 
 use super::buffer::Buffer;
-use super::plan::{BlockPlan, Plan};
+use super::plan::{ChunkPlan, Plan};
 use super::records::Place;
-use crate::engine::{Topology, pair};
+use crate::engine::{NeighborList, pair};
 use crate::error::Result;
 use crate::memory::emptied;
 use crate::model::{Repulsion, Seen};
@@ -13,7 +13,7 @@ use crate::model::{Repulsion, Seen};
 pub struct Pair {
     /// Where the neighbor's records are.
     pub place: Place,
-    /// The row that is added to for the neighbor, see `BlockPlan::entries`.
+    /// The row that is added to for the neighbor, see `ChunkPlan::entries`.
     pub target: u32,
     /// Interval of the filter table.
     pub interval: u32,
@@ -27,19 +27,19 @@ pub struct Pair {
 /// loops over all pairs need not ask.
 #[derive(Clone, Copy)]
 pub struct ClosePair {
-    /// Row of the atom in its block.
+    /// Row of the atom in its chunk.
     pub row: u32,
-    /// Index in [`BlockPairs::list`].
+    /// Index in [`ChunkPairs::list`].
     pub pair: u32,
     /// What the filters see of its distance.
     pub seen: Seen,
 }
 
-/// The pairs of one block of atoms.
+/// The pairs of one chunk of atoms.
 #[derive(Default)]
-pub struct BlockPairs {
+pub struct ChunkPairs {
     /// For each atom: where its pairs begin, where those with borrowed rows begin, where those
-    /// that are computed for the block's own atom alone begin, where they end.
+    /// that are computed for the chunk's own atom alone begin, where they end.
     pub bounds: Vec<[u32; 4]>,
     /// All pairs, atom by atom.
     pub list: Vec<Pair>,
@@ -66,32 +66,32 @@ pub struct Reach<'a> {
     pub repulsion: Option<&'a Repulsion>,
 }
 
-impl BlockPairs {
-    /// Finds the pairs of the block that starts at row `first`.
+impl ChunkPairs {
+    /// Finds the pairs of the chunk that starts at row `first`.
     pub fn update(
         &mut self,
-        topology: &Topology,
+        neighbor_list: &NeighborList,
         plan: &Plan,
-        block: &BlockPlan,
+        chunk: &ChunkPlan,
         first: usize,
         positions: &[[f64; 3]],
         reach: Reach<'_>,
     ) -> Result<()> {
-        emptied(&mut self.bounds, block.starts.len())?;
-        emptied(&mut self.list, block.entries.len())?;
-        emptied(&mut self.neighbors, block.entries.len())?;
+        emptied(&mut self.bounds, chunk.starts.len())?;
+        emptied(&mut self.list, chunk.entries.len())?;
+        emptied(&mut self.neighbors, chunk.entries.len())?;
         self.close.clear();
         let per_length = reach.intervals as f64 / reach.cutoff;
         let last_interval = reach.intervals as i32 - 1;
         let longest = reach.repulsion.map_or(0.0, Repulsion::longest);
         // Beyond what rounding of a square can hide.
         let beyond = reach.cutoff * reach.cutoff * (1.0 + 1e-12);
-        for (k, range) in block.starts.windows(2).enumerate() {
+        for (k, range) in chunk.starts.windows(2).enumerate() {
             let [[start, across, alone], [end, ..]] = [range[0], range[1]];
             let here = positions[first + k];
             let mut bounds = [self.list.len() as u32; 4];
             for (from, to, last) in [(start, across, 1), (across, alone, 2), (alone, end, 3)] {
-                let entries = &block.entries[from as usize..to as usize];
+                let entries = &chunk.entries[from as usize..to as usize];
                 for &[neighbor, target] in
                     nearer(&mut self.near, entries, &here, positions, beyond)?
                 {
@@ -100,14 +100,14 @@ impl BlockPairs {
                         continue;
                     }
                     if d < pair::COINCIDENT {
-                        let [i, j] =
-                            [first + k, neighbor as usize].map(|p| topology.name(plan.atoms[p]));
+                        let [i, j] = [first + k, neighbor as usize]
+                            .map(|p| neighbor_list.name(plan.atoms[p]));
                         return Err(pair::same_place(i, j));
                     }
                     let mut x = d * per_length;
                     if let Some(repulsion) = reach.repulsion.filter(|_| d < longest) {
                         let atoms = [first + k, neighbor as usize].map(|p| plan.atoms[p]);
-                        let species = atoms.map(|atom| topology.species[atom as usize]);
+                        let species = atoms.map(|atom| neighbor_list.species[atom as usize]);
                         let seen = repulsion.seen(species, d);
                         x = seen.distance * per_length;
                         self.close.try_reserve(1)?;

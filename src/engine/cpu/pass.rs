@@ -3,25 +3,25 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use super::atoms::{Advance, Retreat, Turn};
+use super::atoms::{ForwardUpdate, LastUpdate, ReverseUpdate};
 use super::buffer::Buffer;
 use super::collect::Sums;
-use super::message::{Forward, Return, Reverse, Span};
-use super::pairs::{BlockPairs, Reach};
+use super::message::{AddBorrowed, Forward, Reverse, Span};
+use super::pairs::{ChunkPairs, Reach};
 use super::plan::Plan;
 use super::records::Record;
-use super::scalars::TOGETHER;
+use super::scalars::GROUPS_AT_ONCE;
 use super::simd::Vector;
-use super::{Block, Cpu, each, halo, tables};
+use super::{Chunk, Cpu, each, halo, tables};
 use crate::engine::{Exchange, FilterMode};
 use crate::error::Result;
 
-/// The channel blocks that are computed at a time, of `count`: one of those with vectors, or several of those
+/// The channel groups that are computed at a time, of `count`: one of those with vectors, or several of those
 /// without.
-fn channel_blocks(count: usize, vectors: usize) -> impl Iterator<Item = Range<usize>> {
+fn groups_in_turn(count: usize, vectors: usize) -> impl Iterator<Item = Range<usize>> {
     let with = (0..vectors).map(|channel| channel..channel + 1);
-    let without = (vectors..count).step_by(TOGETHER);
-    with.chain(without.map(move |channel| channel..(channel + TOGETHER).min(count)))
+    let without = (vectors..count).step_by(GROUPS_AT_ONCE);
+    with.chain(without.map(move |channel| channel..(channel + GROUPS_AT_ONCE).min(count)))
 }
 
 impl<V: Vector> Cpu<V> {
@@ -33,13 +33,13 @@ impl<V: Vector> Cpu<V> {
             intervals: self.student.intervals,
             repulsion: self.student.model.repulsion.as_ref(),
         };
-        let (topology, positions) = (&self.topology, &self.positions);
-        let blocks = self.blocks.iter_mut().zip(&plan.blocks).enumerate();
-        each(self.pool.as_deref(), blocks, |(index, (block, found))| {
-            let first = index * plan.block_rows;
-            block.pairs.update(topology, plan, found, first, positions, reach)?;
+        let (list, positions) = (&self.list, &self.positions);
+        let chunks = self.chunks.iter_mut().zip(&plan.chunks).enumerate();
+        each(self.pool.as_deref(), chunks, |(index, (chunk, found))| {
+            let first = index * plan.chunk_rows;
+            chunk.pairs.update(list, plan, found, first, positions, reach)?;
             if self.student.filter == FilterMode::Exact {
-                for (k, pair) in block.pairs.list.iter_mut().enumerate() {
+                for (k, pair) in chunk.pairs.list.iter_mut().enumerate() {
                     (pair.interval, pair.t) = (k as u32, 0.0);
                 }
             }
@@ -47,37 +47,37 @@ impl<V: Vector> Cpu<V> {
         })
     }
 
-    /// Runs a pair kernel of message `b` over all blocks of atoms. `out` holds records; the kernel gets a
-    /// block's part of it, and the rows that the block borrows.
+    /// Runs a pair kernel of message `b` over all chunks of atoms. `out` holds records; the kernel gets a
+    /// chunk's part of it, and the rows that the chunk borrows.
     ///
-    /// Channel blocks go outermost, so that their part of the table stays in the cache.
+    /// Channel groups go outermost, so that their part of the table stays in the cache.
     fn messages(
         &mut self,
         plan: &Plan,
         b: usize,
         (out, record): (&mut [f32], Record),
-        kernel: impl Fn(Span<'_>, &mut BlockPairs, &mut [f32], &mut [f32]) + Sync,
+        kernel: impl Fn(Span<'_>, &mut ChunkPairs, &mut [f32], &mut [f32]) + Sync,
     ) -> Result<()> {
-        let layout = self.student.network.layout(plan.block_rows);
-        let (count, vectors) = (layout.channel_blocks, layout.vector_blocks);
+        let layout = self.student.network.layout(plan.chunk_rows);
+        let (count, vectors) = (layout.channel_groups, layout.vector_groups);
         let part = layout.len::<V>(record);
         let sender = self.student.model.blocks[b].sender.is_some();
         let threads = self.pool.as_deref().map_or(1, rayon::ThreadPool::current_num_threads);
-        // With exact filters each block brings its own table, too large to keep several.
-        let group = match self.student.filter {
+        // With exact filters each chunk brings its own table, too large to keep several.
+        let at_once = match self.student.filter {
             FilterMode::Exact => 1,
-            FilterMode::Table if threads == 1 => self.blocks.len().max(1),
-            FilterMode::Table => (self.blocks.len() / (4 * threads)).max(1),
+            FilterMode::Table if threads == 1 => self.chunks.len().max(1),
+            FilterMode::Table => (self.chunks.len() / (4 * threads)).max(1),
         };
         let parts = out.chunks_exact_mut(part);
-        let mut items: Vec<_> = self.blocks.iter_mut().zip(parts).enumerate().collect();
+        let mut items: Vec<_> = self.chunks.iter_mut().zip(parts).enumerate().collect();
         let (model, made, positions) = (&self.student.model, &self.student.tables, &self.positions);
         let (intervals, features) = (self.student.intervals, &self.features[b]);
-        each(self.pool.as_deref(), items.chunks_mut(group), |blocks| {
-            for channels in channel_blocks(count, vectors) {
+        each(self.pool.as_deref(), items.chunks_mut(at_once), |chunks| {
+            for channels in groups_in_turn(count, vectors) {
                 let channel = channels.start;
-                for (index, (block, out)) in blocks.iter_mut() {
-                    let first = *index * plan.block_rows;
+                for (index, (chunk, out)) in chunks.iter_mut() {
+                    let first = *index * plan.chunk_rows;
                     let (table, intervals) = match made.get(b) {
                         Some(table) => (&**table, intervals),
                         None => {
@@ -85,52 +85,52 @@ impl<V: Vector> Cpu<V> {
                                 tables::exact::<V>(
                                     model,
                                     b,
-                                    &block.pairs,
+                                    &chunk.pairs,
                                     positions,
                                     first,
-                                    &mut block.exact,
+                                    &mut chunk.exact,
                                 )?;
                             }
-                            (&*block.exact, block.pairs.list.len())
+                            (&*chunk.exact, chunk.pairs.list.len())
                         }
                     };
-                    let tables = tables::Layout::new::<V>(model, intervals);
+                    let tables = tables::TableLayout::new::<V>(model, intervals);
                     let (part, table_stride) = tables.part(channels.clone());
                     let span = Span {
                         table: &table[part],
                         table_stride,
                         features,
                         layout,
-                        block: *index,
+                        chunk: *index,
                         channel,
-                        together: channels.len(),
+                        groups_at_once: channels.len(),
                         sender,
                         initial: b == 0,
-                        borrowed: plan.blocks[*index].borrowed.len(),
+                        borrowed: plan.chunks[*index].borrowed.len(),
                     };
-                    kernel(span, &mut block.pairs, out, &mut block.borrowed);
+                    kernel(span, &mut chunk.pairs, out, &mut chunk.borrowed);
                 }
             }
             // Exact filters are large, and of no use to another message.
-            blocks.iter_mut().for_each(|(_, (block, _))| block.exact = Buffer::default());
+            chunks.iter_mut().for_each(|(_, (chunk, _))| chunk.exact = Buffer::default());
             Ok(())
         })
     }
 
-    /// Adds what blocks computed for rows that they borrowed to these rows' records in `out`.
-    fn give_back(&self, plan: &Plan, out: &mut [f32], record: Record) -> Result<()> {
-        let layout = self.student.network.layout(plan.block_rows);
-        let parts = out.chunks_exact_mut(layout.len::<V>(record)).zip(&plan.blocks).enumerate();
+    /// Adds what chunks computed for rows that they borrowed to these rows' records in `out`.
+    fn add_borrowed(&self, plan: &Plan, out: &mut [f32], record: Record) -> Result<()> {
+        let layout = self.student.network.layout(plan.chunk_rows);
+        let parts = out.chunks_exact_mut(layout.len::<V>(record)).zip(&plan.chunks).enumerate();
         each(self.pool.as_deref(), parts, |(index, (out, found))| {
-            for (other, range) in &found.lent {
-                let rows = &plan.blocks[*other].borrowed;
-                V::run(Return {
+            for (other, range) in &found.lent_rows {
+                let rows = &plan.chunks[*other].borrowed;
+                V::run(AddBorrowed {
                     out,
                     record,
                     layout,
                     rows: &rows[range.clone()],
-                    first: index * plan.block_rows,
-                    borrowed: (&self.blocks[*other].borrowed, rows.len()),
+                    first: index * plan.chunk_rows,
+                    borrowed: (&self.chunks[*other].borrowed, rows.len()),
                     start: range.start,
                 });
             }
@@ -148,8 +148,8 @@ impl<V: Vector> Cpu<V> {
     ) -> Result<()> {
         let Some(exchange) = exchange.as_deref_mut() else { return Ok(()) };
         let started = Instant::now();
-        let atoms = self.topology.owned + self.topology.ghosts;
-        let layout = self.student.network.layout(plan.block_rows);
+        let atoms = self.list.owned + self.list.ghosts;
+        let layout = self.student.network.layout(plan.chunk_rows);
         let outbox = &mut self.outbox;
         let called = halo::exchange::<V>(plan, atoms, layout, record, records, outbox, exchange)?;
         self.seconds.exchange += called;
@@ -159,14 +159,14 @@ impl<V: Vector> Cpu<V> {
 
     /// s of each atom, v = 0, in the state that the first message adds to.
     fn initial_state(&mut self, plan: &Plan) {
-        let layout = self.student.network.layout(plan.block_rows);
+        let layout = self.student.network.layout(plan.chunk_rows);
         let state = &mut self.states[0];
         state.fill(0.0);
         for (&atom, place) in plan.atoms.iter().zip(&plan.places).take(plan.active) {
-            let number = usize::from(self.topology.species[atom as usize]);
+            let number = usize::from(self.list.species[atom as usize]);
             let Some([s, _]) = &self.student.species[number] else { continue };
-            let state = &mut state[place.block() * layout.len::<V>(Record::STATE)..];
-            for c in 0..layout.channel_blocks {
+            let state = &mut state[place.chunk() * layout.len::<V>(Record::STATE)..];
+            for c in 0..layout.channel_groups {
                 let to = layout.at::<V>(Record::STATE, 0, place.row(), c);
                 state[to..to + V::LANES].copy_from_slice(&s[c * V::LANES..][..V::LANES]);
             }
@@ -180,9 +180,9 @@ impl<V: Vector> Cpu<V> {
         for b in 0..=last {
             self.message(plan, b)?;
             if b == last {
-                self.turn(plan, b)?;
+                self.last_update(plan, b)?;
             } else {
-                self.advance(plan, b)?;
+                self.forward_update(plan, b)?;
                 let [sent, ..] = self.records();
                 let mut features = std::mem::take(&mut self.features[b + 1]);
                 let done = self.exchange(plan, sent, &mut features, exchange);
@@ -202,7 +202,7 @@ impl<V: Vector> Cpu<V> {
             done?;
             self.message_in_reverse(plan, b)?;
             if b > 0 {
-                self.retreat(plan, b)?;
+                self.reverse_update(plan, b)?;
             }
         }
         Ok(())
@@ -216,7 +216,7 @@ impl<V: Vector> Cpu<V> {
             .messages(plan, b, (&mut state, Record::STATE), |span, pairs, out, borrowed| {
                 V::run(Forward { span, pairs, out, borrowed });
             })
-            .and_then(|()| self.give_back(plan, &mut state, Record::STATE));
+            .and_then(|()| self.add_borrowed(plan, &mut state, Record::STATE));
         self.states[b] = state;
         self.seconds.messages[0] += started.elapsed().as_secs_f64();
         done
@@ -237,46 +237,46 @@ impl<V: Vector> Cpu<V> {
         });
         // The first message gives atoms nothing: what it sends follows from the species.
         if b > 0 {
-            done = done.and_then(|()| self.give_back(plan, &mut received, back));
+            done = done.and_then(|()| self.add_borrowed(plan, &mut received, back));
         }
         (self.bar, self.received) = (bar, received);
         self.seconds.messages[1] += started.elapsed().as_secs_f64();
         done
     }
 
-    /// After the last message: [`Turn`].
-    fn turn(&mut self, plan: &Plan, b: usize) -> Result<()> {
+    /// After the last message: [`LastUpdate`].
+    fn last_update(&mut self, plan: &Plan, b: usize) -> Result<()> {
         let started = Instant::now();
-        let layout = self.student.network.layout(plan.block_rows);
+        let layout = self.student.network.layout(plan.chunk_rows);
         let [_, _, kept] = self.records().map(|record| layout.len::<V>(record));
         let state_len = layout.len::<V>(Record::STATE);
         let network = &self.student.network;
         let parts = self
-            .blocks
+            .chunks
             .iter_mut()
             .zip(self.states[b].chunks_exact(state_len))
             .zip(self.kept[b].chunks_exact_mut(kept))
             .zip(self.bar.chunks_exact_mut(state_len));
-        let done = each(self.pool.as_deref(), parts, |(((block, state), saved), bar)| {
-            let Block { sums: Sums { energies, .. }, bounds, work, .. } = block;
-            V::run(Turn { network, layout, state, saved, bounds, energies, bar, work });
+        let done = each(self.pool.as_deref(), parts, |(((chunk, state), saved), bar)| {
+            let Chunk { sums: Sums { energies, .. }, bounds, scratch, .. } = chunk;
+            V::run(LastUpdate { network, layout, state, saved, bounds, energies, bar, scratch });
             Ok(())
         });
         self.seconds.atoms += started.elapsed().as_secs_f64();
         done
     }
 
-    /// After message `b`, up to the next one: [`Advance`].
-    fn advance(&mut self, plan: &Plan, b: usize) -> Result<()> {
+    /// After message `b`, up to the next one: [`ForwardUpdate`].
+    fn forward_update(&mut self, plan: &Plan, b: usize) -> Result<()> {
         let started = Instant::now();
-        let layout = self.student.network.layout(plan.block_rows);
+        let layout = self.student.network.layout(plan.chunk_rows);
         let [sent, _, kept] = self.records().map(|record| layout.len::<V>(record));
         let state_len = layout.len::<V>(Record::STATE);
         let network = &self.student.network;
         let (state, next_state) = self.states.split_at_mut(b + 1);
         let (saved, next_saved) = self.kept.split_at_mut(b + 1);
         let parts = self
-            .blocks
+            .chunks
             .iter_mut()
             .zip(state[b].chunks_exact(state_len))
             .zip(saved[b].chunks_exact_mut(kept))
@@ -286,8 +286,8 @@ impl<V: Vector> Cpu<V> {
         let done = each(
             self.pool.as_deref(),
             parts,
-            |(((((block, state), saved), next_saved), next_state), next_features)| {
-                V::run(Advance {
+            |(((((chunk, state), saved), next_saved), next_state), next_features)| {
+                V::run(ForwardUpdate {
                     network,
                     block: b,
                     layout,
@@ -295,7 +295,7 @@ impl<V: Vector> Cpu<V> {
                     saved: [saved, next_saved],
                     next_state,
                     next_features,
-                    work: &mut block.work,
+                    scratch: &mut chunk.scratch,
                 });
                 Ok(())
             },
@@ -304,15 +304,15 @@ impl<V: Vector> Cpu<V> {
         done
     }
 
-    /// From message `b` in reverse to the one before: [`Retreat`].
-    fn retreat(&mut self, plan: &Plan, b: usize) -> Result<()> {
+    /// From message `b` in reverse to the one before: [`ReverseUpdate`].
+    fn reverse_update(&mut self, plan: &Plan, b: usize) -> Result<()> {
         let started = Instant::now();
-        let layout = self.student.network.layout(plan.block_rows);
+        let layout = self.student.network.layout(plan.chunk_rows);
         let [sent, back, kept] = self.records().map(|record| layout.len::<V>(record));
         let state_len = layout.len::<V>(Record::STATE);
         let network = &self.student.network;
         let parts = self
-            .blocks
+            .chunks
             .iter_mut()
             .zip(self.features[b].chunks_exact(sent))
             .zip(self.received.chunks_exact(back))
@@ -323,8 +323,8 @@ impl<V: Vector> Cpu<V> {
         let done = each(
             self.pool.as_deref(),
             parts,
-            |((((((block, features), received), state), saved), sender_saved), bar)| {
-                V::run(Retreat {
+            |((((((chunk, features), received), state), saved), sender_saved), bar)| {
+                V::run(ReverseUpdate {
                     network,
                     block: b,
                     layout,
@@ -333,7 +333,7 @@ impl<V: Vector> Cpu<V> {
                     state,
                     saved: [saved, sender_saved],
                     bar,
-                    work: &mut block.work,
+                    scratch: &mut chunk.scratch,
                 });
                 Ok(())
             },

@@ -1,5 +1,5 @@
-//! Where values of atoms and channels lie: arrays hold, for each block of atoms, for each channel
-//! block, for each row (atom) a *record* of some vectors of channels. Channels without vectors have
+//! Where values of atoms and channels lie: arrays hold, for each chunk of atoms, for each channel
+//! group, for each row (atom) a *record* of some vectors of channels. Channels without vectors have
 //! shorter records, of what belongs to s alone.
 
 use super::dense::ROWS;
@@ -49,28 +49,28 @@ impl Record {
     }
 }
 
-/// A row of a block of atoms, in one word: pairs are many.
+/// A row of a chunk of atoms, in one word: pairs are many.
 #[derive(Clone, Copy, Default)]
 pub struct Place(u32);
 
 impl Place {
-    /// Enough for the rows of a block. The other bits count blocks: a million, of 2,000 atoms each, as
+    /// Enough for the rows of a chunk. The other bits count chunks: a million, of 2,000 atoms each, as
     /// many as the callers' numbers of 32 bits.
     const ROW_BITS: u32 = 12;
 
-    /// This row of all, of blocks of so many.
-    pub fn new(row: u32, block_rows: usize) -> Self {
-        let rows = block_rows as u32;
+    /// This row of all, of chunks of so many.
+    pub fn new(row: u32, chunk_rows: usize) -> Self {
+        let rows = chunk_rows as u32;
         Self((row / rows) << Self::ROW_BITS | (row % rows))
     }
 
-    /// The block of atoms.
+    /// The chunk of atoms.
     #[inline(always)]
-    pub fn block(self) -> usize {
+    pub fn chunk(self) -> usize {
         (self.0 >> Self::ROW_BITS) as usize
     }
 
-    /// The row in the block.
+    /// The row in the chunk.
     #[inline(always)]
     pub fn row(self) -> usize {
         (self.0 & ((1 << Self::ROW_BITS) - 1)) as usize
@@ -79,44 +79,44 @@ impl Place {
 
 const _: () = assert!(MOST + ROWS <= 1 << Place::ROW_BITS);
 
-/// A block of atoms, of which records are.
+/// A chunk of atoms, of which records are.
 #[derive(Clone, Copy)]
 pub struct Layout {
     /// Rows.
     pub rows: usize,
-    /// Channel blocks.
-    pub channel_blocks: usize,
+    /// Channel groups.
+    pub channel_groups: usize,
     /// Those of them, the first ones, whose channels have vectors.
-    pub vector_blocks: usize,
+    pub vector_groups: usize,
 }
 
 impl Layout {
-    /// Whether the channels of channel block `c` have vectors.
+    /// Whether the channels of channel group `c` have vectors.
     #[inline(always)]
     pub fn has_vectors(self, c: usize) -> bool {
-        c < self.vector_blocks
+        c < self.vector_groups
     }
 
-    /// Values of a record in channel block `c`.
+    /// Values of a record in channel group `c`.
     #[inline(always)]
     pub fn record<V: Vector>(self, record: Record, c: usize) -> usize {
         record.width(self.has_vectors(c)) * V::LANES
     }
 
-    /// Index of the first record of channel block `c`.
+    /// Index of the first record of channel group `c`.
     #[inline(always)]
     pub fn start<V: Vector>(self, record: Record, c: usize) -> usize {
-        let with = c.min(self.vector_blocks);
+        let with = c.min(self.vector_groups);
         (record.with * with + record.without * (c - with)) * self.rows * V::LANES
     }
 
-    /// Values of the block.
+    /// Values of the chunk.
     #[inline(always)]
     pub fn len<V: Vector>(self, record: Record) -> usize {
-        self.start::<V>(record, self.channel_blocks)
+        self.start::<V>(record, self.channel_groups)
     }
 
-    /// Index of vector `k` of the record of a row and channel block.
+    /// Index of vector `k` of the record of a row and channel group.
     #[inline(always)]
     pub fn at<V: Vector>(self, record: Record, k: usize, row: usize, c: usize) -> usize {
         self.start::<V>(record, c) + row * self.record::<V>(record, c) + k * V::LANES

@@ -1,5 +1,5 @@
 //! The pair kernels of channels without vectors, which is what a student with fewer vectors than
-//! channels has behind those with them: only s is sent, s_i += Σ_j x_j¹ ⊙ φ¹(d). N channel blocks
+//! channels has behind those with them: only s is sent, s_i += Σ_j x_j¹ ⊙ φ¹(d). N channel groups
 //! at a time, since there is little to compute for each pair and channel. Otherwise as in
 //! [`super::message`].
 #![allow(unsafe_code)]
@@ -10,13 +10,13 @@ use super::records::Record;
 use super::simd::Vector;
 use crate::engine::table::TERMS;
 
-/// Most channel blocks at a time: more would want more registers than there are.
-pub const TOGETHER: usize = 2;
+/// Most channel groups at a time: more would want more registers than there are.
+pub const GROUPS_AT_ONCE: usize = 2;
 
-/// Value and slope (times the step) of φ¹ in N channel blocks.
+/// Value and slope (times the step) of φ¹ in N channel groups.
 ///
 /// # Safety
-/// In each channel block `tables` is valid for reading the interval.
+/// In each channel group `tables` is valid for reading the interval.
 #[inline(always)]
 unsafe fn filters<V: Vector, const N: usize>(
     tables: [*const f32; N],
@@ -39,7 +39,7 @@ unsafe fn filters<V: Vector, const N: usize>(
     (values, slopes)
 }
 
-/// Where the N channel blocks of `span` begin in its table.
+/// Where the N channel groups of `span` begin in its table.
 #[inline(always)]
 fn tables<const N: usize>(span: Span<'_>) -> [*const f32; N] {
     std::array::from_fn(|n| span.table[n * span.table_stride..][..span.table_stride].as_ptr())
@@ -69,7 +69,7 @@ unsafe fn add<V: Vector>(to: *mut f32, a: V, b: V) {
     unsafe { a.mul_add(b, V::load(to)).store(to) };
 }
 
-/// Messages of the N channel blocks from that of the span on.
+/// Messages of the N channel groups from that of the span on.
 #[inline(always)]
 pub fn forward<V: Vector, const N: usize>(task: Forward<'_>) {
     let Forward { span, pairs, out, borrowed } = task;
@@ -79,7 +79,7 @@ pub fn forward<V: Vector, const N: usize>(task: Forward<'_>) {
     for (i, &[start, across, alone, end]) in pairs.bounds.iter().enumerate() {
         let mut totals = [V::splat(0.0); N];
         // SAFETY: here and below as in `message::Forward`.
-        let here = unsafe { gather::<V, N>(features.map(|records| records.at(span.block, i))) };
+        let here = unsafe { gather::<V, N>(features.map(|records| records.at(span.chunk, i))) };
         for chain in (start..end).step_by(CHAIN) {
             let mut sums = [V::splat(0.0); N];
             for k in chain..(chain + CHAIN as u32).min(end) {
@@ -123,8 +123,8 @@ pub fn reverse<V: Vector, const N: usize>(task: Reverse<'_>) {
         // SAFETY: here and below as in `message::Reverse`.
         let (here, s_i) = unsafe {
             (
-                gather::<V, N>(features.map(|records| records.at(span.block, i))),
-                gather::<V, N>(bar.map(|records| records.at(span.block, i))),
+                gather::<V, N>(features.map(|records| records.at(span.chunk, i))),
+                gather::<V, N>(bar.map(|records| records.at(span.chunk, i))),
             )
         };
         for chain in (start..end).step_by(CHAIN) {

@@ -1,11 +1,11 @@
-//! Slices of a block of atoms, whose intermediate values stay in the cache, and where their values
-//! lie: in records ([`super::records`]), or in scratch, which holds for each channel block a vector for
+//! Slices of a chunk of atoms, whose intermediate values stay in the cache, and where their values
+//! lie: in records ([`super::records`]), or in scratch, which holds for each channel group a vector for
 //! each of [`SLICE`] rows.
 #![allow(unsafe_code)]
 
 use super::buffer::Buffer;
-use super::dense::{ROWS, Rows};
-use super::network::Network;
+use super::dense::{Activations, ROWS};
+use super::network::PackedNetwork;
 use super::records::{Layout, Record};
 use super::simd::{Vector, three};
 use crate::error::Result;
@@ -13,35 +13,35 @@ use crate::error::Result;
 /// Rows that are computed together, a multiple of [`ROWS`].
 pub const SLICE: usize = 4 * ROWS;
 
-/// Some rows of a block of atoms.
+/// Some rows of a chunk of atoms.
 #[derive(Clone, Copy)]
 pub struct Slice {
-    /// First row of it in the block.
+    /// First row of it in the chunk.
     pub first: usize,
     /// Rows of it, at most [`SLICE`].
     pub rows: usize,
     layout: Layout,
-    /// Channel blocks.
-    pub channel_blocks: usize,
+    /// Channel groups.
+    pub channel_groups: usize,
     /// Those of them, the first ones, that have vectors.
-    pub vector_blocks: usize,
+    pub vector_groups: usize,
 }
 
 impl Slice {
-    /// Cuts a block of atoms into slices.
+    /// Cuts a chunk of atoms into slices.
     #[inline(always)]
     pub fn all(layout: Layout) -> impl Iterator<Item = Self> {
-        let Layout { rows, channel_blocks, vector_blocks } = layout;
+        let Layout { rows, channel_groups, vector_groups } = layout;
         (0..rows).step_by(SLICE).map(move |first| Self {
             first,
             rows: SLICE.min(rows - first),
             layout,
-            channel_blocks,
-            vector_blocks,
+            channel_groups,
+            vector_groups,
         })
     }
 
-    /// Index of vector `k` in the record of a row and channel block.
+    /// Index of vector `k` in the record of a row and channel group.
     #[inline(always)]
     pub fn record<V: Vector>(self, record: Record, k: usize, row: usize, c: usize) -> usize {
         self.layout.at::<V>(record, k, self.first + row, c)
@@ -49,42 +49,47 @@ impl Slice {
 
     /// Vector `k` of the records of channels with vectors as rows of activations.
     #[inline(always)]
-    pub fn column<V: Vector>(self, data: &[f32], record: Record, k: usize) -> Rows<'_> {
+    pub fn column<V: Vector>(self, data: &[f32], record: Record, k: usize) -> Activations<'_> {
         let row = record.with * V::LANES;
-        Rows::new(
+        Activations::new(
             data,
             self.record::<V>(record, k, 0, 0),
             [self.layout.rows * row, row],
-            [self.rows, self.vector_blocks, V::LANES],
+            [self.rows, self.vector_groups, V::LANES],
         )
     }
 
-    /// Index in scratch: row and channel block `c`, counted through all segments.
+    /// Index in scratch: row and channel group `c`, counted through all segments.
     #[inline(always)]
-    pub fn scratch<V: Vector>(self, row: usize, c: usize) -> usize {
+    pub fn index<V: Vector>(self, row: usize, c: usize) -> usize {
         (c * SLICE + row) * V::LANES
     }
 
-    /// A segment of scratch as rows of activations: `count` channel blocks from `first` on.
+    /// A segment of scratch as rows of activations: `count` channel groups from `first` on.
     #[inline(always)]
-    pub fn segment<V: Vector>(self, scratch: &[f32], first: usize, count: usize) -> Rows<'_> {
-        Rows::new(
+    pub fn segment<V: Vector>(
+        self,
+        scratch: &[f32],
+        first: usize,
+        count: usize,
+    ) -> Activations<'_> {
+        Activations::new(
             scratch,
-            self.scratch::<V>(0, first),
+            self.index::<V>(0, first),
             [SLICE * V::LANES, V::LANES],
             [self.rows, count, V::LANES],
         )
     }
 
     /// Where the three runs of gates or of a sender row (`layers::runs`) begin in scratch, in
-    /// channel blocks.
+    /// channel groups.
     #[inline(always)]
     pub fn runs(self) -> [usize; 3] {
-        [0, self.channel_blocks, self.channel_blocks + self.vector_blocks]
+        [0, self.channel_groups, self.channel_groups + self.vector_groups]
     }
 
-    /// Which of these runs channel block `c` of all of them belongs to, and which of its channel
-    /// blocks it is.
+    /// Which of these runs channel group `c` of all of them belongs to, and which of its channel
+    /// groups it is.
     #[inline(always)]
     pub fn run_of(self, c: usize) -> (usize, usize) {
         let [_, second, third] = self.runs();
@@ -93,14 +98,14 @@ impl Slice {
     }
 }
 
-/// Runs the body for each row and channel block of a slice, or each of those that have vectors. A
+/// Runs the body for each row and channel group of a slice, or each of those that have vectors. A
 /// macro, since the body of a closure would be compiled without the instruction set.
 macro_rules! each {
     ($slice:expr, |$row:ident, $c:ident| $body:block) => {
-        each!($slice, $slice.channel_blocks, |$row, $c| $body)
+        each!($slice, $slice.channel_groups, |$row, $c| $body)
     };
     (vectors $slice:expr, |$row:ident, $c:ident| $body:block) => {
-        each!($slice, $slice.vector_blocks, |$row, $c| $body)
+        each!($slice, $slice.vector_groups, |$row, $c| $body)
     };
     ($slice:expr, $count:expr, |$row:ident, $c:ident| $body:block) => {
         for $c in 0..$count {
@@ -134,7 +139,7 @@ pub fn at3<V: Vector>(data: &[f32], index: usize) -> [V; 3] {
 
 /// Intermediate values of one slice of rows; of what it holds, nothing outlives a task.
 #[derive(Default)]
-pub struct Work {
+pub struct Scratch {
     /// Lengths of vectors, or their adjoints.
     pub norm: Buffer,
     /// Values of a hidden layer, or their adjoints.
@@ -151,9 +156,9 @@ pub struct Work {
     pub head: Vec<[Buffer; 2]>,
 }
 
-impl Work {
+impl Scratch {
     /// Scratch for `network`.
-    pub fn new<V: Vector>(network: &Network<V>) -> Result<Self> {
+    pub fn new<V: Vector>(network: &PackedNetwork<V>) -> Result<Self> {
         let (channels, vectors) = (network.channels, network.vectors);
         let scratch = |channels: usize| Buffer::zeros(channels * SLICE);
         Ok(Self {

@@ -1,10 +1,10 @@
-//! The filters as the pair kernels read them: for each channel block, for each interval, its
+//! The filters as the pair kernels read them: for each channel group, for each interval, its
 //! filters × [`TERMS`] coefficients × lanes.
 
 use std::ops::Range;
 
 use super::buffer::Buffer;
-use super::pairs::BlockPairs;
+use super::pairs::ChunkPairs;
 use super::simd::Vector;
 use crate::engine::layers::{padded, runs};
 use crate::engine::pair;
@@ -19,37 +19,37 @@ pub fn interpolated<V: Vector>(model: &Model) -> Result<(Vec<Buffer>, usize)> {
     Ok((model.blocks.iter().map(pack).collect::<Result<_>>()?, intervals))
 }
 
-/// The table of a message: channel blocks one after the other, those without vectors with the first
+/// The table of a message: channel groups one after the other, those without vectors with the first
 /// filter alone.
 #[derive(Clone, Copy)]
-pub struct Layout {
-    channel_blocks: usize,
-    vector_blocks: usize,
+pub struct TableLayout {
+    channel_groups: usize,
+    vector_groups: usize,
     intervals: usize,
     lanes: usize,
 }
 
-impl Layout {
+impl TableLayout {
     /// Of a model's tables.
     pub fn new<V: Vector>(model: &Model, intervals: usize) -> Self {
-        let blocks = |channels| padded(channels) / V::LANES;
-        let (channel_blocks, vector_blocks) = (blocks(model.hidden), blocks(model.vectors));
-        Self { channel_blocks, vector_blocks, intervals, lanes: V::LANES }
+        let groups = |channels| padded(channels) / V::LANES;
+        let (channel_groups, vector_groups) = (groups(model.hidden), groups(model.vectors));
+        Self { channel_groups, vector_groups, intervals, lanes: V::LANES }
     }
 
-    /// Filters of channel block `c`.
+    /// Filters of channel group `c`.
     fn filters(self, c: usize) -> usize {
-        if c < self.vector_blocks { 3 } else { 1 }
+        if c < self.vector_groups { 3 } else { 1 }
     }
 
-    /// Where channel block `c` begins.
+    /// Where channel group `c` begins.
     fn start(self, c: usize) -> usize {
-        let with = c.min(self.vector_blocks);
+        let with = c.min(self.vector_groups);
         (3 * with + (c - with)) * self.intervals * TERMS * self.lanes
     }
 
     fn len(self) -> usize {
-        self.start(self.channel_blocks)
+        self.start(self.channel_groups)
     }
 
     /// Where a channel's coefficients for a filter and an interval begin; one is `lanes` behind the
@@ -59,7 +59,7 @@ impl Layout {
         self.start(c) + (interval * self.filters(c) + filter) * TERMS * self.lanes + lane
     }
 
-    /// Where these channel blocks' parts are, and how many values each has.
+    /// Where these channel groups' parts are, and how many values each has.
     pub fn part(self, channels: Range<usize>) -> (Range<usize>, usize) {
         let first = self.start(channels.start);
         (first..self.start(channels.end), self.start(channels.start + 1) - first)
@@ -73,7 +73,7 @@ fn outputs(model: &Model) -> impl Iterator<Item = (usize, usize)> {
 }
 
 fn pack<V: Vector>(model: &Model, table: &FilterTable) -> Result<Buffer> {
-    let layout = Layout::new::<V>(model, table.intervals);
+    let layout = TableLayout::new::<V>(model, table.intervals);
     let mut packed = Buffer::zeros(layout.len())?;
     for interval in 0..table.intervals {
         for (output, (filter, channel)) in outputs(model).enumerate() {
@@ -87,18 +87,18 @@ fn pack<V: Vector>(model: &Model, table: &FilterTable) -> Result<Buffer> {
     Ok(packed)
 }
 
-/// The exact filters of the pairs of one block of atoms in message `b`, as a table with an interval
-/// for each pair, whose polynomial is value + t · slope. `first` is the position of the block's
+/// The exact filters of the pairs of one chunk of atoms in message `b`, as a table with an interval
+/// for each pair, whose polynomial is value + t · slope. `first` is the position of the chunk's
 /// first atom.
 pub fn exact<V: Vector>(
     model: &Model,
     b: usize,
-    pairs: &BlockPairs,
+    pairs: &ChunkPairs,
     positions: &[[f64; 3]],
     first: usize,
     table: &mut Buffer,
 ) -> Result<()> {
-    let layout = Layout::new::<V>(model, pairs.list.len());
+    let layout = TableLayout::new::<V>(model, pairs.list.len());
     table.resize(layout.len())?;
     table.fill(0.0);
     let outputs: Vec<_> = outputs(model).collect();

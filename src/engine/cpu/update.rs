@@ -1,10 +1,10 @@
 //! The update of atoms, forward and reverse, in both architectures. Formulas as in `engine::reference`.
 
 use super::dense::{Packed, dense};
-use super::network::{Network, PackedUpdate};
+use super::network::{PackedNetwork, PackedUpdate};
 use super::records::Record;
 use super::simd::{Vector, dot, three};
-use super::slices::{Slice, Work, at, at3, each, put};
+use super::slices::{Scratch, Slice, at, at3, each, put};
 use crate::model::Norm;
 
 /// Values kept from forward to reverse are records, too. Both families begin with silu' of the
@@ -18,7 +18,7 @@ const RIGHT: usize = 6;
 #[inline(always)]
 pub fn sender_slope<V: Vector>(slice: Slice, row: usize, c: usize) -> usize {
     let kept = Record::PAINN_KEPT;
-    let last = if c < slice.vector_blocks { kept.with - 1 } else { kept.without - 1 };
+    let last = if c < slice.vector_groups { kept.with - 1 } else { kept.without - 1 };
     slice.record::<V>(kept, last, row, c)
 }
 
@@ -55,8 +55,8 @@ fn multiply<V: Vector>(m: &[f32; 9], v: [V; 3], transposed: bool) -> [V; 3] {
     })
 }
 
-impl<V: Vector> Network<V> {
-    /// The update of block `block`: from `state` to `work.s` and, but for the last, `work.v`.
+impl<V: Vector> PackedNetwork<V> {
+    /// The update of block `block`: from `state` to `scratch.s` and, but for the last, `scratch.v`.
     #[inline(always)]
     pub fn update(
         &self,
@@ -64,15 +64,15 @@ impl<V: Vector> Network<V> {
         slice: Slice,
         state: &[f32],
         saved: &mut [f32],
-        work: &mut Work,
+        scratch: &mut Scratch,
     ) {
-        let (channels, vectors) = (slice.channel_blocks, slice.vector_blocks);
+        let (channels, vectors) = (slice.channel_groups, slice.vector_groups);
         let last = block + 1 == self.blocks.len();
         let (mlp, kept) = match &self.blocks[block].update {
             PackedUpdate::Published { mlp, .. } => {
                 each!(vectors slice, |row, c| {
                     let v: [V; 3] = at3(state, slice.record::<V>(Record::STATE, 1, row, c));
-                    put(&mut work.norm, slice.scratch::<V>(row, c), dot(v, v).sqrt());
+                    put(&mut scratch.norm, slice.index::<V>(row, c), dot(v, v).sqrt());
                 });
                 (mlp, Record::PUBLISHED_KEPT)
             }
@@ -90,29 +90,31 @@ impl<V: Vector> Network<V> {
                 each!(vectors slice, |row, c| {
                     let left: [V; 3] = at3(saved, slice.record::<V>(Record::PAINN_KEPT, LEFT, row, c));
                     let (norm, _) = length(*norm, dot(left, left));
-                    put(&mut work.norm, slice.scratch::<V>(row, c), norm);
+                    put(&mut scratch.norm, slice.index::<V>(row, c), norm);
                 });
                 (mlp, Record::PAINN_KEPT)
             }
         };
         each!(slice, |row, c| {
             let s: V = at(state, slice.record::<V>(Record::STATE, 0, row, c));
-            put(&mut work.s, slice.scratch::<V>(row, c), s);
+            put(&mut scratch.s, slice.index::<V>(row, c), s);
         });
-        let input =
-            [slice.segment::<V>(&work.s, 0, channels), slice.segment::<V>(&work.norm, 0, vectors)];
+        let input = [
+            slice.segment::<V>(&scratch.s, 0, channels),
+            slice.segment::<V>(&scratch.norm, 0, vectors),
+        ];
         dense!(mlp.first, &input, slice.rows, |row, c, z| {
             let (value, slope) = silu(z);
-            put(&mut work.hidden, slice.scratch::<V>(row, c), value);
+            put(&mut scratch.hidden, slice.index::<V>(row, c), value);
             put(saved, slice.record::<V>(kept, SLOPE, row, c), slope);
         });
-        let hidden = [slice.segment::<V>(&work.hidden, 0, channels)];
+        let hidden = [slice.segment::<V>(&scratch.hidden, 0, channels)];
         dense!(mlp.second, &hidden, slice.rows, |row, vector, y| {
             match slice.run_of(vector) {
                 (0, c) => {
-                    let index = slice.scratch::<V>(row, c);
-                    let s: V = at(&work.s, index);
-                    put(&mut work.s, index, s.add(y));
+                    let index = slice.index::<V>(row, c);
+                    let s: V = at(&scratch.s, index);
+                    put(&mut scratch.s, index, s.add(y));
                 }
                 (run, c) => put(saved, slice.record::<V>(kept, GATES[run - 1], row, c), y),
             }
@@ -127,22 +129,22 @@ impl<V: Vector> Network<V> {
                         let mixed = multiply(mixing, v, false);
                         for a in 0..3 {
                             let sum = mixed[a].mul_add(g2, v[a].mul(g1));
-                            put(&mut work.v, slice.scratch::<V>(row, a * vectors + c), sum);
+                            put(&mut scratch.v, slice.index::<V>(row, a * vectors + c), sum);
                         }
                     }
                 }
                 PackedUpdate::Painn { .. } => {
                     let left: [V; 3] = at3(saved, slice.record::<V>(kept, LEFT, row, c));
                     let right: [V; 3] = at3(saved, slice.record::<V>(kept, RIGHT, row, c));
-                    let index = slice.scratch::<V>(row, c);
+                    let index = slice.index::<V>(row, c);
                     let gate: V = at(saved, slice.record::<V>(kept, GATES[0], row, c));
-                    let s = gate.mul_add(dot(left, right), at(&work.s, index));
-                    put(&mut work.s, index, s);
+                    let s = gate.mul_add(dot(left, right), at(&scratch.s, index));
+                    put(&mut scratch.s, index, s);
                     if !last {
                         let gate: V = at(saved, slice.record::<V>(kept, GATES[1], row, c));
                         for a in 0..3 {
                             let sum = gate.mul_add(right[a], v[a]);
-                            put(&mut work.v, slice.scratch::<V>(row, a * vectors + c), sum);
+                            put(&mut scratch.v, slice.index::<V>(row, a * vectors + c), sum);
                         }
                     }
                 }
@@ -150,7 +152,7 @@ impl<V: Vector> Network<V> {
         });
     }
 
-    /// Reverse of [`Self::update`]: from `work.s` and, but for the last block, `work.v`, now
+    /// Reverse of [`Self::update`]: from `scratch.s` and, but for the last block, `scratch.v`, now
     /// adjoints, to `bar`.
     #[inline(always)]
     pub fn update_reverse(
@@ -159,10 +161,10 @@ impl<V: Vector> Network<V> {
         slice: Slice,
         state: &[f32],
         saved: &[f32],
-        work: &mut Work,
+        scratch: &mut Scratch,
         bar: &mut [f32],
     ) {
-        let (channels, vectors) = (slice.channel_blocks, slice.vector_blocks);
+        let (channels, vectors) = (slice.channel_groups, slice.vector_groups);
         let runs = slice.runs();
         let last = block + 1 == self.blocks.len();
         let zero = V::splat(0.0);
@@ -178,7 +180,7 @@ impl<V: Vector> Network<V> {
                     }
                     let v: [V; 3] = at3(state, to);
                     let v_bar: [V; 3] =
-                        three!(|a| at(&work.v, slice.scratch::<V>(row, a * vectors + c)));
+                        three!(|a| at(&scratch.v, slice.index::<V>(row, a * vectors + c)));
                     let g1: V = at(saved, slice.record::<V>(Record::PUBLISHED_KEPT, GATES[0], row, c));
                     let g2: V = at(saved, slice.record::<V>(Record::PUBLISHED_KEPT, GATES[1], row, c));
                     let back = multiply(mixing, v_bar, true);
@@ -187,8 +189,8 @@ impl<V: Vector> Network<V> {
                         put(bar, to + a * V::LANES, part);
                     }
                     let mixed = multiply(mixing, v, false);
-                    put(&mut work.gates, slice.scratch::<V>(row, runs[1] + c), dot(v_bar, v));
-                    put(&mut work.gates, slice.scratch::<V>(row, runs[2] + c), dot(v_bar, mixed));
+                    put(&mut scratch.gates, slice.index::<V>(row, runs[1] + c), dot(v_bar, v));
+                    put(&mut scratch.gates, slice.index::<V>(row, runs[2] + c), dot(v_bar, mixed));
                 });
                 (mlp, Record::PUBLISHED_KEPT, if last { 1 } else { 3 })
             }
@@ -196,36 +198,36 @@ impl<V: Vector> Network<V> {
                 each!(vectors slice, |row, c| {
                     let left: [V; 3] = at3(saved, slice.record::<V>(Record::PAINN_KEPT, LEFT, row, c));
                     let right: [V; 3] = at3(saved, slice.record::<V>(Record::PAINN_KEPT, RIGHT, row, c));
-                    let s_bar: V = at(&work.s, slice.scratch::<V>(row, c));
+                    let s_bar: V = at(&scratch.s, slice.index::<V>(row, c));
                     let product = s_bar.mul(dot(left, right));
-                    put(&mut work.gates, slice.scratch::<V>(row, runs[1] + c), product);
+                    put(&mut scratch.gates, slice.index::<V>(row, runs[1] + c), product);
                     if !last {
                         let v_bar: [V; 3] =
-                            three!(|a| at(&work.v, slice.scratch::<V>(row, a * vectors + c)));
+                            three!(|a| at(&scratch.v, slice.index::<V>(row, a * vectors + c)));
                         let along = dot(v_bar, right);
-                        put(&mut work.gates, slice.scratch::<V>(row, runs[2] + c), along);
+                        put(&mut scratch.gates, slice.index::<V>(row, runs[2] + c), along);
                     }
                 });
                 (mlp, Record::PAINN_KEPT, if last { 2 } else { 3 })
             }
         };
         let input = [
-            slice.segment::<V>(&work.s, 0, channels),
-            slice.segment::<V>(&work.gates, runs[1], vectors),
-            slice.segment::<V>(&work.gates, runs[2], vectors),
+            slice.segment::<V>(&scratch.s, 0, channels),
+            slice.segment::<V>(&scratch.gates, runs[1], vectors),
+            slice.segment::<V>(&scratch.gates, runs[2], vectors),
         ];
         dense!(mlp.second_reverse, &input[..gates], slice.rows, |row, c, y| {
             let slope: V = at(saved, slice.record::<V>(kept, SLOPE, row, c));
-            put(&mut work.hidden, slice.scratch::<V>(row, c), y.mul(slope));
+            put(&mut scratch.hidden, slice.index::<V>(row, c), y.mul(slope));
         });
-        let hidden = [slice.segment::<V>(&work.hidden, 0, channels)];
+        let hidden = [slice.segment::<V>(&scratch.hidden, 0, channels)];
         dense!(mlp.first_reverse, &hidden, slice.rows, |row, vector, y| {
             match vector.checked_sub(channels) {
                 None => {
-                    let s_bar: V = at(&work.s, slice.scratch::<V>(row, vector));
+                    let s_bar: V = at(&scratch.s, slice.index::<V>(row, vector));
                     put(bar, slice.record::<V>(Record::STATE, 0, row, vector), s_bar.add(y));
                 }
-                Some(c) => put(&mut work.norm, slice.scratch::<V>(row, c), y),
+                Some(c) => put(&mut scratch.norm, slice.index::<V>(row, c), y),
             }
         });
         match &self.blocks[block].update {
@@ -238,7 +240,7 @@ impl<V: Vector> Network<V> {
                 let beyond = norm.sub(V::splat(ROUNDING)).max(V::splat(0.0));
                 let counts = beyond.mul(V::splat(1e30)).min(V::splat(1.0));
                 let slope = counts.div(norm.max(V::splat(ROUNDING)));
-                let part = at::<V>(&work.norm, slice.scratch::<V>(row, c)).mul(slope);
+                let part = at::<V>(&scratch.norm, slice.index::<V>(row, c)).mul(slope);
                 for a in 0..3 {
                     let sum = part.mul_add(v[a], at(bar, index + a * V::LANES));
                     put(bar, index + a * V::LANES, sum);
@@ -249,32 +251,32 @@ impl<V: Vector> Network<V> {
                     let record = |k| slice.record::<V>(Record::PAINN_KEPT, k, row, c);
                     let left: [V; 3] = at3(saved, record(LEFT));
                     let right: [V; 3] = at3(saved, record(RIGHT));
-                    let s_bar: V = at(&work.s, slice.scratch::<V>(row, c));
+                    let s_bar: V = at(&scratch.s, slice.index::<V>(row, c));
                     let product_bar = s_bar.mul(at(saved, record(GATES[0])));
                     let (_, root) = length(*norm, dot(left, left));
-                    let norm_bar = at::<V>(&work.norm, slice.scratch::<V>(row, c)).div(root);
+                    let norm_bar = at::<V>(&scratch.norm, slice.index::<V>(row, c)).div(root);
                     for a in 0..3 {
                         let left_bar = product_bar.mul_add(right[a], norm_bar.mul(left[a]));
                         let mut right_bar = product_bar.mul(left[a]);
                         if !last {
-                            let v_bar = at(&work.v, slice.scratch::<V>(row, a * vectors + c));
+                            let v_bar = at(&scratch.v, slice.index::<V>(row, a * vectors + c));
                             right_bar = at::<V>(saved, record(GATES[1])).mul_add(v_bar, right_bar);
                         }
-                        put(&mut work.mixed, slice.scratch::<V>(row, a * vectors + c), left_bar);
-                        let index = slice.scratch::<V>(row, (3 + a) * vectors + c);
-                        put(&mut work.mixed, index, right_bar);
+                        put(&mut scratch.mixed, slice.index::<V>(row, a * vectors + c), left_bar);
+                        let index = slice.index::<V>(row, (3 + a) * vectors + c);
+                        put(&mut scratch.mixed, index, right_bar);
                     }
                 });
                 for a in 0..3 {
                     let input = [
-                        slice.segment::<V>(&work.mixed, a * vectors, vectors),
-                        slice.segment::<V>(&work.mixed, (3 + a) * vectors, vectors),
+                        slice.segment::<V>(&scratch.mixed, a * vectors, vectors),
+                        slice.segment::<V>(&scratch.mixed, (3 + a) * vectors, vectors),
                     ];
                     dense!(mix_reverse, &input, slice.rows, |row, c, y| {
                         let v_bar = if last {
                             zero
                         } else {
-                            at(&work.v, slice.scratch::<V>(row, a * vectors + c))
+                            at(&scratch.v, slice.index::<V>(row, a * vectors + c))
                         };
                         put(bar, slice.record::<V>(Record::STATE, 1 + a, row, c), v_bar.add(y));
                     });

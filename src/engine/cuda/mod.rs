@@ -8,6 +8,7 @@
 mod arguments;
 mod border;
 mod device;
+mod device_model;
 mod failure;
 #[cfg(feature = "cuda")]
 mod gpu;
@@ -23,7 +24,6 @@ mod shape;
 mod shim;
 mod spline;
 mod structures;
-mod student;
 mod tables;
 
 use std::sync::Arc;
@@ -32,13 +32,13 @@ use std::time::Instant;
 use self::arguments::FindPairs;
 use self::border::Border;
 use self::device::{Array, Device, Pinned};
+use self::device_model::DeviceModel;
 pub use self::failure::INSTEAD_OF_A_FORK;
-use self::pass::{Flag, List, Pass, Places};
+use self::pass::{Flag, List, Pass, PositionsInput};
 use self::plan::Plan;
 use self::structures::{Ready, Structures};
-use self::student::Student;
 use super::{
-    Engine, Exchange, FilterMode, Options, Precision, Results, Seconds, Structure, Topology,
+    Engine, Exchange, FilterMode, NeighborList, Options, Precision, Results, Seconds, Structure,
     Virials, pair,
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -63,7 +63,7 @@ pub fn engine(model: Arc<Model>, options: Options, index: usize) -> Result<Box<d
         Ok(path) => Arc::new(shim::Shim::open(&path, index)?),
         Err(_) => gpu(index)?,
     };
-    Ok(Box::new(Cuda::new(Arc::new(Student::new(model, device)?))))
+    Ok(Box::new(Cuda::new(Arc::new(DeviceModel::new(model, device)?))))
 }
 
 /// How many GPUs there are; 0 where there is no driver.
@@ -111,8 +111,8 @@ fn check_index(index: usize, count: usize) -> Result<()> {
 
 /// One engine: the list that is set, and what computes with it.
 struct Cuda {
-    student: Arc<Student>,
-    topology: Topology,
+    student: Arc<DeviceModel>,
+    neighbor_list: NeighborList,
     plan: Option<Plan>,
     /// What the device knows of the plan.
     atoms: Array<u32>,
@@ -135,10 +135,10 @@ struct Cuda {
 }
 
 impl Cuda {
-    fn new(student: Arc<Student>) -> Self {
+    fn new(student: Arc<DeviceModel>) -> Self {
         let device = &student.device;
         Self {
-            topology: Topology::default(),
+            neighbor_list: NeighborList::default(),
             plan: None,
             atoms: Array::new(device),
             kinds: Array::new(device),
@@ -161,7 +161,7 @@ impl Cuda {
         List {
             active: plan.active,
             rows: plan.rows,
-            owned: self.topology.owned,
+            owned: self.neighbor_list.owned,
             starts: self.starts.address(),
             kinds: self.kinds.address(),
         }
@@ -186,7 +186,7 @@ impl Cuda {
     /// Orders the atoms, sends the list to the device and makes room there.
     fn prepare(&mut self, positions: &[[f64; 3]], exchanges: bool) -> Result<Plan> {
         pair::check_finite(positions)?;
-        let plan = Plan::new(&self.topology, positions, &self.student.kinds.of)?;
+        let plan = Plan::new(&self.neighbor_list, positions, &self.student.kinds.of)?;
         let kinds: Vec<u32> =
             collected(plan.atoms.iter().map(|&atom| plan.places[atom as usize][1]))?;
         // SAFETY: the device is waited for while both are there, whether all of it was asked for or not.
@@ -194,7 +194,7 @@ impl Cuda {
         let sent = unsafe { self.send(&plan, &kinds) };
         let waited = self.student.device.wait();
         sent.and(waited)?;
-        let rows = if exchanges { self.topology.owned + self.topology.ghosts } else { 0 };
+        let rows = if exchanges { self.neighbor_list.owned + self.neighbor_list.ghosts } else { 0 };
         self.make_room(&self.list(&plan), plan.entries.len(), rows)?;
         self.pass.forget();
         Ok(plan)
@@ -291,24 +291,25 @@ impl Cuda {
             );
             return self.student.device.wait();
         }
-        let places = Places {
+        let input = PositionsInput {
             positions: self.positions.address(),
             atoms: self.atoms.address(),
             structures: 0,
             grids: 0,
         };
-        self.pass.finish(&list, &places)?;
+        self.pass.finish(&list, &input)?;
         if self.pass.raised(Flag::Bad) {
             pair::check_finite(positions)?;
             return Err(pass::unconfirmed());
         }
         let mut outside = Vec::new();
         if self.pass.raised(Flag::Outside) {
-            let (atom, species) = (|row| plan.atoms[row], |atom| self.topology.species[atom]);
+            let (atom, species) = (|row| plan.atoms[row], |atom| self.neighbor_list.species[atom]);
             outside = find_outside(&self.student.model, self.pass.network(&list)?, atom, species)?;
         }
         let given = self.pass.give(list.owned, results);
-        given.or_else(|error| check_places(&self.topology, plan, positions).and(Err(error)))?;
+        given
+            .or_else(|error| check_places(&self.neighbor_list, plan, positions).and(Err(error)))?;
         results.outside = outside;
         Ok(())
     }
@@ -328,7 +329,7 @@ impl Cuda {
         exchange: &mut Option<&mut dyn Exchange>,
     ) -> Result<()> {
         if let Some(exchange) = exchange.as_deref_mut() {
-            let atoms = [self.topology.owned, self.topology.ghosts];
+            let atoms = [self.neighbor_list.owned, self.neighbor_list.ghosts];
             let student = &self.student;
             let taken = self.border.exchange(student, plan, atoms, records, exchange)?;
             self.seconds.exchange += taken;
@@ -370,7 +371,7 @@ impl Cuda {
             for b in (0..blocks).rev() {
                 self.pass.reverse(&ready.list, b)?;
             }
-            self.pass.finish(&ready.list, &ready.places)?;
+            self.pass.finish(&ready.list, &ready.input)?;
             // A bad step is not run again.
             if self.pass.raised(Flag::Bad) {
                 return Ok(());
@@ -414,21 +415,21 @@ fn find_outside(
 }
 
 /// Refuses atoms at one place, where something went wrong.
-fn check_places(topology: &Topology, plan: &Plan, positions: &[[f64; 3]]) -> Result<()> {
+fn check_places(neighbor_list: &NeighborList, plan: &Plan, positions: &[[f64; 3]]) -> Result<()> {
     for (row, &atom) in plan.atoms.iter().enumerate() {
         let entries = &plan.entries[plan.starts[row] as usize..plan.starts[row + 1] as usize];
         let here = positions[atom as usize];
         let away = |other: u32| pair::distance(&here, &positions[other as usize]).1;
         if let Some(&other) = entries.iter().find(|&&other| away(other) < pair::COINCIDENT) {
-            return Err(pair::same_place(atom as usize, topology.name(other)));
+            return Err(pair::same_place(atom as usize, neighbor_list.name(other)));
         }
     }
     Ok(())
 }
 
 impl Engine for Cuda {
-    fn set_topology(&mut self, topology: Topology) -> Result<()> {
-        self.topology = topology;
+    fn set_neighbor_list(&mut self, neighbor_list: NeighborList) -> Result<()> {
+        self.neighbor_list = neighbor_list;
         // The order of atoms follows from positions, which the next compute brings.
         self.plan = None;
         Ok(())
@@ -442,17 +443,17 @@ impl Engine for Cuda {
         results: &mut Results,
     ) -> Result<()> {
         let started = Instant::now();
-        self.topology.check_edge(positions, self.student.model.cutoff)?;
+        self.neighbor_list.check_edge(positions, self.student.model.cutoff)?;
         let plan = match self.plan.take() {
             Some(plan) => plan,
             None => self.prepare(positions, exchange.is_some())?,
         };
-        if exchange.is_none() && !plan.arriving.is_empty() {
-            let unresolved = self.topology.check_resolved();
+        if exchange.is_none() && !plan.received.is_empty() {
+            let unresolved = self.neighbor_list.check_resolved();
             self.plan = Some(plan);
             return unresolved;
         }
-        self.seconds.topology += started.elapsed().as_secs_f64();
+        self.seconds.lists += started.elapsed().as_secs_f64();
 
         let started = Instant::now();
         let exchanged = self.seconds.exchange;
@@ -520,24 +521,24 @@ impl Engine for Cuda {
             + self.border.memory()
             + self.structures.memory()
             + self.pass.memory()
-            + self.topology.memory()
+            + self.neighbor_list.memory()
             + self.plan.as_ref().map_or(0, Plan::memory);
         [own, self.student.memory()]
     }
 
-    fn topology(&self) -> &Topology {
-        &self.topology
+    fn neighbor_list(&self) -> &NeighborList {
+        &self.neighbor_list
     }
 
     fn may_overlap(&self) -> bool {
         self.near
     }
 
-    fn together(&self) -> usize {
+    fn atoms_per_batch(&self) -> usize {
         1 << 16
     }
 
-    fn twin(&self) -> Result<Box<dyn Engine>> {
+    fn for_another_thread(&self) -> Result<Box<dyn Engine>> {
         Ok(Box::new(Self::new(Arc::clone(&self.student))))
     }
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{self, Model, Norm, Update};
 
 /// What the kernels of atoms take for each block; the arrays of a step are still to be filled in.
-pub struct Network {
+pub struct DeviceNetwork {
     /// For each block: its update, and the sender of the block behind it.
     pub blocks: Vec<Atoms>,
     /// Channels in shared memory, in front of what is there for parts of sums.
@@ -74,7 +74,7 @@ impl Packer {
     }
 }
 
-impl Network {
+impl DeviceNetwork {
     /// Packs the layers of `model`.
     pub fn new(device: &Arc<dyn Device>, model: &Model) -> Result<Self> {
         let h = model.hidden;

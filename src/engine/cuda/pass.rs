@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::arguments::{Atoms, GROUP, Message, PAIR_BYTES, SLICE, Sums};
 use super::device::{Address, Array, Launch, Pinned};
+use super::device_model::{DeviceModel, WARPS};
 use super::shape::{FORWARD_THREADS, NODE_BYTES, REVERSE_THREADS, SHARES, Shape, THREADS};
-use super::student::{Student, WARPS};
 use super::tables;
 use crate::engine::layers::{STATE, feature_width, kept_width, received_width};
 use crate::engine::{Results, Virials, pair};
@@ -46,7 +46,7 @@ pub struct List {
 
 /// Where positions are, as `kernels/sums.cuh` takes them.
 #[derive(Clone, Copy)]
-pub struct Places {
+pub struct PositionsInput {
     /// Of the caller's atoms, or of rows.
     pub positions: Address,
     /// The caller's number of each row's atom; 0: the row's.
@@ -59,7 +59,7 @@ pub struct Places {
 
 /// One engine's arrays. Records have the layout of `kernels/common.cuh`.
 pub struct Pass {
-    student: Arc<Student>,
+    student: Arc<DeviceModel>,
     shape: Shape,
     /// The pairs of each row, with room behind them.
     pairs: Array<[u32; PAIR_BYTES / 4]>,
@@ -90,7 +90,7 @@ pub struct Pass {
 
 impl Pass {
     /// For `student`.
-    pub fn new(student: &Arc<Student>) -> Self {
+    pub fn new(student: &Arc<DeviceModel>) -> Self {
         let device = &student.device;
         let each = || student.model.blocks.iter().map(|_| Array::new(device)).collect();
         Self {
@@ -207,7 +207,7 @@ impl Pass {
     pub fn forward(&self, list: &List, b: usize) -> Result<()> {
         self.message(list, "forward", b)?;
         let last = b + 1 == self.student.model.blocks.len();
-        self.atoms(list, if last { "turn" } else { "advance" }, b)
+        self.atoms(list, if last { "last_update" } else { "forward_update" }, b)
     }
 
     /// The same in reverse.
@@ -215,7 +215,7 @@ impl Pass {
         self.message(list, "reverse", b)?;
         match b {
             0 => Ok(()),
-            _ => self.atoms(list, "retreat", b - 1),
+            _ => self.atoms(list, "reverse_update", b - 1),
         }
     }
 
@@ -313,14 +313,14 @@ impl Pass {
     }
 
     /// Sums what pairs give, and waits for it.
-    pub fn finish(&mut self, list: &List, places: &Places) -> Result<()> {
+    pub fn finish(&mut self, list: &List, input: &PositionsInput) -> Result<()> {
         let student = &*self.student;
         let kinds = &student.kinds;
         let sums = Sums {
-            positions: places.positions,
-            atoms: places.atoms,
-            structures: places.structures,
-            grids: places.grids,
+            positions: input.positions,
+            atoms: input.atoms,
+            structures: input.structures,
+            grids: input.grids,
             pairs: self.pairs.address(),
             starts: list.starts,
             counts: self.counts.address(),
@@ -347,7 +347,7 @@ impl Pass {
             outside: self.results.at(Flag::Outside as usize),
             near: self.results.at(Flag::Near as usize),
         };
-        let name = if places.grids == 0 { "sums" } else { "sums_of_structures" };
+        let name = if input.grids == 0 { "sums" } else { "sums_of_structures" };
         let (shared, virials) = match self.virials {
             Virials::Atomic => (0, list.owned),
             Virials::Total => (9 * size_of::<f64>(), list.active.div_ceil(WARPS)),

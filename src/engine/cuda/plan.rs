@@ -1,6 +1,6 @@
 //! Everything that follows from a neighbor list alone: the engine's own order of atoms.
 
-use crate::engine::Topology;
+use crate::engine::NeighborList;
 use crate::engine::order::{Numbers, in_space};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{collected, filled};
@@ -21,43 +21,44 @@ pub struct Plan {
     pub starts: Vec<u32>,
     /// The caller's indices of atoms that may be near.
     pub entries: Vec<u32>,
-    /// Active owned atoms: the caller's index and the feature row.
-    pub leaving: Vec<[u32; 2]>,
-    /// Ghosts that need an exchange, the same.
-    pub arriving: Vec<[u32; 2]>,
+    /// Atoms whose rows are sent to other ranks: all active owned ones, as only the caller knows which
+    /// have ghosts there. The caller's index and the feature row.
+    pub sent: Vec<[u32; 2]>,
+    /// Ghosts whose rows are received from other ranks: the caller's index and the feature row.
+    pub received: Vec<[u32; 2]>,
 }
 
 impl Plan {
-    /// Orders the atoms of `topology` in space. `kinds`: those of atomic numbers.
-    pub fn new(topology: &Topology, positions: &[[f64; 3]], kinds: &[u32; 256]) -> Result<Self> {
-        if u32::try_from(topology.neighbors.len()).is_err() {
-            return Err(too_many(topology.neighbors.len() as u64, "use more ranks"));
+    /// Orders the atoms of `list` in space. `kinds`: those of atomic numbers.
+    pub fn new(list: &NeighborList, positions: &[[f64; 3]], kinds: &[u32; 256]) -> Result<Self> {
+        if u32::try_from(list.neighbors.len()).is_err() {
+            return Err(too_many(list.neighbors.len() as u64, "use more ranks"));
         }
-        let order = in_space(topology, positions)?;
+        let order = in_space(list, positions)?;
         let active = order.len();
-        let leaving = collected(order.iter().enumerate().map(|(row, &atom)| [atom, row as u32]))?;
+        let sent = collected(order.iter().enumerate().map(|(row, &atom)| [atom, row as u32]))?;
         let (mut starts, mut entries) = (Vec::new(), Vec::new());
         starts.try_reserve_exact(active + 1)?;
-        entries.try_reserve_exact(topology.neighbors.len())?;
-        let mut numbers = Numbers::new(topology, order, active)?;
+        entries.try_reserve_exact(list.neighbors.len())?;
+        let mut numbers = Numbers::new(list, order, active)?;
         for row in 0..active {
             starts.push(entries.len() as u32);
-            let neighbors = topology.neighbors_of(numbers.atoms[row] as usize);
+            let neighbors = list.neighbors_of(numbers.atoms[row] as usize);
             for &j in neighbors {
                 numbers.position(j);
             }
             entries.extend_from_slice(neighbors);
         }
         starts.push(entries.len() as u32);
-        let mut places = filled(topology.owned + topology.ghosts, [0; 2])?;
+        let mut places = filled(list.owned + list.ghosts, [0; 2])?;
         for (&atom, &row) in numbers.atoms.iter().zip(&numbers.row_of) {
-            let species = topology.species[atom as usize];
+            let species = list.species[atom as usize];
             places[atom as usize] = [row, kinds[usize::from(species)]];
         }
-        let Numbers { mut atoms, remote: arriving, .. } = numbers;
+        let Numbers { mut atoms, remote: received, .. } = numbers;
         atoms.truncate(active);
-        let rows = active + arriving.len();
-        Ok(Self { active, rows, atoms, places, starts, entries, leaving, arriving })
+        let rows = active + received.len();
+        Ok(Self { active, rows, atoms, places, starts, entries, sent, received })
     }
 
     /// Bytes allocated.
@@ -65,7 +66,7 @@ impl Plan {
         let words = self.atoms.capacity()
             + self.starts.capacity()
             + self.entries.capacity()
-            + 2 * (self.places.capacity() + self.leaving.capacity() + self.arriving.capacity());
+            + 2 * (self.places.capacity() + self.sent.capacity() + self.received.capacity());
         words * size_of::<u32>()
     }
 }

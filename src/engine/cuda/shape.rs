@@ -2,8 +2,8 @@
 
 use super::arguments::{GROUP, SLICE};
 use super::device::Limits;
-use super::network::Network;
-use super::student::Student;
+use super::device_model::DeviceModel;
+use super::network::DeviceNetwork;
 use super::tables;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -41,14 +41,14 @@ const FEW: Tile = Tile { suffix: "few", rows: 8, threads: 512, fewest: 64 };
 
 impl Tile {
     /// Bytes of shared memory, as `Tile` in `kernels/atoms.cuh` lays it out.
-    pub fn shared(&self, network: &Network) -> usize {
+    pub fn shared(&self, network: &DeviceNetwork) -> usize {
         let inputs = network.room * (self.rows + 4);
         let parts = (self.threads + 1) * 4 * BUNCH;
         (inputs + parts) * size_of::<f32>()
     }
 
     /// With as many threads as leave room for their sums on this GPU; none where the fewest do not.
-    fn fitting(self, network: &Network, limits: Limits) -> Option<Self> {
+    fn fitting(self, network: &DeviceNetwork, limits: Limits) -> Option<Self> {
         std::iter::successors(Some(self), |tile| {
             (tile.threads > tile.fewest).then_some(Self { threads: tile.threads / 2, ..*tile })
         })
@@ -57,7 +57,7 @@ impl Tile {
 }
 
 /// Refuses a network that the smallest tile of atoms cannot take through its layers.
-pub fn check(network: &Network, channels: usize, limits: Limits) -> Result<()> {
+pub fn check(network: &DeviceNetwork, channels: usize, limits: Limits) -> Result<()> {
     if FEW.fitting(network, limits).is_some() {
         return Ok(());
     }
@@ -86,7 +86,7 @@ pub struct Shape {
 
 impl Shape {
     /// For `active` atoms.
-    pub fn of(student: &Student, active: usize) -> Self {
+    pub fn of(student: &DeviceModel, active: usize) -> Self {
         let limits = student.device.limits();
         let slices = student.channels() / SLICE;
         // Atoms that keep all lanes of the GPU busy with one slice, eight lanes each.

@@ -164,7 +164,7 @@ impl Shim {
         Ok(address as Address)
     }
 
-    fn give_back(&self, address: Address, host: bool) {
+    fn release(&self, address: Address, host: bool) {
         // As on a GPU, an error is left to whoever waits next, and wholes that may name the memory are forgotten.
         let finished = self.wait();
         let mut state = self.state();
@@ -193,7 +193,7 @@ unsafe impl Device for Shim {
     }
 
     fn free(&self, address: Address) {
-        self.give_back(address, false);
+        self.release(address, false);
     }
 
     fn allocate_host(&self, bytes: usize) -> Result<*mut u8> {
@@ -201,7 +201,7 @@ unsafe impl Device for Shim {
     }
 
     fn free_host(&self, memory: *mut u8) {
-        self.give_back(memory as Address, true);
+        self.release(memory as Address, true);
     }
 
     unsafe fn ask(&self, work: Work) -> Result<()> {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::arguments::{Arrange, Grid, ListPairs, Scan, Scatter, Wrap};
 use super::device::{Address, Array, Launch, Pinned, Plain, bytes};
-use super::pass::{List, Pass, Places};
-use super::student::Student;
+use super::device_model::DeviceModel;
+use super::pass::{List, Pass, PositionsInput};
 use crate::engine::{Structure, pair};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Scope;
@@ -33,7 +33,7 @@ unsafe impl Plain for Grid {}
 
 /// What the device knows of the structures of a call.
 pub struct Structures {
-    student: Arc<Student>,
+    student: Arc<DeviceModel>,
     /// All that goes up, here and there.
     staged: Pinned<u8>,
     sent: Array<u8>,
@@ -61,7 +61,7 @@ pub struct Ready {
     /// Their atoms.
     pub list: List,
     /// Their positions.
-    pub places: Places,
+    pub input: PositionsInput,
     /// Room that is worth making for pairs.
     pub capacity: usize,
     /// Whether pairs have to be counted before they are written.
@@ -90,11 +90,11 @@ struct Unsorted {
 
 /// Where things are in what goes up: each begins on a multiple of 16 bytes.
 #[derive(Default)]
-struct Layout {
+struct StagingLayout {
     bytes: usize,
 }
 
-impl Layout {
+impl StagingLayout {
     fn place<T>(&mut self, count: usize) -> usize {
         let at = self.bytes.next_multiple_of(16);
         self.bytes = at + count * size_of::<T>();
@@ -104,7 +104,7 @@ impl Layout {
 
 impl Structures {
     /// For `student`.
-    pub fn new(student: &Arc<Student>) -> Self {
+    pub fn new(student: &Arc<DeviceModel>) -> Self {
         let device = &student.device;
         Self {
             student: Arc::clone(student),
@@ -159,7 +159,7 @@ impl Structures {
             first_slot += slots;
         }
 
-        let mut layout = Layout::default();
+        let mut layout = StagingLayout::default();
         let positions_at = layout.place::<[f64; 3]>(atoms);
         let grids_at = layout.place::<Grid>(grids.len());
         let kinds_at = layout.place::<u32>(atoms);
@@ -220,7 +220,7 @@ impl Structures {
                 starts: self.sent.at(starts_at),
                 kinds: self.sent.at(kinds_at),
             },
-            places: Places {
+            input: PositionsInput {
                 positions: self.sent.at(positions_at),
                 atoms: 0,
                 structures: self.sent.at(structures_at),
@@ -239,15 +239,15 @@ impl Structures {
         if binned {
             self.make_room(atoms, first_slot as usize)?;
             ready.unsorted = Some(Unsorted {
-                given: ready.places.positions,
-                structures: ready.places.structures,
+                given: ready.input.positions,
+                structures: ready.input.structures,
                 kinds: ready.list.kinds,
                 slots: first_slot as usize,
             });
             ready.list.kinds = self.row_kinds.address();
-            ready.places.positions = self.row_positions.address();
-            ready.places.atoms = self.row_atoms.address();
-            ready.places.structures = self.row_structures.address();
+            ready.input.positions = self.row_positions.address();
+            ready.input.atoms = self.row_atoms.address();
+            ready.input.structures = self.row_structures.address();
             ready.bins = self.row_bins.address();
             ready.slots = self.slot_starts.address();
         }
@@ -282,11 +282,11 @@ impl Structures {
         }
         let student = &*self.student;
         let arguments = ListPairs {
-            positions: ready.places.positions,
-            structures: ready.places.structures,
+            positions: ready.input.positions,
+            structures: ready.input.structures,
             bins: ready.bins,
             kinds: ready.list.kinds,
-            grids: ready.places.grids,
+            grids: ready.input.grids,
             slots: ready.slots,
             starts: ready.list.starts,
             pairs: pass.pairs(),
@@ -320,7 +320,7 @@ impl Structures {
             &Wrap {
                 given: unsorted.given,
                 structures: unsorted.structures,
-                grids: ready.places.grids,
+                grids: ready.input.grids,
                 wrapped: self.wrapped.address(),
                 bins: self.bins.address(),
                 slots: self.slots.address(),

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use self::functions::{Failure, Input, Opening, Output, Table};
 use super::{
-    Device, Engine, Exchange, Options, Precision, Results, Seconds, Topology, Virials, pair,
+    Device, Engine, Exchange, NeighborList, Options, Precision, Results, Seconds, Virials, pair,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::filled;
@@ -92,24 +92,24 @@ struct System {
 }
 
 impl System {
-    fn new(topology: &Topology, positions: &[[f64; 3]], cutoff: f64) -> Result<Self> {
+    fn new(list: &NeighborList, positions: &[[f64; 3]], cutoff: f64) -> Result<Self> {
         let mut system = Self::default();
-        let mut place: Vec<i64> = filled(topology.owned, -1)?;
-        system.reserve(topology.owned, topology.neighbors.len())?;
-        for i in (0..topology.owned).filter(|&i| topology.species[i] > 0) {
+        let mut place: Vec<i64> = filled(list.owned, -1)?;
+        system.reserve(list.owned, list.neighbors.len())?;
+        for i in (0..list.owned).filter(|&i| list.species[i] > 0) {
             place[i] = system.atoms.len() as i64;
             system.atoms.push(i);
-            system.species.push(topology.species[i].into());
+            system.species.push(list.species[i].into());
             system.positions.push(positions[i]);
         }
         for &i in &system.atoms {
-            for &j in topology.neighbors_of(i) {
+            for &j in list.neighbors_of(i) {
                 let (r, d) = pair::distance(&positions[i], &positions[j as usize]);
                 if d > cutoff {
                     continue;
                 }
-                // `set_topology` refuses ghosts without an owner.
-                let Some(owner) = topology.resolve(j) else { continue };
+                // `set_neighbor_list` refuses ghosts without an owner.
+                let Some(owner) = list.resolve(j) else { continue };
                 let owner = owner as usize;
                 if d < pair::COINCIDENT {
                     return Err(pair::same_place(i, owner));
@@ -147,15 +147,15 @@ impl System {
 struct Torch {
     evaluator: Arc<Evaluator>,
     cutoff: f64,
-    topology: Topology,
+    list: NeighborList,
     memory: usize,
     seconds: Seconds,
 }
 
 impl Torch {
     fn new(evaluator: Arc<Evaluator>, cutoff: f64) -> Self {
-        let (topology, seconds) = (Topology::default(), Seconds::default());
-        Self { evaluator, cutoff, topology, memory: 0, seconds }
+        let (list, seconds) = (NeighborList::default(), Seconds::default());
+        Self { evaluator, cutoff, list, memory: 0, seconds }
     }
 
     /// Energies of the system's atoms, and ∂E/∂r of its pairs.
@@ -183,20 +183,20 @@ impl Torch {
 }
 
 impl Engine for Torch {
-    fn set_topology(&mut self, topology: Topology) -> Result<()> {
-        if let Some(j) = topology.unresolved() {
+    fn set_neighbor_list(&mut self, list: NeighborList) -> Result<()> {
+        if let Some(j) = list.unresolved() {
             return Err(Error::new(
                 ErrorKind::Unsupported,
                 format!(
                     "engine torch evaluates whole systems, but ghost {} (atom {j}) has no owner on this \
                      process: give the owner of every ghost; where atoms live on several processes, use \
                      one, or this library's own engine for a student",
-                    j as usize - topology.owned
+                    j as usize - list.owned
                 ),
             )
             .about(&[j as usize]));
         }
-        self.topology = topology;
+        self.list = list;
         Ok(())
     }
 
@@ -209,12 +209,12 @@ impl Engine for Torch {
     ) -> Result<()> {
         let started = Instant::now();
         pair::check_finite(positions)?;
-        self.topology.check_edge(positions, self.cutoff)?;
-        let topology = &self.topology;
-        let system = System::new(topology, positions, self.cutoff)?;
-        let mut atomic_energies = filled(topology.owned, 0.0)?;
-        let mut forces = filled(topology.owned, [0.0; 3])?;
-        let mut virials = filled(topology.owned, [0.0; 9])?;
+        self.list.check_edge(positions, self.cutoff)?;
+        let list = &self.list;
+        let system = System::new(list, positions, self.cutoff)?;
+        let mut atomic_energies = filled(list.owned, 0.0)?;
+        let mut forces = filled(list.owned, [0.0; 3])?;
+        let mut virials = filled(list.owned, [0.0; 9])?;
         self.seconds.pairs += started.elapsed().as_secs_f64();
         let started = Instant::now();
         if !system.atoms.is_empty() {
@@ -237,16 +237,16 @@ impl Engine for Torch {
         Ok(())
     }
 
-    fn topology(&self) -> &Topology {
-        &self.topology
+    fn neighbor_list(&self) -> &NeighborList {
+        &self.list
     }
 
-    fn together(&self) -> usize {
+    fn atoms_per_batch(&self) -> usize {
         // A TorchScript model may give the energy of all atoms alone, or let all of them see each other.
         if self.evaluator.script { 0 } else { 1 << 14 }
     }
 
-    fn twin(&self) -> Result<Box<dyn Engine>> {
+    fn for_another_thread(&self) -> Result<Box<dyn Engine>> {
         Ok(Box::new(Self::new(Arc::clone(&self.evaluator), self.cutoff)))
     }
 
@@ -255,6 +255,6 @@ impl Engine for Torch {
     }
 
     fn memory(&self) -> [usize; 2] {
-        [self.memory + self.topology.memory(), 0]
+        [self.memory + self.list.memory(), 0]
     }
 }

@@ -8,18 +8,19 @@ use mlff_student_tool::dataset::{Frame, Split};
 use mlff_student_tool::validation;
 use mlff_student_torch::config;
 use mlff_student_torch::parameters::Parameters;
-use mlff_student_torch::student::Student;
+use mlff_student_torch::trainable::TrainableModel;
 use tch::Device;
 
 /// A student with random weights, reference energies that are not zero, and repulsion.
-pub fn student(hidden: usize, blocks: usize) -> (Student, Parameters) {
+pub fn student(hidden: usize, blocks: usize) -> (TrainableModel, Parameters) {
     narrow(hidden, hidden, blocks)
 }
 
 /// The same with fewer vectors than channels.
-pub fn narrow(hidden: usize, vectors: usize, blocks: usize) -> (Student, Parameters) {
-    let config = config::Student { hidden, vectors, blocks, ..config::Student::default() };
-    let mut student = Student::new(&config).unwrap();
+pub fn narrow(hidden: usize, vectors: usize, blocks: usize) -> (TrainableModel, Parameters) {
+    let config =
+        config::StudentConfig { hidden, vectors, blocks, ..config::StudentConfig::default() };
+    let mut student = TrainableModel::new(&config).unwrap();
     student.reference_energies = (0..7).map(|k| -3.0 - f64::from(k)).collect();
     let weights = Parameters::random(&student.shape, 7, Device::Cpu);
     (student, weights)

@@ -57,11 +57,11 @@ struct Atoms {
   float *kept, *next_kept;
   /// State before the next message, of active rows.
   float *next_state;
-  /// Advance: features of the next message; retreat: those of the message that was reversed. All rows.
+  /// Forward update: features of the next message; reverse update: those of the message that was reversed. All rows.
   float *features;
-  /// Retreat: what the reverse message gave. Active rows.
+  /// Reverse update: what the reverse message gave. Active rows.
   const float *received;
-  /// Retreat, in: adjoint of the state after the next message. Out: that of `state`. All rows.
+  /// Reverse update, in: adjoint of the state after the next message. Out: that of `state`. All rows.
   float *bar;
   /// Kind of each row, and of each kind where energies of atoms begin to saturate (eV).
   const uint32_t *kinds;
@@ -410,7 +410,7 @@ template <bool PAINN, bool LAST, class T> __device__ void update_reverse(const T
 }
 
 /// After the message of a block that is not the last: its update, and the features that the next block sends.
-template <bool PAINN, class T> __device__ void advance(const T &tile) {
+template <bool PAINN, class T> __device__ void forward_update(const T &tile) {
   const Atoms &p = tile.p;
   const uint32_t h = tile.h;
   constexpr int KEPT = kept_width<PAINN>(), WIDTH = PAINN ? 6 : 4;
@@ -502,7 +502,7 @@ template <class T> __device__ void readout(const T &tile) {
 }
 
 /// After the last message: update, readout, and the reverse of the update.
-template <bool PAINN, class T> __device__ void turn(const T &tile) {
+template <bool PAINN, class T> __device__ void last_update(const T &tile) {
   update<PAINN>(tile);
   readout(tile);
   update_reverse<PAINN, true>(tile);
@@ -510,7 +510,7 @@ template <bool PAINN, class T> __device__ void turn(const T &tile) {
 
 /// After the reverse message of a block that is not the first: through its sender to the state before it, and
 /// through the update of the block before, which `state`, `kept` and the layers belong to.
-template <bool PAINN, class T> __device__ void retreat(const T &tile) {
+template <bool PAINN, class T> __device__ void reverse_update(const T &tile) {
   const Atoms &p = tile.p;
   const uint32_t h = tile.h;
   constexpr int KEPT = kept_width<PAINN>(), RECEIVED = PAINN ? 5 : 4;
@@ -547,17 +547,17 @@ template <bool PAINN, class T> __device__ void retreat(const T &tile) {
   ATOMS_OF(painn_##size, true, rows, threads)
 
 #define ATOMS_OF(name, painn, rows, threads)                                                                         \
-  LARGE_KERNEL(advance_##name, Atoms, threads) {                                                                     \
+  LARGE_KERNEL(forward_update_##name, Atoms, threads) {                                                                     \
     SHARED_MEMORY(shared);                                                                                           \
-    advance<painn>(Tile<rows>(p, reinterpret_cast<float *>(shared)));                                                \
+    forward_update<painn>(Tile<rows>(p, reinterpret_cast<float *>(shared)));                                                \
   }                                                                                                                  \
-  LARGE_KERNEL(turn_##name, Atoms, threads) {                                                                        \
+  LARGE_KERNEL(last_update_##name, Atoms, threads) {                                                                        \
     SHARED_MEMORY(shared);                                                                                           \
-    turn<painn>(Tile<rows>(p, reinterpret_cast<float *>(shared)));                                                   \
+    last_update<painn>(Tile<rows>(p, reinterpret_cast<float *>(shared)));                                                   \
   }                                                                                                                  \
-  LARGE_KERNEL(retreat_##name, Atoms, threads) {                                                                     \
+  LARGE_KERNEL(reverse_update_##name, Atoms, threads) {                                                                     \
     SHARED_MEMORY(shared);                                                                                           \
-    retreat<painn>(Tile<rows>(p, reinterpret_cast<float *>(shared)));                                                \
+    reverse_update<painn>(Tile<rows>(p, reinterpret_cast<float *>(shared)));                                                \
   }
 
 // Many atoms: weights are read once for 32 of them. Few: one block of threads for eight, since fewer blocks than the

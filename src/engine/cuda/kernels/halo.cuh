@@ -24,10 +24,10 @@ template <class Body> __device__ inline void each_value(const Halo &p, Body body
   }
 }
 
-KERNEL(leave, Halo, 256) {
+KERNEL(pack_rows, Halo, 256) {
   each_value(p, [](float &here, float &outside) { outside = here; });
 }
 
-KERNEL(arrive, Halo, 256) {
+KERNEL(unpack_rows, Halo, 256) {
   each_value(p, [](float &here, float &outside) { here = outside; });
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::system::System;
 use mlff_student::c_api::{
     self, MLFF_ABI_VERSION, mlff_calculator, mlff_calculator_info, mlff_exchange_fn, mlff_model,
-    mlff_options, mlff_results, mlff_status, mlff_structure, mlff_topology,
+    mlff_neighbor_list, mlff_options, mlff_results, mlff_status, mlff_structure,
 };
 use mlff_student::engine::{InstructionSet, OPTIONS, Options};
 use mlff_student::error::{Error, ErrorKind, Result};
@@ -32,7 +32,8 @@ struct Functions {
     calculator_free: unsafe extern "C" fn(*mut mlff_calculator),
     get_info:
         unsafe extern "C" fn(*const mlff_calculator, *mut mlff_calculator_info) -> mlff_status,
-    set_topology: unsafe extern "C" fn(*mut mlff_calculator, *const mlff_topology) -> mlff_status,
+    set_neighbor_list:
+        unsafe extern "C" fn(*mut mlff_calculator, *const mlff_neighbor_list) -> mlff_status,
     compute: unsafe extern "C" fn(
         *mut mlff_calculator,
         *const f64,
@@ -63,7 +64,7 @@ const _: Functions = Functions {
     calculator_new: c_api::mlff_calculator_new,
     calculator_free: c_api::mlff_calculator_free,
     get_info: c_api::mlff_calculator_get_info,
-    set_topology: c_api::mlff_calculator_set_topology,
+    set_neighbor_list: c_api::mlff_calculator_set_neighbor_list,
     compute: c_api::mlff_calculator_compute,
     compute_structure: c_api::mlff_calculator_compute_structure,
     compute_batch: c_api::mlff_calculator_compute_batch,
@@ -245,7 +246,7 @@ impl Functions {
                 calculator_new: find(handle, c"mlff_calculator_new")?,
                 calculator_free: find(handle, c"mlff_calculator_free")?,
                 get_info: find(handle, c"mlff_calculator_get_info")?,
-                set_topology: find(handle, c"mlff_calculator_set_topology")?,
+                set_neighbor_list: find(handle, c"mlff_calculator_set_neighbor_list")?,
                 compute: find(handle, c"mlff_calculator_compute")?,
                 compute_structure: find(handle, c"mlff_calculator_compute_structure")?,
                 compute_batch: find(handle, c"mlff_calculator_compute_batch")?,
@@ -288,14 +289,14 @@ pub(super) struct Info {
 
 impl Calculator<'_> {
     /// Takes the neighbor list.
-    pub(super) fn set_topology(&mut self) -> Result<()> {
+    pub(super) fn set_neighbor_list(&mut self) -> Result<()> {
         let system = self.system;
         let lists: Vec<&[i32]> = (0..system.atoms).map(|atom| system.neighbors_of(atom)).collect();
         let numneigh: Vec<i32> = lists.iter().map(|list| list.len() as i32).collect();
         let firstneigh: Vec<*const i32> = lists.iter().map(|list| list.as_ptr()).collect();
         let owner: Vec<i32> = system.owners().iter().map(|&atom| atom as i32).collect();
-        let topology = mlff_topology {
-            struct_size: size_of::<mlff_topology>() as u32,
+        let list = mlff_neighbor_list {
+            struct_size: size_of::<mlff_neighbor_list>() as u32,
             owned: system.atoms as i32,
             ghosts: system.ghosts() as i32,
             centers: system.atoms as i32,
@@ -309,14 +310,15 @@ impl Calculator<'_> {
             reserved: 0,
         };
         // SAFETY: the arrays have the lengths that the struct gives, and outlive the call.
-        self.library.check(unsafe { (self.library.functions.set_topology)(self.handle, &topology) })
+        self.library
+            .check(unsafe { (self.library.functions.set_neighbor_list)(self.handle, &list) })
     }
 
-    /// Energy (eV) and forces (eV/Å) with the list of [`Self::set_topology`].
+    /// Energy (eV) and forces (eV/Å) with the list of [`Self::set_neighbor_list`].
     pub(super) fn compute(&mut self, forces: &mut Vec<[f64; 3]>) -> Result<f64> {
         forces.resize(self.system.atoms, [0.0; 3]);
         let mut results = results(forces);
-        // SAFETY: positions of all atoms and ghosts of the topology in use, room for all forces;
+        // SAFETY: positions of all atoms and ghosts of the list in use, room for all forces;
         // no exchange is needed, as every ghost has an owner.
         self.library.check(unsafe {
             (self.library.functions.compute)(

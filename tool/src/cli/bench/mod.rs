@@ -268,7 +268,7 @@ impl<'a> Engine<'a> {
     fn new(calculator: Calculator<'a>) -> Result<Self> {
         let fixed_memory = calculator.info()?.memory;
         let mut engine = Self { calculator, fixed_memory, energy: 0.0, forces: Vec::new() };
-        engine.calculator.set_topology()?;
+        engine.calculator.set_neighbor_list()?;
         // The first step also makes room.
         engine.step()?;
         engine.step()?;
@@ -304,12 +304,12 @@ impl<'a> Engine<'a> {
     }
 
     /// Seconds that a step with a new list takes longer than the next one; the list is taken by
-    /// `set_topology`, and what follows from it is made at the next compute.
+    /// `set_neighbor_list`, and what follows from it is made at the next compute.
     fn rebuild(&mut self) -> Result<f64> {
         let mut found = Vec::new();
         for _ in 0..5 {
             let started = Instant::now();
-            self.calculator.set_topology()?;
+            self.calculator.set_neighbor_list()?;
             let with_list = started.elapsed().as_secs_f64() + self.step()?;
             found.push(with_list - self.step()?);
         }
@@ -379,9 +379,9 @@ fn peak_of(threads: u32, set: InstructionSet) -> Result<f64> {
 fn shares(before: &Info, after: &Info) -> Shares {
     let spent: [f64; 7] = std::array::from_fn(|k| after.seconds[k] - before.seconds[k]);
     let total: f64 = spent.iter().sum();
-    let [topology, pairs, forward, reverse, atoms, exchange, rest] =
+    let [lists, pairs, forward, reverse, atoms, exchange, rest] =
         spent.map(|seconds| seconds / total);
-    Shares { topology, pairs, forward, reverse, atoms, exchange, rest }
+    Shares { lists, pairs, forward, reverse, atoms, exchange, rest }
 }
 
 /// Of the last minute, where the system says it.

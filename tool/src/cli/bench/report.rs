@@ -91,7 +91,7 @@ impl Against {
 /// Parts of the steps' time; sums to 1.
 #[derive(Serialize)]
 pub(super) struct Shares {
-    pub(super) topology: f64,
+    pub(super) lists: f64,
     pub(super) pairs: f64,
     /// Messages, forward and in reverse.
     pub(super) forward: f64,
@@ -179,14 +179,13 @@ impl Report {
         );
         let rebuild = self.rebuild_microseconds_per_atom;
         line("new neighbor list", format!("{rebuild:.*} µs/atom", decimals(rebuild, 2)));
-        let Shares { topology, pairs, forward, reverse, atoms, exchange, rest } =
-            self.share_of_time;
+        let Shares { lists, pairs, forward, reverse, atoms, exchange, rest } = self.share_of_time;
         let parts = [
             ("messages", forward),
             ("reverse messages", reverse),
             ("atoms", atoms),
             ("pairs", pairs),
-            ("topology", topology),
+            ("lists", lists),
             ("exchange", exchange),
             ("rest", rest),
         ];

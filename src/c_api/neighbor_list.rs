@@ -1,11 +1,11 @@
-//! `mlff_topology`: a neighbor list in the shape that LAMMPS has it.
+//! `mlff_neighbor_list`: a neighbor list in the shape that LAMMPS has it.
 
 use super::arguments::{array, array_address, count, invalid, reserved};
 use super::boundary::status_of;
 use super::calculator::{enter, mlff_calculator};
 use super::status::mlff_status;
 use super::versioned::{self, versioned};
-use crate::engine::TopologyInput;
+use crate::engine::NeighborListInput;
 use crate::error::Result;
 
 /// A full neighbor list: for each owned atom all atoms within `list_cutoff`, each pair in both
@@ -14,13 +14,13 @@ use crate::error::Result;
 /// Owned atoms are those whose energy this process computes, numbered from 0. Ghosts are copies of
 /// atoms, periodic images or atoms of other processes, numbered after the owned ones.
 ///
-/// Everything is copied: nothing is borrowed after mlff_calculator_set_topology() returns.
+/// Everything is copied: nothing is borrowed after mlff_calculator_set_neighbor_list() returns.
 ///
 /// @since 0.1.0
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub struct mlff_topology {
-    /// sizeof(mlff_topology).
+pub struct mlff_neighbor_list {
+    /// sizeof(mlff_neighbor_list).
     pub struct_size: u32,
     /// Owned atoms (LAMMPS: nlocal). 0 is normal for a process among several.
     pub owned: i32,
@@ -50,7 +50,7 @@ pub struct mlff_topology {
     /// 0.
     pub reserved: u32,
 }
-versioned!(mlff_topology, published [72], fields
+versioned!(mlff_neighbor_list, published [72], fields
     struct_size owned ghosts centers species ilist numneigh firstneigh owner list_cutoff
     neighbor_mask reserved);
 
@@ -60,7 +60,7 @@ versioned!(mlff_topology, published [72], fields
 /// One call at a time for each calculator.
 ///
 /// @param calculator borrowed for the call
-/// @param topology borrowed for the call
+/// @param list borrowed for the call
 /// @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT (among others: an index out of range, a list that is
 ///     not full, a list_cutoff below the model's), MLFF_ERROR_SPECIES, MLFF_ERROR_MEMORY,
 ///     MLFF_ERROR_STATE, or MLFF_ERROR_UNSUPPORTED (MLFF_ENGINE_TORCH, and a ghost that another
@@ -68,39 +68,38 @@ versioned!(mlff_topology, published [72], fields
 ///
 /// @since 0.1.0
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mlff_calculator_set_topology(
+pub unsafe extern "C" fn mlff_calculator_set_neighbor_list(
     calculator: *mut mlff_calculator,
-    topology: *const mlff_topology,
+    list: *const mlff_neighbor_list,
 ) -> mlff_status {
     status_of(|| {
         // SAFETY: both are what is documented.
-        let (mut calculator, topology) =
-            unsafe { (enter(calculator)?, versioned::read(topology)?) };
+        let (mut calculator, list) = unsafe { (enter(calculator)?, versioned::read(list)?) };
         // SAFETY: as documented, the arrays have the lengths that the struct gives.
-        let list = unsafe { List::new(&topology) }?;
-        calculator.set_topology(&list.input(&topology))
+        let slices = unsafe { Slices::new(&list) }?;
+        calculator.set_neighbor_list(&slices.input(&list))
     })
 }
 
 /// A caller's arrays as slices.
-struct List<'a> {
+struct Slices<'a> {
     species: &'a [i32],
     centers: Vec<i32>,
     neighbors: Vec<&'a [i32]>,
     owner: Option<&'a [i32]>,
 }
 
-impl<'a> List<'a> {
+impl<'a> Slices<'a> {
     /// # Safety
-    /// The arrays are as `mlff_topology` says, and nobody changes them during `'a`.
-    unsafe fn new(topology: &mlff_topology) -> Result<Self> {
-        let owned = count(topology.owned, "mlff_topology.owned")?;
-        let ghosts = count(topology.ghosts, "mlff_topology.ghosts")?;
-        let entries = count(topology.centers, "mlff_topology.centers")?;
-        reserved(topology.reserved, "mlff_topology.reserved")?;
+    /// The arrays are as `mlff_neighbor_list` says, and nobody changes them during `'a`.
+    unsafe fn new(list: &mlff_neighbor_list) -> Result<Self> {
+        let owned = count(list.owned, "mlff_neighbor_list.owned")?;
+        let ghosts = count(list.ghosts, "mlff_neighbor_list.ghosts")?;
+        let entries = count(list.centers, "mlff_neighbor_list.centers")?;
+        reserved(list.reserved, "mlff_neighbor_list.reserved")?;
         if entries > owned {
             return invalid(format!(
-                "mlff_topology.centers is {entries}: expected at most one list for each of the \
+                "mlff_neighbor_list.centers is {entries}: expected at most one list for each of the \
                  {owned} owned atoms"
             ));
         }
@@ -108,14 +107,14 @@ impl<'a> List<'a> {
         // SAFETY: the caller's promise.
         let (species, ilist, owner) = unsafe {
             (
-                array(topology.species, owned + ghosts, "mlff_topology.species")?,
-                optional_array(topology.ilist, entries, "mlff_topology.ilist")?,
-                optional_array(topology.owner, ghosts, "mlff_topology.owner")?,
+                array(list.species, owned + ghosts, "mlff_neighbor_list.species")?,
+                optional_array(list.ilist, entries, "mlff_neighbor_list.ilist")?,
+                optional_array(list.owner, ghosts, "mlff_neighbor_list.owner")?,
             )
         };
         // Entries for atoms without a list may be uninitialised, so these stay pointers.
-        let numneigh = array_address(topology.numneigh, by_atom, "mlff_topology.numneigh")?;
-        let firstneigh = array_address(topology.firstneigh, by_atom, "mlff_topology.firstneigh")?;
+        let numneigh = array_address(list.numneigh, by_atom, "mlff_neighbor_list.numneigh")?;
+        let firstneigh = array_address(list.firstneigh, by_atom, "mlff_neighbor_list.firstneigh")?;
 
         let mut centers = Vec::new();
         centers.try_reserve_exact(entries)?;
@@ -127,17 +126,17 @@ impl<'a> List<'a> {
                 Ok(atom) if atom < owned => atom,
                 _ => {
                     return invalid(format!(
-                        "mlff_topology.ilist[{entry}] is {center}: expected the index of one of \
+                        "mlff_neighbor_list.ilist[{entry}] is {center}: expected the index of one of \
                          the {owned} owned atoms"
                     ));
                 }
             };
             // SAFETY: `atom` is below `owned`, and both arrays are indexed by owned atom.
             let (len, list) = unsafe { (*numneigh.add(atom), *firstneigh.add(atom)) };
-            let len = count(len, "an entry of mlff_topology.numneigh")
+            let len = count(len, "an entry of mlff_neighbor_list.numneigh")
                 .map_err(|error| error.within(format_args!("atom {atom}")).about(&[atom]))?;
             // SAFETY: the caller's promise.
-            let list = unsafe { array(list, len, "an entry of mlff_topology.firstneigh") }
+            let list = unsafe { array(list, len, "an entry of mlff_neighbor_list.firstneigh") }
                 .map_err(|error| error.within(format_args!("atom {atom}")).about(&[atom]))?;
             centers.push(center);
             neighbors.push(list);
@@ -145,19 +144,19 @@ impl<'a> List<'a> {
         Ok(Self { species, centers, neighbors, owner })
     }
 
-    fn input(&'a self, topology: &mlff_topology) -> TopologyInput<'a> {
-        TopologyInput {
-            owned: topology.owned as usize,
-            ghosts: topology.ghosts as usize,
+    fn input(&'a self, list: &mlff_neighbor_list) -> NeighborListInput<'a> {
+        NeighborListInput {
+            owned: list.owned as usize,
+            ghosts: list.ghosts as usize,
             species: self.species,
             centers: &self.centers,
             neighbors: &self.neighbors,
-            mask: match topology.neighbor_mask {
+            mask: match list.neighbor_mask {
                 0 => !0,
                 mask => mask as i32,
             },
             owner: self.owner,
-            list_cutoff: topology.list_cutoff,
+            list_cutoff: list.list_cutoff,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::arguments::{Arguments, SLICE};
 use super::device::{Array, Device, Kernel, Launch};
-use super::network::Network;
+use super::network::DeviceNetwork;
 use super::{shape, tables};
 use crate::engine::{findings, layers};
 use crate::error::Result;
@@ -12,13 +12,13 @@ use crate::model::energy_range::ordinary;
 use crate::model::{Model, repulsion};
 
 /// A student in a device's memory.
-pub struct Student {
+pub struct DeviceModel {
     /// What it computes.
     pub model: Arc<Model>,
     /// Where.
     pub device: Arc<dyn Device>,
     /// Its dense layers.
-    pub network: Network,
+    pub network: DeviceNetwork,
     /// Name of the kernels for this number of channels.
     pub atoms_module: String,
     /// For each message, see `kernels/message.cuh`.
@@ -112,7 +112,7 @@ impl Kinds {
 /// Atoms of a block of threads where each atom has a warp.
 pub const WARPS: usize = 4;
 
-impl Student {
+impl DeviceModel {
     /// Copies `model` to `device`.
     pub fn new(model: Arc<Model>, device: Arc<dyn Device>) -> Result<Self> {
         // The kernels have a vector for each channel.
@@ -120,7 +120,7 @@ impl Student {
         let (tables, intervals) = tables::interpolated(&model)?;
         let channels = layers::padded(model.hidden);
         let special = matches!(channels, 32 | 64 | 128);
-        let network = Network::new(&device, &model)?;
+        let network = DeviceNetwork::new(&device, &model)?;
         shape::check(&network, channels, device.limits())?;
         Ok(Self {
             network,

@@ -13,7 +13,7 @@ use crate::parameters::{Layer, Parameters, Shape};
 
 /// What does not change in training.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Student {
+pub struct TrainableModel {
     /// Sizes of the network.
     pub shape: Shape,
     /// Elements in the order of the embedding's rows: ascending atomic numbers.
@@ -30,9 +30,9 @@ pub struct Student {
     pub reference_energies: Vec<f64>,
 }
 
-impl Student {
+impl TrainableModel {
     /// As a configuration asks for it, without reference energies.
-    pub fn new(config: &config::Student) -> Result<Self> {
+    pub fn new(config: &config::StudentConfig) -> Result<Self> {
         let mut species = Vec::new();
         for symbol in &config.species {
             let z = atomic_number(symbol).ok_or_else(|| {

@@ -4,8 +4,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{collected, emptied, filled};
 use crate::model::Scope;
 
-/// A neighbor list as a caller describes it; see [`Topology::new`].
-pub struct TopologyInput<'a> {
+/// A neighbor list as a caller describes it; see [`NeighborList::new`].
+pub struct NeighborListInput<'a> {
     /// Atoms whose energies this rank computes.
     pub owned: usize,
     /// Copies of atoms, of this rank or another.
@@ -26,7 +26,7 @@ pub struct TopologyInput<'a> {
 
 /// A validated full neighbor list: for each owned atom, the atoms it may interact with.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Topology {
+pub struct NeighborList {
     /// Atoms whose energies this rank computes.
     pub owned: usize,
     /// Copies of atoms.
@@ -41,9 +41,9 @@ pub struct Topology {
     pub owner: Vec<Option<u32>>,
     /// Pairs of owned atoms (i ≤ j) whose entries only positions tell apart: i lists j, or j lists i, at
     /// several places, or once more than the other way round. See [`Self::check_edge`].
-    unclear: Vec<[u32; 2]>,
+    to_check: Vec<[u32; 2]>,
     /// Atoms i and entries k of their lists whose other direction, from k's owner to i, is not listed.
-    lonely: Vec<[u32; 2]>,
+    one_way: Vec<[u32; 2]>,
 }
 
 /// Two images of one atom are farther apart than this (Å), and rounding moves them less.
@@ -62,20 +62,20 @@ fn invalid_at<T>(atoms: &[u32], message: String) -> Result<T> {
     Err(error)
 }
 
-impl Topology {
+impl NeighborList {
     /// Checks a caller's list against what a potential is for and copies it.
     ///
     /// Entries that involve an atom which is not part of the model are dropped, as are its own
     /// neighbors.
-    pub fn new(scope: &Scope, input: &TopologyInput<'_>) -> Result<Self> {
-        let mut topology = Self::of_both_directions(scope, input)?;
-        topology.check_full()?;
-        Ok(topology)
+    pub fn new(scope: &Scope, input: &NeighborListInput<'_>) -> Result<Self> {
+        let mut list = Self::of_both_directions(scope, input)?;
+        list.check_full()?;
+        Ok(list)
     }
 
     /// The same for a list that holds each pair in both directions for certain, as those of
     /// [`crate::neighbors`] do.
-    pub fn of_both_directions(scope: &Scope, input: &TopologyInput<'_>) -> Result<Self> {
+    pub fn of_both_directions(scope: &Scope, input: &NeighborListInput<'_>) -> Result<Self> {
         let total = input.owned + input.ghosts;
         if total >= i32::MAX as usize {
             return invalid(format!("at most {} atoms and ghosts, found {total}", i32::MAX - 1));
@@ -195,8 +195,8 @@ impl Topology {
             offsets,
             neighbors,
             owner,
-            unclear: Vec::new(),
-            lonely: Vec::new(),
+            to_check: Vec::new(),
+            one_way: Vec::new(),
         })
     }
 
@@ -243,14 +243,14 @@ impl Topology {
         self.species.capacity()
             + self.offsets.capacity() * size_of::<usize>()
             + self.neighbors.capacity() * size_of::<u32>()
-            + (self.unclear.capacity() + self.lonely.capacity()) * size_of::<[u32; 2]>()
+            + (self.to_check.capacity() + self.one_way.capacity()) * size_of::<[u32; 2]>()
             + self.owner.capacity() * size_of::<Option<u32>>()
     }
 
     /// A full list holds each pair of this rank's atoms in both directions.
     ///
     /// Rounding may give a pair at the very edge of the list in one direction only, so a few
-    /// lonely entries pass; a half list has nothing else.
+    /// one-way entries pass; a half list has nothing else.
     fn check_full(&mut self) -> Result<()> {
         let mut listed_by: Vec<usize> = filled(self.owned + 1, 0)?;
         let mut entries = 0;
@@ -275,7 +275,7 @@ impl Topology {
         let mut balance: Vec<i32> = filled(self.owned, 0)?;
         let mut surplus_entries = 0;
         let mut surplus_pair = None;
-        let mut unclear: Vec<[u32; 2]> = Vec::new();
+        let mut to_check: Vec<[u32; 2]> = Vec::new();
         for i in 0..self.owned {
             let lists = || self.neighbors_of(i).iter().filter_map(|&j| self.resolve(j));
             let back = &transposed[listed_by[i]..listed_by[i + 1]];
@@ -284,9 +284,9 @@ impl Topology {
             for j in lists() {
                 // Where j lists i another number of times, one of them has a surplus.
                 let several = j as usize > i && balance[j as usize] > 1;
-                if (several || j as usize == i) && unclear.last() != Some(&pair(j)) {
-                    unclear.try_reserve(1)?;
-                    unclear.push(pair(j));
+                if (several || j as usize == i) && to_check.last() != Some(&pair(j)) {
+                    to_check.try_reserve(1)?;
+                    to_check.push(pair(j));
                 }
             }
             back.iter().for_each(|&j| balance[j as usize] -= 1);
@@ -295,14 +295,14 @@ impl Topology {
                 if surplus > 0 {
                     surplus_entries += surplus as usize;
                     surplus_pair.get_or_insert([i as u32, j]);
-                    unclear.try_reserve(1)?;
-                    unclear.push(pair(j));
+                    to_check.try_reserve(1)?;
+                    to_check.push(pair(j));
                 }
             }
             back.iter().for_each(|&j| balance[j as usize] = 0);
         }
-        unclear.sort_unstable();
-        unclear.dedup();
+        to_check.sort_unstable();
+        to_check.dedup();
         match surplus_pair {
             Some([i, j]) if surplus_entries * 20 > entries => invalid_at(
                 &[i, j],
@@ -313,7 +313,7 @@ impl Topology {
                 ),
             ),
             _ => {
-                self.unclear = unclear;
+                self.to_check = to_check;
                 Ok(())
             }
         }
@@ -323,13 +323,13 @@ impl Topology {
     /// cut off at a number of neighbors. Beyond the cutoff rounding may do that. To be called in
     /// each step: such a pair may come within the cutoff later.
     pub fn check_edge(&mut self, positions: &[[f64; 3]], cutoff: f64) -> Result<()> {
-        if !self.unclear.is_empty() || !self.lonely.is_empty() {
+        if !self.to_check.is_empty() || !self.one_way.is_empty() {
             super::pair::check_finite(positions)?;
         }
-        if !self.unclear.is_empty() {
-            self.lonely = self.without_return(positions)?;
+        if !self.to_check.is_empty() {
+            self.one_way = self.one_way_entries(positions)?;
         }
-        for &[i, k] in &self.lonely {
+        for &[i, k] in &self.one_way {
             let (_, d) = super::pair::distance(&positions[i as usize], &positions[k as usize]);
             if d < cutoff {
                 let j = self.name(k);
@@ -347,15 +347,15 @@ impl Topology {
             }
         }
         // Only now: what was refused is looked at again.
-        self.unclear = Vec::new();
+        self.to_check = Vec::new();
         Ok(())
     }
 
-    /// Entries of unclear pairs whose other direction is not listed, as atom and entry. Images keep their
+    /// Entries of the pairs `to_check` whose other direction is not listed, as atom and entry. Images keep their
     /// distances to each other as long as a list is used, so this is found once.
-    fn without_return(&self, positions: &[[f64; 3]]) -> Result<Vec<[u32; 2]>> {
+    fn one_way_entries(&self, positions: &[[f64; 3]]) -> Result<Vec<[u32; 2]>> {
         // Those atoms, and the owners and entries of their lists, sorted.
-        let mut atoms = collected(self.unclear.as_flattened().iter().copied())?;
+        let mut atoms = collected(self.to_check.as_flattened().iter().copied())?;
         atoms.sort_unstable();
         atoms.dedup();
         let mut starts = filled(atoms.len() + 1, 0)?;
@@ -389,12 +389,12 @@ impl Topology {
             }));
             Ok(())
         };
-        let mut lonely = Vec::new();
+        let mut one_way = Vec::new();
         let (mut there, mut back) = (Vec::new(), Vec::new());
-        for &[i, j] in &self.unclear {
+        for &[i, j] in &self.to_check {
             entries(i, j, &mut there)?;
             entries(j, i, &mut back)?;
-            lonely.try_reserve(there.len() + back.len())?;
+            one_way.try_reserve(there.len() + back.len())?;
             for (k, r) in &there {
                 let opposite =
                     |(_, s): &(u32, [f64; 3])| (0..3).all(|x| (r[x] + s[x]).abs() < SAME_IMAGE);
@@ -402,14 +402,14 @@ impl Topology {
                     // An atom's own images are in both lists, and stay for their opposites.
                     Some(found) if i != j => drop(back.swap_remove(found)),
                     Some(_) => {}
-                    None => lonely.push([i, *k]),
+                    None => one_way.push([i, *k]),
                 }
             }
             if i != j {
-                lonely.extend(back.iter().map(|&(k, _)| [j, k]));
+                one_way.extend(back.iter().map(|&(k, _)| [j, k]));
             }
         }
-        Ok(lonely)
+        Ok(one_way)
     }
 }
 
@@ -482,7 +482,7 @@ mod tests {
         change(&mut lists);
         let lists: Vec<&[i32]> = lists.iter().map(Vec::as_slice).collect();
         let mut calculator = Calculator::new(tiny(), options).unwrap();
-        let input = TopologyInput {
+        let input = NeighborListInput {
             owned: 40,
             ghosts: 0,
             species: &[8; 40],
@@ -492,7 +492,7 @@ mod tests {
             owner: None,
             list_cutoff: 6.0,
         };
-        calculator.set_topology(&input).unwrap();
+        calculator.set_neighbor_list(&input).unwrap();
         calculator
     }
 
@@ -554,7 +554,7 @@ mod tests {
             .collect();
         let lists: Vec<&[i32]> = lists.iter().map(Vec::as_slice).collect();
         let owner: Vec<i32> = around.owner.iter().map(|&atom| atom as i32).collect();
-        let input = TopologyInput {
+        let input = NeighborListInput {
             owned: 2,
             ghosts: owner.len(),
             species: &vec![8; 2 + owner.len()],
@@ -566,7 +566,7 @@ mod tests {
         };
         let options = Options { precision, ..Options::default() };
         let mut calculator = Calculator::new(tiny(), options)?;
-        calculator.set_topology(&input)?;
+        calculator.set_neighbor_list(&input)?;
         let all: Vec<[f64; 3]> = positions.iter().chain(&around.ghosts).copied().collect();
         let energy = calculator.compute(&all, None, Virials::Total)?.energy;
         // The second time the list is known.
