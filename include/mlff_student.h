@@ -730,7 +730,8 @@ const char *mlff_last_error(void);
  *
  * @since 0.1.0
  */
-uint32_t mlff_last_error_atoms(int32_t *atoms, uint32_t capacity);
+uint32_t mlff_last_error_atoms(int32_t *atoms,
+                               uint32_t capacity);
 
 /**
  * The name of a status, for example "MLFF_ERROR_IO".
@@ -964,7 +965,7 @@ mlff_status mlff_calculator_get_check(const struct mlff_calculator *calculator,
  * @since 0.1.0
  */
 mlff_status mlff_calculator_set_neighbor_list(struct mlff_calculator *calculator,
-                                         const struct mlff_neighbor_list *list);
+                                              const struct mlff_neighbor_list *list);
 
 /**
  * Computes at new positions with the list of mlff_calculator_set_neighbor_list().
