@@ -27,7 +27,7 @@ import matplotlib.pyplot as plt
 from ase.io import write
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "python"))
+sys.path[:0] = [str(ROOT), str(ROOT / "python")]
 from benches import deepmd
 from benches.water import water
 from mlff_student.acceptance import lammps

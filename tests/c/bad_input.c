@@ -418,7 +418,8 @@ static void neighbor_lists(void) {
     const int32_t *const no_list[3] = {list_0, list_1, NULL};
     bad = good;
     bad.firstneigh = no_list;
-    set(bad, MLFF_ERROR_INVALID_ARGUMENT, "atom 2: an entry of mlff_neighbor_list.firstneigh is a null");
+    set(bad, MLFF_ERROR_INVALID_ARGUMENT,
+        "atom 2: an entry of mlff_neighbor_list.firstneigh is a null");
 
     const int32_t far[2] = {1, 4};
     const int32_t *const far_lists[3] = {far, list_1, list_2};
@@ -459,7 +460,8 @@ static void neighbor_lists(void) {
 
     WRONG(mlff_calculator_set_neighbor_list(calculator, NULL), MLFF_ERROR_INVALID_ARGUMENT,
           "null pointer");
-    WRONG(mlff_calculator_set_neighbor_list(NULL, &good), MLFF_ERROR_INVALID_ARGUMENT, "null pointer");
+    WRONG(mlff_calculator_set_neighbor_list(NULL, &good), MLFF_ERROR_INVALID_ARGUMENT,
+          "null pointer");
 }
 
 static void computes(void) {
