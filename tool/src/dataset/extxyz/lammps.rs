@@ -228,7 +228,7 @@ impl Reader {
         else {
             return Ok(None);
         };
-        let bounds = ["xlo xhi", "ylo yhi", "zlo zhi"].map(|name| header(name));
+        let bounds = ["xlo xhi", "ylo yhi", "zlo zhi"].map(&header);
         let bounds = bounds.map(|text| numbers::<2>(&text.unwrap_or_default()));
         let [Some(x), Some(y), Some(z)] = bounds else {
             return Err(self.broken("expected xlo xhi, ylo yhi and zlo zhi in a LAMMPS data file"));
