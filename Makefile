@@ -291,8 +291,8 @@ FORMATTERS := ruff==0.17.6 clang-format==23.1.5
 FORMATTERS_READY := $(VENV)-tools/$(call stamp,$(FORMATTERS))
 RUFF := $(VENV)-tools/bin/ruff
 CLANG_FORMAT := $(VENV)-tools/bin/clang-format
-# cbindgen writes mlff_student.h. The plugin and the CUDA kernels are not formatted yet.
-C_SOURCES = $(filter-out include/mlff_student.h lammps-plugin/% src/engine/cuda/%, \
+# cbindgen writes mlff_student.h.
+C_SOURCES = $(filter-out include/mlff_student.h, \
   $(shell git ls-files '*.c' '*.cpp' '*.h' '*.hpp' '*.cu' '*.cuh'))
 
 $(FORMATTERS_READY):

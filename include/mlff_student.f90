@@ -21,7 +21,7 @@ module mlff_student
   implicit none
   private
 
-  ! ---- Constants of mlff_student.h ----------------------------------------------------------------
+  ! ---- Constants of mlff_student.h ---------------------------------------------------------------
 
   integer(c_int32_t), parameter, public :: &
     MLFF_OK = 0, &
@@ -58,7 +58,7 @@ module mlff_student
     MLFF_ARCHITECTURE_PAINN = 2, &
     MLFF_ARCHITECTURE_SCRIPT = 3
 
-  ! ---- Structs of mlff_student.h; set struct_size = int(c_sizeof(struct), c_int32_t) --------------
+  ! ---- Structs of mlff_student.h; set struct_size = int(c_sizeof(struct), c_int32_t) -------------
 
   type, bind(C), public :: mlff_model_info
     integer(c_int32_t) :: struct_size = 0
@@ -156,7 +156,7 @@ module mlff_student
     integer(c_int32_t) :: reserved = 0
   end type
 
-  ! ---- Functions of mlff_student.h ----------------------------------------------------------------
+  ! ---- Functions of mlff_student.h ---------------------------------------------------------------
 
   public :: mlff_abi_version, mlff_version, mlff_last_error, mlff_last_error_atoms, mlff_status_name
   public :: mlff_device_count
@@ -307,7 +307,7 @@ module mlff_student
     end function
   end interface
 
-  ! ---- Fortran types ------------------------------------------------------------------------------
+  ! ---- Fortran types -----------------------------------------------------------------------------
 
   !> A student. Frees itself at the end of its scope; cannot be assigned.
   type, public :: mlff_model_t
@@ -421,8 +421,8 @@ contains
     end do
   end function
 
-  ! gfortran loses the length of an optional string of deferred length that is passed on as optional, so errmsg is
-  ! set by whoever got it.
+  ! gfortran loses the length of an optional string of deferred length that is passed on as
+  ! optional, so errmsg is set by whoever got it.
 
   !> Hands a status to the caller, or ends the program if the caller does not take it.
   subroutine finish(status, stat)
@@ -452,7 +452,7 @@ contains
     if (present(status)) stat = status
   end subroutine
 
-  ! ---- Models -------------------------------------------------------------------------------------
+  ! ---- Models ------------------------------------------------------------------------------------
 
   !> Reads a file; an earlier model of this variable is freed.
   subroutine model_load(self, path, stat, errmsg)
@@ -541,7 +541,7 @@ contains
     error stop 'mlff_student: a mlff_model_t cannot be assigned: pass it as an argument, or load it twice'
   end subroutine
 
-  ! ---- Calculators --------------------------------------------------------------------------------
+  ! ---- Calculators -------------------------------------------------------------------------------
 
   !> A calculator for a model, which may end before it; an earlier one of this variable is freed.
   subroutine calculator_create(self, model, options, stat, errmsg)
@@ -601,8 +601,8 @@ contains
   end subroutine
 
   !> Takes a full neighbor list of the first size(first) - 1 atoms, the owned ones; the atoms after
-  !> them are ghosts. neighbors(first(i):first(i + 1) - 1) are the neighbors of atom i, numbered from
-  !> 1. owner(k) is the owned atom that ghost k is a copy of, 0 if that belongs to another process;
+  !> them are ghosts. neighbors(first(i):first(i + 1) - 1) are the neighbors of atom i, numbered
+  !> from 1. owner(k) is the owned atom that ghost k is a copy of, 0 if that belongs to another process;
   !> without owner all ghosts belong to other processes.
   subroutine calculator_set_neighbor_list(self, species, first, neighbors, list_cutoff, owner, stat, errmsg)
     class(mlff_calculator_t), intent(inout) :: self
@@ -673,8 +673,8 @@ contains
     call finish(status, stat)
   end subroutine
 
-  !> Computes with the neighbor list at positions(3, owned + ghosts). results%atomic_virials is allocated
-  !> where atomic_virials asks for it; that takes a little time.
+  !> Computes with the neighbor list at positions(3, owned + ghosts). results%atomic_virials is
+  !> allocated where atomic_virials asks for it; that takes a little time.
   subroutine calculator_compute(self, positions, results, exchange, stat, errmsg, atomic_virials)
     class(mlff_calculator_t), intent(inout) :: self
     real(c_double), intent(in), contiguous :: positions(:, :)

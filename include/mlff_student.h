@@ -135,8 +135,8 @@
 #define MLFF_DEVICE_CPU 0
 
 /**
- * An NVIDIA GPU, Turing or newer; its driver is all that is needed (R525 or newer). MLFF_ENGINE_TORCH
- * needs a libtorch with CUDA too. @since 0.1.0
+ * An NVIDIA GPU, Turing or newer; its driver is all that is needed (R525 or newer).
+ * MLFF_ENGINE_TORCH needs a libtorch with CUDA too. @since 0.1.0
  */
 #define MLFF_DEVICE_CUDA 1
 
@@ -157,14 +157,15 @@
 #define MLFF_ARCHITECTURE_SCRIPT 3
 
 /**
- * This library's kernels; libtorch for TorchScript models, which they cannot evaluate. @since 0.1.0
+ * This library's kernels; libtorch for TorchScript models, which they cannot evaluate.
+ * @since 0.1.0
  */
 #define MLFF_ENGINE_OWN 0
 
 /**
  * libtorch, on one process: plain tensor operations and automatic differentiation, slow, for
- * comparison. Needs libmlff_student_torch.so beside this library or named by the environment variable
- * MLFF_STUDENT_TORCH. @since 0.1.0
+ * comparison. Needs libmlff_student_torch.so beside this library or named by the environment
+ * variable MLFF_STUDENT_TORCH. @since 0.1.0
  */
 #define MLFF_ENGINE_TORCH 1
 
@@ -242,7 +243,8 @@
 typedef struct mlff_calculator mlff_calculator;
 
 /**
- * A student (architecture and weights), or a TorchScript model. Immutable; any number of threads may use one at a time.
+ * A student (architecture and weights), or a TorchScript model. Immutable; any number of threads
+ * may use one at a time.
  *
  * Made by mlff_model_load(), freed by mlff_model_free(). Calculators keep what they need of it,
  * so the model and its calculators may be freed in any order.
@@ -423,8 +425,8 @@ typedef struct mlff_calculator_info {
      */
     int32_t instruction_set;
     /**
-     * Bytes allocated by this calculator, without the model. In float64 and with libtorch: about as many as the
-     * last computation took, without what libtorch allocates.
+     * Bytes allocated by this calculator, without the model. In float64 and with libtorch: about
+     * as many as the last computation took, without what libtorch allocates.
      */
     uint64_t memory;
     /**
@@ -436,14 +438,16 @@ typedef struct mlff_calculator_info {
      */
     uint32_t exchanges;
     /**
-     * Wall time since the calculator was made (s) in: neighbor lists (and taking positions), pairs (distances), messages
-     * forward, messages in reverse (pair kernels), atoms (dense layers), exchange (callbacks), rest. On a GPU
-     * pairs, messages and atoms are in the rest, in float64 all but lists and exchange, with libtorch all
-     * but lists and pairs. Batches on several threads are left out.
+     * Wall time since the calculator was made (s) in: neighbor lists (and taking positions), pairs
+     * (distances), messages forward, messages in reverse (pair kernels), atoms (dense layers),
+     * exchange (callbacks), rest. On a GPU pairs, messages and atoms are in the rest, in float64
+     * all but lists and exchange, with libtorch all but lists and pairs. Batches on several
+     * threads are left out.
      */
     double seconds[7];
     /**
-     * No row that the exchange callback gets is longer (bytes): what buffers have to hold for each atom.
+     * No row that the exchange callback gets is longer (bytes): what buffers have to hold for each
+     * atom.
      */
     uint32_t row_bytes;
     /**
@@ -461,12 +465,12 @@ typedef struct mlff_calculator_info {
  * if mlff_model_info.energy_range is 1 and with MLFF_ENGINE_OWN.
  *
  * Overlaps: pairs of atoms nearer to each other than half of the sum of their covalent radii. They
- * are looked for in the first mlff_calculator_compute() after each mlff_calculator_set_neighbor_list(),
- * and in structures; of other computes there are none here. Each pair counts once, also where its
- * atoms are on two processes: there one of the two has it.
+ * are looked for in the first mlff_calculator_compute() after each
+ * mlff_calculator_set_neighbor_list(), and in structures; of other computes there are none here.
+ * Each pair counts once, also where its atoms are on two processes: there one of the two has it.
  *
- * Atoms go by the caller's numbers, from 0. With a neighbor list a ghost goes by its owner where that
- * is known, else by its own index.
+ * Atoms go by the caller's numbers, from 0. With a neighbor list a ghost goes by its owner where
+ * that is known, else by its own index.
  *
  * @since 0.1.0
  */
@@ -583,11 +587,11 @@ typedef struct mlff_neighbor_list {
  * C++ exception or longjmp: catch, return non-zero, rethrow after the call.
  *
  * @param user what the caller gave to mlff_calculator_compute()
- * @param rows owned + ghosts rows of row_bytes bytes, in the order of the neighbor list, without gaps,
- *     at an address that is a multiple of 8; on entry the owned atoms' rows are filled, on return
- *     every ghost's row must equal its owner's, bit by bit. Valid during the call
- * @param row_bytes a multiple of 8, at most mlff_calculator_info.row_bytes; differs from call to call,
- *     equal on all processes whose calculators have the same model and options
+ * @param rows owned + ghosts rows of row_bytes bytes, in the order of the neighbor list, without
+ *     gaps, at an address that is a multiple of 8; on entry the owned atoms' rows are filled, on
+ *     return every ghost's row must equal its owner's, bit by bit. Valid during the call
+ * @param row_bytes a multiple of 8, at most mlff_calculator_info.row_bytes; differs from call to
+ *     call, equal on all processes whose calculators have the same model and options
  * @return 0, or anything else to make the compute end with MLFF_ERROR_CALLBACK
  *
  * @since 0.1.0
@@ -614,9 +618,9 @@ typedef struct mlff_results {
      */
     double energy;
     /**
-     * Out: -sum of r (x) dE/dr over the pairs of owned atoms (eV), row by row, half of a pair's for each of
-     * its atoms that is owned; positive pushes outward, as in LAMMPS. Its symmetric part is -dE/dstrain.
-     * With several processes, the sum over them is the system's.
+     * Out: -sum of r (x) dE/dr over the pairs of owned atoms (eV), row by row, half of a pair's
+     * for each of its atoms that is owned; positive pushes outward, as in LAMMPS. Its symmetric
+     * part is -dE/dstrain. With several processes, the sum over them is the system's.
      */
     double virial[9];
     /**
@@ -626,8 +630,8 @@ typedef struct mlff_results {
      */
     double stress[9];
     /**
-     * In: NULL, or room for the energy of each owned atom (eV). Atoms that the student does not know
-     * (species 0 or less in the neighbor list) have 0 here and below.
+     * In: NULL, or room for the energy of each owned atom (eV). Atoms that the student does not
+     * know (species 0 or less in the neighbor list) have 0 here and below.
      */
     double *atomic_energies;
     /**
@@ -636,8 +640,9 @@ typedef struct mlff_results {
      */
     double *forces;
     /**
-     * In: NULL, which saves time in mlff_calculator_compute(), or room for each owned atom's part of the
-     * virial, 9 values each (eV): half of each of its pairs, so that the sum over all atoms of all processes is the virial.
+     * In: NULL, which saves time in mlff_calculator_compute(), or room for each owned atom's part
+     * of the virial, 9 values each (eV): half of each of its pairs, so that the sum over all atoms
+     * of all processes is the virial.
      */
     double *atomic_virials;
 } mlff_results;
@@ -666,8 +671,8 @@ typedef struct mlff_structure {
     const double *positions;
     /**
      * Lattice vectors, 9 values, one vector per row (Å); may be NULL where nothing repeats. Any
-     * right-handed triclinic cell, smaller than the cutoff or not. Vectors of directions that do not repeat
-     * may be zero.
+     * right-handed triclinic cell, smaller than the cutoff or not. Vectors of directions that do
+     * not repeat may be zero.
      */
     const double *cell;
     /**
@@ -720,7 +725,8 @@ const char *mlff_last_error(void);
 
 /**
  * The atoms that mlff_last_error() names, for callers whose users know other numbers: in the
- * message's order, as the caller counts them, from 0 (with a neighbor list owned atoms, then ghosts).
+ * message's order, as the caller counts them, from 0 (with a neighbor list owned atoms, then
+ * ghosts).
  *
  * Thread-safe: each thread has its own; cannot fail.
  *
@@ -752,10 +758,10 @@ const char *mlff_status_name(mlff_status status);
  *
  * @param device MLFF_DEVICE_*
  * @param count out: 1 for MLFF_DEVICE_CPU; for MLFF_DEVICE_CUDA the number of GPUs that the driver
- *     shows to this process, 0 where there is no driver, or where the library was built without GPUs.
- *     Untouched on error
- * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, or, if the driver is broken, MLFF_ERROR_NO_DEVICE or
- *     MLFF_ERROR_UNSUPPORTED
+ *     shows to this process, 0 where there is no driver, or where the library was built without
+ *     GPUs. Untouched on error
+ * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, or, if the driver is broken, MLFF_ERROR_NO_DEVICE
+ *     or MLFF_ERROR_UNSUPPORTED
  *
  * @since 0.1.0
  */
@@ -763,10 +769,10 @@ mlff_status mlff_device_count(int32_t device,
                               uint32_t *count);
 
 /**
- * Loads a student from a file (safetensors, a PyTorch checkpoint, ONNX or TorchScript), or a TorchScript
- * model of any network that was saved with a description (docs/src/reference/torchscript.md). No
- * code from the file is run here; that of a TorchScript model runs, in libtorch, in calculators. The
- * file is not needed afterwards.
+ * Loads a student from a file (safetensors, a PyTorch checkpoint, ONNX or TorchScript), or a
+ * TorchScript model of any network that was saved with a description
+ * (docs/src/reference/torchscript.md). No code from the file is run here; that of a TorchScript
+ * model runs, in libtorch, in calculators. The file is not needed afterwards.
  *
  * Thread-safe.
  *
@@ -774,7 +780,8 @@ mlff_status mlff_device_count(int32_t device,
  * @param model out: the new model; the caller owns it and frees it with mlff_model_free().
  *     Untouched on error
  * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT (a null pointer), MLFF_ERROR_IO, MLFF_ERROR_FORMAT,
- *     MLFF_ERROR_NUMERIC (weights that are not finite), MLFF_ERROR_UNSUPPORTED or MLFF_ERROR_MEMORY
+ *     MLFF_ERROR_NUMERIC (weights that are not finite), MLFF_ERROR_UNSUPPORTED or
+ *     MLFF_ERROR_MEMORY
  *
  * @since 0.1.0
  */
@@ -897,11 +904,11 @@ mlff_status mlff_options_describe(uint32_t index, struct mlff_option_info *info)
  * @param calculator out: the new calculator; the caller owns it and frees it with
  *     mlff_calculator_free(). Untouched on error
  * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, MLFF_ERROR_UNSUPPORTED (instructions that the
- *     processor lacks; MLFF_PRECISION_DOUBLE or MLFF_FILTER_EXACT on a GPU with MLFF_ENGINE_OWN; a GPU before
- *     Turing, a driver before R525, a student that is too wide or deep for GPUs, or a library built without
- *     them; libmlff_student_torch.so not there or of another version), MLFF_ERROR_FORMAT (libtorch cannot
- *     read a TorchScript model), MLFF_ERROR_MEMORY, MLFF_ERROR_NO_DEVICE (no driver, or no GPU of that
- *     number), MLFF_ERROR_DEVICE_LOST
+ *     processor lacks; MLFF_PRECISION_DOUBLE or MLFF_FILTER_EXACT on a GPU with MLFF_ENGINE_OWN; a
+ *     GPU before Turing, a driver before R525, a student that is too wide or deep for GPUs, or a
+ *     library built without them; libmlff_student_torch.so not there or of another version),
+ *     MLFF_ERROR_FORMAT (libtorch cannot read a TorchScript model), MLFF_ERROR_MEMORY,
+ *     MLFF_ERROR_NO_DEVICE (no driver, or no GPU of that number), MLFF_ERROR_DEVICE_LOST
  *
  * @since 0.1.0
  */
@@ -957,8 +964,8 @@ mlff_status mlff_calculator_get_check(const struct mlff_calculator *calculator,
  *
  * @param calculator borrowed for the call
  * @param list borrowed for the call
- * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT (among others: an index out of range, a list that is
- *     not full, a list_cutoff below the model's), MLFF_ERROR_SPECIES, MLFF_ERROR_MEMORY,
+ * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT (among others: an index out of range, a list that
+ *     is not full, a list_cutoff below the model's), MLFF_ERROR_SPECIES, MLFF_ERROR_MEMORY,
  *     MLFF_ERROR_STATE, or MLFF_ERROR_UNSUPPORTED (MLFF_ENGINE_TORCH, and a ghost that another
  *     process owns). After an error the list before stays in use
  *
@@ -995,15 +1002,15 @@ mlff_status mlff_calculator_compute(struct mlff_calculator *calculator,
                                     struct mlff_results *results);
 
 /**
- * Computes a structure from its positions and cell alone. Replaces the calculator's neighbor list: whatever this
- * returns, set one again before mlff_calculator_compute().
+ * Computes a structure from its positions and cell alone. Replaces the calculator's neighbor list:
+ * whatever this returns, set one again before mlff_calculator_compute().
  *
  * One call at a time for each calculator.
  *
  * @param calculator borrowed for the call
  * @param structure borrowed for the call
- * @param results in: struct_size and pointers, arrays for all atoms; out: the results, untouched on
- *     error
+ * @param results in: struct_size and pointers, arrays for all atoms; out: the results, untouched
+ *     on error
  * @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, MLFF_ERROR_SPECIES, MLFF_ERROR_NUMERIC (also a
  *     degenerate or left-handed cell), MLFF_ERROR_MEMORY, MLFF_ERROR_STATE, or another one of
  *     mlff_calculator_compute()
@@ -1015,12 +1022,13 @@ mlff_status mlff_calculator_compute_structure(struct mlff_calculator *calculator
                                               struct mlff_results *results);
 
 /**
- * Computes several structures, for all of them or, on error, for none. Replaces the calculator's neighbor list, as
- * mlff_calculator_compute_structure() does.
+ * Computes several structures, for all of them or, on error, for none. Replaces the calculator's
+ * neighbor list, as mlff_calculator_compute_structure() does.
  *
- * Small structures (up to 768 atoms in all, 65,536 on a GPU, 16,384 of a student in libtorch) are computed
- * together, one such group on each thread, so this takes less time than single calls; the results are the
- * same, on a processor bit by bit. TorchScript models compute one structure at a time.
+ * Small structures (up to 768 atoms in all, 65,536 on a GPU, 16,384 of a student in libtorch) are
+ * computed together, one such group on each thread, so this takes less time than single calls; the
+ * results are the same, on a processor bit by bit. TorchScript models compute one structure at a
+ * time.
  *
  * One call at a time for each calculator.
  *

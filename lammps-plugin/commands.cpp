@@ -48,7 +48,7 @@ std::string usage()
 bool names_a_file(const std::string &word)
 {
   return word.find_first_of("./") != std::string::npos ||
-      !utils::get_potential_file_path(word).empty();
+         !utils::get_potential_file_path(word).empty();
 }
 
 bool is_symbol(const std::string &word)
@@ -90,12 +90,14 @@ void PairMLFFStudent::settings(int narg, char **arg)
       error->all(FLERR,
                  "pair_style mlff_student: found '" + keyword +
                      "' where a keyword belongs: pair_style takes no model, pair_coeff does: "
-                     "write '" + coeff_line(keyword, elements) + "' with the element of each atom type");
+                     "write '" +
+                     coeff_line(keyword, elements) + "' with the element of each atom type");
     }
     // The library says what is wrong with a word.
     if (!known) set_option(keyword, "");
     if (i + 1 == narg)
-      error->all(FLERR, "pair_style mlff_student: keyword '" + keyword + "' needs a value" +
+      error->all(FLERR,
+                 "pair_style mlff_student: keyword '" + keyword + "' needs a value" +
                      (keyword == "filter"
                           ? ": table or exact (under hybrid, where LAMMPS takes the word table for "
                             "the next pair style, write 'filter tabulated', or nothing: it is the "
@@ -117,7 +119,8 @@ void PairMLFFStudent::settings(int narg, char **arg)
 void PairMLFFStudent::set_option(const std::string &keyword, const char *value)
 {
   if (mlff_options_set(&options, keyword.c_str(), value) == MLFF_OK) return;
-  error->all(FLERR, std::string("pair_style mlff_student: ") + mlff_last_error() + ": write " + usage());
+  error->all(FLERR,
+             std::string("pair_style mlff_student: ") + mlff_last_error() + ": write " + usage());
 }
 
 // The word that an option is set to.
@@ -132,8 +135,10 @@ void PairMLFFStudent::check_units()
 {
   const std::string units = update->unit_style;
   if (units != "metal" && units != "real")
-    error->all(FLERR, "pair_style mlff_student: expected units metal (eV) or real (kcal/mol), found "
-                      "units " + units +
+    error->all(FLERR,
+               "pair_style mlff_student: expected units metal (eV) or real (kcal/mol), found "
+               "units " +
+                   units +
                    ": write 'units metal' at the top of the input, with lengths in Angstrom");
   // The factor that LAMMPS itself uses where it converts potential files.
   to_lammps =
@@ -151,8 +156,9 @@ void PairMLFFStudent::coeff(int narg, char **arg)
 {
   const int ntypes = atom->ntypes;
   if (narg < 3 || std::strcmp(arg[0], "*") != 0 || std::strcmp(arg[1], "*") != 0)
-    error->all(FLERR, "pair_style mlff_student takes one pair_coeff for all types: write 'pair_coeff * * "
-                      "model.safetensors' followed by one element or NULL for each of the " +
+    error->all(FLERR,
+               "pair_style mlff_student takes one pair_coeff for all types: write 'pair_coeff * * "
+               "model.safetensors' followed by one element or NULL for each of the " +
                    std::to_string(ntypes) + " atom types");
   if (is_symbol(arg[2]) && !names_a_file(arg[2])) {
     std::string file = "model.safetensors", elements;
@@ -162,15 +168,15 @@ void PairMLFFStudent::coeff(int narg, char **arg)
       else
         elements += (elements.empty() ? "" : " ") + std::string(arg[i]);
     }
-    error->all(FLERR,
-               std::string("pair_coeff of mlff_student: found '") + arg[2] +
-                   "' where the model's file belongs: write '" + coeff_line(file, elements) + "'");
+    error->all(FLERR, std::string("pair_coeff of mlff_student: found '") + arg[2] +
+                          "' where the model's file belongs: write '" + coeff_line(file, elements) +
+                          "'");
   }
   const int given = narg - 3;
   if (given != ntypes)
     error->all(FLERR, "pair_coeff of mlff_student: expected " + std::to_string(ntypes) +
-                   " elements (one element or NULL for each atom type) after " + arg[2] + ", found " +
-                   std::to_string(given));
+                          " elements (one element or NULL for each atom type) after " + arg[2] +
+                          ", found " + std::to_string(given));
 
   // Also for a hybrid that read_restart made, which calls no settings.
   check_units();
@@ -186,7 +192,8 @@ void PairMLFFStudent::coeff(int narg, char **arg)
     if (std::strcmp(symbol, "NULL") == 0) {
       // A hybrid style is force->pair itself and calls this for its sub-style.
       if (force->pair == this)
-        error->all(FLERR, "pair_coeff of mlff_student: type " + std::to_string(type) +
+        error->all(FLERR,
+                   "pair_coeff of mlff_student: type " + std::to_string(type) +
                        " is NULL, but no other pair style could take it: use 'pair_style hybrid "
                        "mlff_student ...' with a second style, or name its element");
       continue;
@@ -211,7 +218,8 @@ void PairMLFFStudent::coeff(int narg, char **arg)
 
   // LAMMPS sizes its buffers by this. Before each row its flag; one process exchanges none.
   comm_forward = 2;
-  if (comm->nprocs > 1) comm_forward = std::max<int>(2, 1 + calculator_info.row_bytes / sizeof(double));
+  if (comm->nprocs > 1)
+    comm_forward = std::max<int>(2, 1 + calculator_info.row_bytes / sizeof(double));
 
   if (comm->me == 0) {
     std::string mapping;
@@ -224,8 +232,8 @@ void PairMLFFStudent::coeff(int narg, char **arg)
   }
 }
 
-// Ranks on one node take its GPUs in turn. Names of nodes are all that MPI-2 and LAMMPS' own stand-in for
-// MPI know of where ranks are.
+// Ranks on one node take its GPUs in turn. Names of nodes are all that MPI-2 and LAMMPS' own
+// stand-in for MPI know of where ranks are.
 int PairMLFFStudent::gpu_of_rank() const
 {
   std::vector<char> mine(MPI_MAX_PROCESSOR_NAME, '\0'), all(mine.size() * comm->nprocs);
@@ -235,7 +243,8 @@ int PairMLFFStudent::gpu_of_rank() const
   MPI_Allgather(mine.data(), size, MPI_CHAR, all.data(), size, MPI_CHAR, world);
   int before = 0;
   for (int rank = 0; rank < comm->me; rank++)
-    before += std::equal(mine.begin(), mine.end(), all.begin() + static_cast<std::ptrdiff_t>(rank) * size);
+    before += std::equal(mine.begin(), mine.end(),
+                         all.begin() + static_cast<std::ptrdiff_t>(rank) * size);
   uint32_t gpus = 0;
   // Where there is none, making the calculator says so.
   if (mlff_device_count(MLFF_DEVICE_CUDA, &gpus) != MLFF_OK || gpus == 0) return 0;
@@ -272,21 +281,21 @@ std::string PairMLFFStudent::gpus_by_rank() const
 void PairMLFFStudent::describe() const
 {
   const std::string device = options.device == MLFF_DEVICE_CUDA
-      ? "GPU " + gpus_by_rank()
-      : std::to_string(std::max(1u, options.threads)) + " thread(s)";
+                                 ? "GPU " + gpus_by_rank()
+                                 : std::to_string(std::max(1u, options.threads)) + " thread(s)";
   if (info.architecture == MLFF_ARCHITECTURE_SCRIPT) {
-    utils::logmesg(lmp, "mlff_student: a TorchScript model, evaluated by libtorch, cutoff " + plain(info.cutoff) +
-                       " Angstrom; " + device + "\n");
+    utils::logmesg(lmp, "mlff_student: a TorchScript model, evaluated by libtorch, cutoff " +
+                            plain(info.cutoff) + " Angstrom; " + device + "\n");
     return;
   }
-  utils::logmesg(lmp, std::string("mlff_student: ") + info.architecture_name +
-                     " architecture, " + std::to_string(info.parameters) + " parameters, " +
-                     std::to_string(info.blocks) + " blocks, cutoff " + plain(info.cutoff) +
-                     " Angstrom; precision " + option("precision") +
-                     (options.engine == MLFF_ENGINE_TORCH
-                          ? std::string(", libtorch, ")
-                          : std::string(", filter ") + option("filter") + ", ") +
-                     device + "\n");
+  utils::logmesg(lmp, std::string("mlff_student: ") + info.architecture_name + " architecture, " +
+                          std::to_string(info.parameters) + " parameters, " +
+                          std::to_string(info.blocks) + " blocks, cutoff " + plain(info.cutoff) +
+                          " Angstrom; precision " + option("precision") +
+                          (options.engine == MLFF_ENGINE_TORCH
+                               ? std::string(", libtorch, ")
+                               : std::string(", filter ") + option("filter") + ", ") +
+                          device + "\n");
 }
 
 // Called on rank 0 alone.
@@ -296,8 +305,9 @@ void PairMLFFStudent::describe_check() const
   if (options.engine == MLFF_ENGINE_TORCH || info.architecture == MLFF_ARCHITECTURE_SCRIPT)
     what = ": atoms that overlap, but with libtorch none outside of the training data";
   else if (!info.energy_range)
-    what = ": atoms that overlap, but none outside of the training data, since this model does not "
-           "say which energies atoms have there";
+    what =
+        ": atoms that overlap, but none outside of the training data, since this model does not "
+        "say which energies atoms have there";
   // Of the option that was given, not of what the library was told.
   mlff_options given = options;
   given.check = check;
@@ -313,9 +323,11 @@ void PairMLFFStudent::warn_about_model() const
   // What a TorchScript model has is not known.
   if (info.architecture == MLFF_ARCHITECTURE_SCRIPT) return;
   if (!info.rotation_invariant)
-    error->warning(FLERR, std::string("mlff_student: this model is not rotation-invariant: its energy and "
-                                      "forces depend on how the system is turned"));
+    error->warning(FLERR,
+                   std::string("mlff_student: this model is not rotation-invariant: its energy and "
+                               "forces depend on how the system is turned"));
   if (!info.continuous_at_cutoff)
-    error->warning(FLERR, std::string("mlff_student: this model is not continuous at its cutoff: the energy "
-                                      "jumps when a pair crosses it, and a run does not conserve energy"));
+    error->warning(
+        FLERR, std::string("mlff_student: this model is not continuous at its cutoff: the energy "
+                           "jumps when a pair crosses it, and a run does not conserve energy"));
 }

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
-// Ghosts: which atoms they are images of, which of them need rows of other ranks, and the exchange of those.
+// SPDX-License-Identifier: GPL-2.0-or-later Ghosts: which atoms they are images of, which of them
+// need rows of other ranks, and the exchange of those.
 
 #include "pair_mlff_student.h"
 
@@ -27,7 +27,8 @@ double PairMLFFStudent::ghost_shell() const
                              domain->triclinic ? std::hypot(h[1], h[3]) : 1.0,
                              domain->triclinic ? h[2] : 1.0};
   double least = comm->cutghost[0] / lengths[0];
-  for (int k = 1; k < domain->dimension; k++) least = std::min(least, comm->cutghost[k] / lengths[k]);
+  for (int k = 1; k < domain->dimension; k++)
+    least = std::min(least, comm->cutghost[k] / lengths[k]);
   // The product and the quotient of a length leave a rounding.
   return least * (1.0 + 1e-12);
 }
@@ -82,12 +83,13 @@ void PairMLFFStudent::report_ghosts()
   MPI_Reduce(mine, all, 3, MPI_LMP_BIGINT, MPI_SUM, 0, world);
   if (comm->me != 0) return;
   std::string text = "mlff_student: " + std::to_string(all[0]) + " ghosts within " +
-      plain(comm->get_comm_cutoff()) + " Angstrom";
+                     plain(comm->get_comm_cutoff()) + " Angstrom";
   if (comm->nprocs == 1)
     text += ", all of own atoms: no exchange\n";
   else
     text += ", " + std::to_string(all[1]) + " of them needed from other ranks; " +
-        std::to_string(all[2]) + " rows in each of " + std::to_string(exchanges) + " exchanges\n";
+            std::to_string(all[2]) + " rows in each of " + std::to_string(exchanges) +
+            " exchanges\n";
   // Once, not for each of many short runs.
   if (text != ghosts_reported) utils::logmesg(lmp, text);
   ghosts_reported = text;
@@ -121,7 +123,8 @@ int PairMLFFStudent::pack_forward_comm(int n, int *list, double *buf, int, int *
 {
   double *end = buf;
   if (freight == Freight::ORIGINS) {
-    for (int k = 0; k < n; k++) end = std::copy_n(&origins[2 * static_cast<size_t>(list[k])], 2, end);
+    for (int k = 0; k < n; k++)
+      end = std::copy_n(&origins[2 * static_cast<size_t>(list[k])], 2, end);
     return end - buf;
   }
   const auto found = wanted_of_swap.find(list);

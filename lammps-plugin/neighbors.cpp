@@ -40,7 +40,8 @@ double PairMLFFStudent::reach() const
 {
   // Positions are those of the list only at the first computation in the step of its making: fixes
   // that differentiate numerically move atoms in that step, and so do inner levels of respa.
-  const bool fresh = neighbor->ago == 0 && neighbor->lastcall == update->ntimestep &&
+  const bool fresh =
+      neighbor->ago == 0 && neighbor->lastcall == update->ntimestep &&
       !utils::strmatch(update->integrate_style, "^respa") &&
       !(list == list_taken && neighbor->ncalls == list_number && neighbor->lastcall == list_step);
   return info.cutoff + (fresh ? 1.0 : 2.0) * neighbor->skin;

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
-// The pair style: what LAMMPS is asked for, checked and given. Commands and ghosts have files of their own.
+// SPDX-License-Identifier: GPL-2.0-or-later The pair style: what LAMMPS is asked for, checked and
+// given. Commands and ghosts have files of their own.
 
 #include "pair_mlff_student.h"
 
@@ -34,8 +34,8 @@ namespace {
 // Adds the symmetric part of nine components (row by row) to LAMMPS' six: xx, yy, zz, xy, xz, yz.
 void add_virial(double factor, const double *v, double *sum)
 {
-  const double symmetric[6] = {v[0], v[4], v[8], 0.5 * (v[1] + v[3]), 0.5 * (v[2] + v[6]),
-                               0.5 * (v[5] + v[7])};
+  const double symmetric[6] = {
+      v[0], v[4], v[8], 0.5 * (v[1] + v[3]), 0.5 * (v[2] + v[6]), 0.5 * (v[5] + v[7])};
   for (int k = 0; k < 6; k++) sum[k] += factor * symmetric[k];
 }
 
@@ -76,18 +76,24 @@ void PairMLFFStudent::allocate()
   const int n = atom->ntypes + 1;
   memory->create(setflag, n, n, "mlff_student:setflag");
   memory->create(cutsq, n, n, "mlff_student:cutsq");
-  // Set before pair_coeff is seen, so that LAMMPS gets as far as init_style, which says what to write.
+  // Set before pair_coeff is seen, so that LAMMPS gets as far as init_style, which says what to
+  // write.
   for (int i = 0; i < n; i++) std::fill_n(setflag[i], n, 1);
 }
 
 void PairMLFFStudent::init_style()
 {
   if (!calculator)
-    error->all(FLERR, std::string("pair_style mlff_student: pair_coeff is missing: write 'pair_coeff * * "
-                                  "model.safetensors' followed by one element for each atom type"));
-  if (comm->nprocs > 1 && (options.engine == MLFF_ENGINE_TORCH || info.architecture == MLFF_ARCHITECTURE_SCRIPT))
-    error->all(FLERR, "pair_style mlff_student: libtorch evaluates whole systems, on one MPI process, found " +
-                   std::to_string(comm->nprocs) + ": run one process with 'threads N', or a student with 'engine own'");
+    error->all(FLERR,
+               std::string("pair_style mlff_student: pair_coeff is missing: write 'pair_coeff * * "
+                           "model.safetensors' followed by one element for each atom type"));
+  if (comm->nprocs > 1 &&
+      (options.engine == MLFF_ENGINE_TORCH || info.architecture == MLFF_ARCHITECTURE_SCRIPT))
+    error->all(
+        FLERR,
+        "pair_style mlff_student: libtorch evaluates whole systems, on one MPI process, found " +
+            std::to_string(comm->nprocs) +
+            ": run one process with 'threads N', or a student with 'engine own'");
   check_settings();
   warn_about_exclusions();
   warn_about_elements();
@@ -118,23 +124,27 @@ void PairMLFFStudent::check_settings()
     const bool flux = style.compare(0, 9, "heat/flux") == 0 || style == "stress/tally";
     if (!flux && utils::strmatch(style, "/tally$"))
       error->all(FLERR, "compute " + std::string(modify->compute[i]->id) + " has style " + style +
-                     ", which sums pairs of atoms and would leave out pair_style mlff_student, which has none: "
-                     "remove it (compute stress/atom and pe/atom work)");
+                            ", which sums pairs of atoms and would leave out pair_style "
+                            "mlff_student, which has none: "
+                            "remove it (compute stress/atom and pe/atom work)");
     if (flux || style == "centroid/stress/atom")
-      error->all(FLERR, "compute " + std::string(modify->compute[i]->id) + " has style " + style +
+      error->all(FLERR,
+                 "compute " + std::string(modify->compute[i]->id) + " has style " + style +
                      ", which would be wrong for pair_style mlff_student, whose heat flux spans "
                      "several neighbor shells: remove it (compute stress/atom and pe/atom work)");
   }
 #if MLFF_LAMMPS_VERSION >= 20240417
   const bool depends = !info.rotation_invariant && info.architecture != MLFF_ARCHITECTURE_SCRIPT;
   if (domain->triclinic_general && depends && comm->me == 0)
-    error->warning(FLERR, std::string("mlff_student: LAMMPS turns general triclinic cells, and this model is "
-                                      "not rotation-invariant: energies differ from those of the cell as given"));
+    error->warning(
+        FLERR,
+        std::string("mlff_student: LAMMPS turns general triclinic cells, and this model is "
+                    "not rotation-invariant: energies differ from those of the cell as given"));
 #endif
 }
 
-// Whether an atom of the model has another one of it among its 1-2 (k = 1), 1-3 or 1-4 neighbors. Lists of such
-// neighbors outlive their bonds (delete_bonds), and LAMMPS goes by the lists.
+// Whether an atom of the model has another one of it among its 1-2 (k = 1), 1-3 or 1-4 neighbors.
+// Lists of such neighbors outlive their bonds (delete_bonds), and LAMMPS goes by the lists.
 bool PairMLFFStudent::has_special(int k) const
 {
   // These lists are in the template's molecules.
@@ -159,19 +169,22 @@ void PairMLFFStudent::check_special_bonds()
     int mine = has_special(k), any = 0;
     MPI_Allreduce(&mine, &any, 1, MPI_INT, MPI_MAX, world);
     if (any)
-      error->all(FLERR, "pair_style mlff_student needs all pairs, but special_bonds removes or scales those "
-                        "of bonded atoms (factor " +
-                     plain(force->special_lj[k]) + " for 1-" + std::to_string(k + 1) +
-                     " pairs): write 'special_bonds lj/coul 1.0 1.0 1.0', or under hybrid 'special_bonds "
-                     "lj/coul 0.5 0.5 0.5' with 'pair_modify pair mlff_student special lj/coul 1 1 1' and, "
-                     "for each other style, 'pair_modify pair STYLE special lj/coul 0 0 0'");
+      error->all(
+          FLERR,
+          "pair_style mlff_student needs all pairs, but special_bonds removes or scales those "
+          "of bonded atoms (factor " +
+              plain(force->special_lj[k]) + " for 1-" + std::to_string(k + 1) +
+              " pairs): write 'special_bonds lj/coul 1.0 1.0 1.0', or under hybrid 'special_bonds "
+              "lj/coul 0.5 0.5 0.5' with 'pair_modify pair mlff_student special lj/coul 1 1 1' "
+              "and, "
+              "for each other style, 'pair_modify pair STYLE special lj/coul 0 0 0'");
   }
 }
 
 // ----------------------------------------------------------------------------------- neighbor list
 
-// An atom that one of LAMMPS' exclusions keeps from every other one is on trial removal by fix gcmc:
-// it must not even keep the energy of a free atom.
+// An atom that one of LAMMPS' exclusions keeps from every other one is on trial removal by fix
+// gcmc: it must not even keep the energy of a free atom.
 bool PairMLFFStudent::is_excluded(int i) const
 {
   for (int k = 0; k < neighbor->nex_group; k++) {
@@ -184,7 +197,8 @@ bool PairMLFFStudent::is_excluded(int i) const
   return false;
 }
 
-// The list lacks the pairs of atoms that were excluded when it was made, whatever groups they are in now.
+// The list lacks the pairs of atoms that were excluded when it was made, whatever groups they are
+// in now.
 void PairMLFFStudent::find_excluded()
 {
   excluded.assign(neighbor->nex_group > 0 ? atom->nlocal + atom->nghost : 0, false);
@@ -207,8 +221,9 @@ void PairMLFFStudent::take_list()
 {
   if (first_list && ghost_shell() < info.cutoff + neighbor->skin)
     error->all(FLERR, "pair_style mlff_student: the ghost shell reaches " + plain(ghost_shell()) +
-                   " Angstrom, but cutoff plus skin are " + plain(info.cutoff + neighbor->skin) +
-                   ": write 'comm_modify cutoff " + plain(info.cutoff + neighbor->skin) + "'");
+                          " Angstrom, but cutoff plus skin are " +
+                          plain(info.cutoff + neighbor->skin) + ": write 'comm_modify cutoff " +
+                          plain(info.cutoff + neighbor->skin) + "'");
   if (first_list) warn_about_lost_pairs();
   check_special_bonds();
   find_owners();
@@ -230,8 +245,8 @@ static int group_of_ghosts(Comm *comm)
   return Shown::group(comm);
 }
 
-// With an include group, LAMMPS lists neighbors of the first nfirst atoms alone; with a group of ghosts, others have
-// no images.
+// With an include group, LAMMPS lists neighbors of the first nfirst atoms alone; with a group of
+// ghosts, others have no images.
 void PairMLFFStudent::check_groups()
 {
   const bool ghosts = group_of_ghosts(comm) > 0;
@@ -239,8 +254,10 @@ void PairMLFFStudent::check_groups()
   for (int i = atom->nfirst; i < atom->nlocal; i++)
     if (species_now[i] > 0)
       stop(std::string("mlff_student: ") + (ghosts ? "comm_modify group" : "neigh_modify include") +
-           " leaves atom ID " + std::to_string(atom->tag[i]) + " without neighbors, but it is part of the model: write '" +
-           (ghosts ? "comm_modify group all" : "neigh_modify include none") + "', or map its type to NULL");
+           " leaves atom ID " + std::to_string(atom->tag[i]) +
+           " without neighbors, but it is part of the model: write '" +
+           (ghosts ? "comm_modify group all" : "neigh_modify include none") +
+           "', or map its type to NULL");
 }
 
 // Whether LAMMPS lists neighbors of this type's atoms for this style: hybrid leaves out types of
@@ -259,8 +276,8 @@ void PairMLFFStudent::check_types()
       stop("mlff_student: pair_coeff maps type " + std::to_string(type) + " (atom ID " +
            std::to_string(atom->tag[i]) +
            ") to an element, but a later pair_coeff gives all of its pairs to another style: write "
-           "NULL for type " + std::to_string(type) +
-           " in the pair_coeff of mlff_student, or use hybrid/overlay");
+           "NULL for type " +
+           std::to_string(type) + " in the pair_coeff of mlff_student, or use hybrid/overlay");
   }
   for (int ghost = 0; ghost < atom->nghost; ghost++) {
     const int own = owner[ghost], image = atom->nlocal + ghost;
@@ -302,17 +319,20 @@ void PairMLFFStudent::compute(int eflag, int vflag)
 {
   ev_init(eflag, vflag);
   if (!initialized)
-    error->all(FLERR, std::string("pair_style mlff_student: pair_coeff changed since the last setup: leave out "
-                                  "'pre no' in the run command"));
+    error->all(
+        FLERR,
+        std::string("pair_style mlff_student: pair_coeff changed since the last setup: leave out "
+                    "'pre no' in the run command"));
   check_positions();
 
   // ncalls also tells of a list that was made in a step without forces; rerun sets it back.
-  const bool new_list = first_list || neighbor->ago == 0 || list != list_taken ||
-      neighbor->ncalls != list_number;
+  const bool new_list =
+      first_list || neighbor->ago == 0 || list != list_taken || neighbor->ncalls != list_number;
   if (new_list) find_excluded();
   find_species();
   if (new_list) take_list();
-  if (!new_list && (owner.size() != static_cast<size_t>(atom->nghost) || species.size() != species_now.size()))
+  if (!new_list &&
+      (owner.size() != static_cast<size_t>(atom->nghost) || species.size() != species_now.size()))
     stop("mlff_student: atoms came or went at step " + std::to_string(update->ntimestep) +
          " without a new neighbor list: write 'neigh_modify every 1 delay 0'");
   // Types may change while the list stays (fix atom/swap).
@@ -335,7 +355,8 @@ void PairMLFFStudent::compute(int eflag, int vflag)
   };
   // Every rank of several exchanges, also one without atoms.
   const mlff_exchange_fn exchange_rows = comm->nprocs > 1 ? +callback : nullptr;
-  if (mlff_calculator_compute(calculator.get(), positions, exchange_rows, this, &results) != MLFF_OK)
+  if (mlff_calculator_compute(calculator.get(), positions, exchange_rows, this, &results) !=
+      MLFF_OK)
     fail_here();
   check_findings();
 
@@ -391,7 +412,8 @@ void PairMLFFStudent::check_findings()
 // A warning, once in a run, or the end of it.
 void PairMLFFStudent::tell(const std::string &text, bool &said)
 {
-  if (check == MLFF_CHECK_STRICT) stop("mlff_student: " + text + " (to go on all the same: check warn)");
+  if (check == MLFF_CHECK_STRICT)
+    stop("mlff_student: " + text + " (to go on all the same: check warn)");
   if (!said) error->warning(FLERR, "mlff_student: " + text + " (said once in a run)");
   said = true;
 }
@@ -402,8 +424,9 @@ void PairMLFFStudent::check_positions()
   for (int i = 0; i < atom->nlocal + atom->nghost; i++) {
     const double *x = atom->x[i];
     if (std::isfinite(x[0]) && std::isfinite(x[1]) && std::isfinite(x[2])) continue;
-    const std::string text = "mlff_student: the position of atom ID " + std::to_string(atom->tag[i]) +
-        " is " + plain(x[0]) + " " + plain(x[1]) + " " + plain(x[2]) + " at step " +
+    const std::string text =
+        "mlff_student: the position of atom ID " + std::to_string(atom->tag[i]) + " is " +
+        plain(x[0]) + " " + plain(x[1]) + " " + plain(x[2]) + " at step " +
         std::to_string(update->ntimestep) +
         ": use a smaller timestep, minimize first, or check the start structure";
     error->warning(FLERR, text);
@@ -418,9 +441,7 @@ double PairMLFFStudent::memory_usage()
   calculator_info.struct_size = sizeof(calculator_info);
   if (calculator && mlff_calculator_get_info(calculator.get(), &calculator_info) == MLFF_OK)
     bytes += calculator_info.memory;
-  const auto add = [&](const auto &values) {
-    bytes += values.capacity() * sizeof(values[0]);
-  };
+  const auto add = [&](const auto &values) { bytes += values.capacity() * sizeof(values[0]); };
   add(species);
   add(species_now);
   add(owner);
@@ -458,8 +479,7 @@ void PairMLFFStudent::require(mlff_status status)
 void PairMLFFStudent::fail_here()
 {
   if (thrown) std::rethrow_exception(std::exchange(thrown, nullptr));
-  stop("mlff_student: " + last_error() + " (step " +
-       std::to_string(update->ntimestep) + ")");
+  stop("mlff_student: " + last_error() + " (step " + std::to_string(update->ntimestep) + ")");
 }
 
 void PairMLFFStudent::stop(const std::string &text)
@@ -467,7 +487,8 @@ void PairMLFFStudent::stop(const std::string &text)
   try {
     error->one(FLERR, text);
   } catch (...) {
-    // The program ends by MPI_Abort now, at which launchers drop output that they have not read yet.
+    // The program ends by MPI_Abort now, at which launchers drop output that they have not read
+    // yet.
     std::fflush(nullptr);
     if (comm->nprocs > 1) std::this_thread::sleep_for(std::chrono::milliseconds(200));
     throw;
@@ -497,7 +518,8 @@ std::string PairMLFFStudent::last_error() const
       return at < text.size() && (std::isdigit(text[at]) || text[at] == '.');
     };
     size_t at = text.find(number, from);
-    while (at != std::string::npos && ((at > 0 && in_number(at - 1)) || in_number(at + number.size())))
+    while (at != std::string::npos &&
+           ((at > 0 && in_number(at - 1)) || in_number(at + number.size())))
       at = text.find(number, at + 1);
     if (at == std::string::npos) {
       text += " (atom " + number + " is atom " + id + ")";

@@ -46,23 +46,23 @@ class PairMLFFStudent : public Pair {
   };
 
   mlff_options options = {};
-  int32_t check = MLFF_CHECK_WARN;   // as the user gave it
-  bool by_rank = false;              // device cuda: GPUs are shared out among the ranks of a node
-  std::vector<int> gpus_of_ranks;    // on rank 0
+  int32_t check = MLFF_CHECK_WARN;    // as the user gave it
+  bool by_rank = false;               // device cuda: GPUs are shared out among the ranks of a node
+  std::vector<int> gpus_of_ranks;     // on rank 0
   std::unique_ptr<mlff_model, FreeModel> model;
   std::unique_ptr<mlff_calculator, FreeCalculator> calculator;
   mlff_model_info info = {};
-  uint32_t exchanges = 0;             // calls of the exchange callback in each compute
-  double to_lammps = 1.0;             // eV in the energy unit of the unit style
-  std::vector<int32_t> species_of;    // atomic number by atom type, 0 for NULL
+  uint32_t exchanges = 0;                      // calls of the exchange callback in each compute
+  double to_lammps = 1.0;                      // eV in the energy unit of the unit style
+  std::vector<int32_t> species_of;             // atomic number by atom type, 0 for NULL
   std::vector<std::vector<bool>> has_pairs;    // by two atom types
 
-  bool initialized = false;     // init_style ran for this model
+  bool initialized = false;          // init_style ran for this model
   bool elements_compared = false;    // with masses and labels, since pair_coeff
-  bool first_list = true;       // no neighbor list was taken since init_style
+  bool first_list = true;            // no neighbor list was taken since init_style
   bool said_outside = false, said_overlaps = false;    // warned of in this run
-  bigint list_number = -1;      // neighbor->ncalls when the list was taken
-  bigint list_step = -1;        // neighbor->lastcall then
+  bigint list_number = -1;                             // neighbor->ncalls when the list was taken
+  bigint list_step = -1;                               // neighbor->lastcall then
   NeighList *list_taken = nullptr;
   std::string ghosts_reported;
 
@@ -77,10 +77,10 @@ class PairMLFFStudent : public Pair {
   std::vector<int> near_counts;       // by atom
   std::vector<int *> near_first;      // by atom
 
-  std::vector<int32_t> species;      // by atom, as the calculator has them
-  std::vector<int32_t> species_now;  // by atom, at this step
-  std::vector<bool> excluded;        // by atom, when the list was taken
-  std::vector<int32_t> owner;        // by ghost: the owned atom it is an image of, or -1
+  std::vector<int32_t> species;        // by atom, as the calculator has them
+  std::vector<int32_t> species_now;    // by atom, at this step
+  std::vector<bool> excluded;          // by atom, when the list was taken
+  std::vector<int32_t> owner;          // by ghost: the owned atom it is an image of, or -1
   std::vector<double> energies, forces, virials;
 
   // What a forward communication carries.
@@ -88,9 +88,9 @@ class PairMLFFStudent : public Pair {
   std::vector<double> origins;    // by atom: rank and index of the owned atom
   std::vector<char> wanted;       // by atom: its row is needed here or where it is passed on to
   std::unordered_map<const int *, std::vector<char>> wanted_of_swap;    // by send list of LAMMPS
-  double *rows = nullptr;         // the rows being exchanged
-  int row_width = 0;              // doubles in each
-  std::exception_ptr thrown;      // out of LAMMPS within the callback
+  double *rows = nullptr;                                               // the rows being exchanged
+  int row_width = 0;                                                    // doubles in each
+  std::exception_ptr thrown;    // out of LAMMPS within the callback
 
   // commands.cpp
   void reset_options();

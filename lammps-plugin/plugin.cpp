@@ -37,12 +37,14 @@ int lammps_extract_setting(void *, const char *);
 int lammps_config_has_mpi_support();
 }
 
-// Two builds of one release may have other symbols: those of std::string have two names. Weak ones that are missing are
-// null (CMakeLists.txt), and to call them would be a crash without a message.
+// Two builds of one release may have other symbols: those of std::string have two names. Weak ones
+// that are missing are null (CMakeLists.txt), and to call them would be a crash without a message.
 const char *missing_symbol()
 {
 #if _GLIBCXX_USE_CXX11_ABI
-  const char *name = "_ZN9LAMMPS_NS5utils23get_potential_file_pathERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE";
+  const char *name =
+      "_ZN9LAMMPS_NS5utils23get_potential_file_pathERKNSt7__cxx1112basic_stringIcSt11char_"
+      "traitsIcESaIcEEE";
 #else
   const char *name = "_ZN9LAMMPS_NS5utils23get_potential_file_pathERKSs";
 #endif
@@ -50,7 +52,8 @@ const char *missing_symbol()
 }
 
 #ifndef MPI_STUBS
-// MPIs share their functions' names, but not their constants and handles. This function has neither in its arguments.
+// MPIs share their functions' names, but not their constants and handles. This function has neither
+// in its arguments.
 std::string mpi_mismatch()
 {
   char text[1 << 14] = "";    // more than any MPI writes
@@ -63,8 +66,9 @@ std::string mpi_mismatch()
   const bool built = false;
 #endif
   if (found == built) return "";
-  return std::string("it was built ") + (built ? "with" : "without") + " Open MPI, this LAMMPS runs with " +
-      std::string(text).substr(0, std::strcspn(text, ",\n"));
+  return std::string("it was built ") + (built ? "with" : "without") +
+         " Open MPI, this LAMMPS runs with " +
+         std::string(text).substr(0, std::strcspn(text, ",\n"));
 }
 #endif
 
@@ -74,7 +78,7 @@ std::string mismatch(void *lmp)
   const int version = lammps_version(lmp);
   if (version != MLFF_LAMMPS_VERSION)
     return "it was built for LAMMPS " + std::to_string(MLFF_LAMMPS_VERSION) + ", this is LAMMPS " +
-        std::to_string(version);
+           std::to_string(version);
 #ifdef MPI_STUBS
   const bool mpi = false;
 #else
@@ -83,7 +87,7 @@ std::string mismatch(void *lmp)
   // LAMMPS' own stand-in for MPI (STUBS) has other constants.
   if ((lammps_config_has_mpi_support() != 0) != mpi)
     return std::string("it was built ") + (mpi ? "with" : "without") + " MPI, this LAMMPS " +
-        (mpi ? "has none (give CMAKE_FLAGS=-DMPI_INCLUDE_DIR= of its src/STUBS)" : "has it");
+           (mpi ? "has none (give CMAKE_FLAGS=-DMPI_INCLUDE_DIR= of its src/STUBS)" : "has it");
   const struct {
     const char *name;
     int built;
@@ -94,10 +98,13 @@ std::string mismatch(void *lmp)
     const int found = lammps_extract_setting(lmp, size.name);
     if (found != size.built)
       return std::string("it was built for ") + std::to_string(size.built) + " byte " + size.name +
-          ", this LAMMPS has " + std::to_string(found) + " bytes";
+             ", this LAMMPS has " + std::to_string(found) + " bytes";
   }
   if (const char *name = missing_symbol())
-    return std::string("it was built for another C++ library or build of this release, this LAMMPS has no ") + name;
+    return std::string(
+               "it was built for another C++ library or build of this release, this LAMMPS has "
+               "no ") +
+           name;
 #ifdef MPI_STUBS
   return "";
 #else
@@ -167,6 +174,7 @@ extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void *l
   plugin.creator = reinterpret_cast<void *(*)(void *)>(create_pair);
   plugin.handle = handle;
   reinterpret_cast<lammpsplugin_regfunc>(regfunc)(&plugin, lmp);
-  // LAMMPS keeps one list of plugins for all instances in a process, and does nothing for the second one.
+  // LAMMPS keeps one list of plugins for all instances in a process, and does nothing for the
+  // second one.
   (*static_cast<LAMMPS_NS::LAMMPS *>(lmp)->force->pair_map)["mlff_student"] = create_pair;
 }

@@ -48,8 +48,8 @@ int type_of_label(Input *input, const std::string &symbol)
   if (input->variable->compute_equal("is_typelabel" + label) != 0.0)
     return static_cast<int>(input->variable->compute_equal("label2type" + label));
 #else
-  (void) input;
-  (void) symbol;
+  (void)input;
+  (void)symbol;
 #endif
   return 0;
 }
@@ -59,7 +59,7 @@ bool has_labels(const Atom *atom)
 #if MLFF_LAMMPS_VERSION >= 20240829
   return atom->labelmapflag != 0;
 #else
-  (void) atom;
+  (void)atom;
   return false;
 #endif
 }
@@ -75,7 +75,7 @@ void PairMLFFStudent::warn_about_elements()
   std::string wrong;
   const auto add = [&](int type, const std::string &what) {
     wrong += (wrong.empty() ? "type " : "; type ") + std::to_string(type) + " is " +
-        ELEMENTS[species_of[type] - 1].symbol + " there, but " + what;
+             ELEMENTS[species_of[type] - 1].symbol + " there, but " + what;
   };
   for (int type = 1; type <= atom->ntypes; type++) {
     const int number = species_of[type];
@@ -104,8 +104,8 @@ void PairMLFFStudent::warn_about_elements()
 // forces.
 void PairMLFFStudent::warn_about_minimization() const
 {
-  const bool rounded = options.precision == MLFF_PRECISION_MIXED &&
-      info.architecture != MLFF_ARCHITECTURE_SCRIPT;
+  const bool rounded =
+      options.precision == MLFF_PRECISION_MIXED && info.architecture != MLFF_ARCHITECTURE_SCRIPT;
   // With a tolerance of energies, minimize may stop as it should before.
   if (update->whichflag != 2 || !rounded || update->etol != 0.0) return;
   const std::string style = update->minimize_style;
@@ -113,12 +113,11 @@ void PairMLFFStudent::warn_about_minimization() const
   if (utils::strmatch(style, "^cg") || utils::strmatch(style, "^sd")) limit = 1e-3;
   if (utils::strmatch(style, "^hftn")) limit = 1e-5;
   if (update->ftol <= limit * to_lammps && comm->me == 0)
-    error->warning(FLERR,
-                   "mlff_student: min_style " + style +
-                       " compares energies, which precision mixed rounds: it may end with "
-                       "'linesearch alpha is zero' before forces are below " +
-                       plain(update->ftol) +
-                       ": write 'min_style fire', or 'precision double' in pair_style");
+    error->warning(FLERR, "mlff_student: min_style " + style +
+                              " compares energies, which precision mixed rounds: it may end with "
+                              "'linesearch alpha is zero' before forces are below " +
+                              plain(update->ftol) +
+                              ": write 'min_style fire', or 'precision double' in pair_style");
 }
 
 void PairMLFFStudent::warn_about_exclusions() const
@@ -126,13 +125,15 @@ void PairMLFFStudent::warn_about_exclusions() const
   // fix gcmc and fix widom exclude the atoms they remove on trial; is_excluded takes care of those.
   bool others = neighbor->nex_type > 0 || neighbor->nex_mol > 0 || neighbor->includegroup > 0;
   for (int i = 0; i < neighbor->nex_group; i++) {
-    // Their groups have a colon in the name, which users' groups cannot have; deleted groups have none.
+    // Their groups have a colon in the name, which users' groups cannot have; deleted groups have
+    // none.
     const char *name = group->names[neighbor->ex1_group[i]];
     others |= name == nullptr || std::strchr(name, ':') == nullptr;
   }
   if (others && comm->me == 0)
-    error->warning(FLERR, std::string("mlff_student: neigh_modify exclude or include removes pairs from the "
-                                      "model, which was not trained without them"));
+    error->warning(
+        FLERR, std::string("mlff_student: neigh_modify exclude or include removes pairs from the "
+                           "model, which was not trained without them"));
 }
 
 // In plain hybrid the last pair_coeff has a pair of types to itself. Types of which no pair is left
@@ -145,7 +146,9 @@ void PairMLFFStudent::warn_about_lost_pairs() const
       if (species_of[i] > 0 && species_of[j] > 0 && !has_pairs[i][j] && has_list(i) && has_list(j))
         lost += (lost.empty() ? "" : ", ") + std::to_string(i) + "-" + std::to_string(j);
   if (!lost.empty() && comm->me == 0)
-    error->warning(FLERR, "mlff_student: a later pair_coeff took pairs of types " + lost +
-                       " from the model, which was not trained without them: use hybrid/overlay, write the "
-                       "pair_coeff of mlff_student last, or NULL for types that are not the model's");
+    error->warning(
+        FLERR,
+        "mlff_student: a later pair_coeff took pairs of types " + lost +
+            " from the model, which was not trained without them: use hybrid/overlay, write the "
+            "pair_coeff of mlff_student last, or NULL for types that are not the model's");
 }

@@ -19,7 +19,7 @@ pub(crate) fn filled<T: Clone>(len: usize, value: T) -> Result<Vec<T>> {
     Ok(vec)
 }
 
-/// All of `items`.
+/// All of `items` in a new vector, or an error where there is no memory.
 pub(crate) fn collected<T>(items: impl ExactSizeIterator<Item = T>) -> Result<Vec<T>> {
     let mut vec = Vec::new();
     vec.try_reserve_exact(items.len())?;
@@ -27,8 +27,8 @@ pub(crate) fn collected<T>(items: impl ExactSizeIterator<Item = T>) -> Result<Ve
     Ok(vec)
 }
 
-/// Empties an array that is filled anew for each neighbor list, with room for `len` items. Where it must
-/// grow it grows by an eighth more, not to twice its size, as the next list is hardly longer.
+/// Empties an array that is filled anew for each neighbor list, with room for `len` items. Where it
+/// must grow it grows by an eighth more, not to twice its size, as the next list is hardly longer.
 pub(crate) fn emptied<T>(array: &mut Vec<T>, len: usize) -> Result<()> {
     array.clear();
     if array.capacity() < len {

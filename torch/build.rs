@@ -22,7 +22,8 @@ fn main() {
         .compile("mlff_message");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
     println!("cargo:rustc-link-arg-bins=-Wl,--export-dynamic-symbol=mkl_serv_intel_cpu*");
-    // The engine's library must not pass for the one that loads it: it exports nothing of the libraries inside it. Its
-    // SONAME is that of mlff-student all the same, whose link arguments Cargo passes on, behind any of ours.
+    // The engine's library must not pass for the one that loads it: it exports nothing of the
+    // libraries inside it. Its SONAME is that of mlff-student all the same, whose link arguments
+    // Cargo passes on, behind any of ours.
     println!("cargo:rustc-cdylib-link-arg=-Wl,--exclude-libs,ALL");
 }

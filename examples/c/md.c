@@ -71,8 +71,8 @@ static int near_an_atom(const double *position, double reach) {
     return 0;
 }
 
-/* Brings atoms that left the cell back into it: images reach only so far. The cell's vectors lie along x, in the
- * xy plane and anywhere. */
+/* Brings atoms that left the cell back into it: images reach only so far. The cell's vectors lie
+ * along x, in the xy plane and anywhere. */
 static void wrap(void) {
     for (int atom = 0; atom < ATOMS; ++atom) {
         for (int vector = 2; vector >= 0; --vector) {

@@ -67,19 +67,21 @@ pub struct mlff_calculator_info {
     pub struct_size: u32,
     /// MLFF_ISA_* in use; 0 with MLFF_PRECISION_DOUBLE, on a GPU and with libtorch.
     pub instruction_set: i32,
-    /// Bytes allocated by this calculator, without the model. In float64 and with libtorch: about as many as the
-    /// last computation took, without what libtorch allocates.
+    /// Bytes allocated by this calculator, without the model. In float64 and with libtorch: about
+    /// as many as the last computation took, without what libtorch allocates.
     pub memory: u64,
     /// Threads that were asked for; 1 on a GPU.
     pub threads: u32,
     /// How often each mlff_calculator_compute() calls the exchange callback that it is given.
     pub exchanges: u32,
-    /// Wall time since the calculator was made (s) in: neighbor lists (and taking positions), pairs (distances), messages
-    /// forward, messages in reverse (pair kernels), atoms (dense layers), exchange (callbacks), rest. On a GPU
-    /// pairs, messages and atoms are in the rest, in float64 all but lists and exchange, with libtorch all
-    /// but lists and pairs. Batches on several threads are left out.
+    /// Wall time since the calculator was made (s) in: neighbor lists (and taking positions), pairs
+    /// (distances), messages forward, messages in reverse (pair kernels), atoms (dense layers),
+    /// exchange (callbacks), rest. On a GPU pairs, messages and atoms are in the rest, in float64
+    /// all but lists and exchange, with libtorch all but lists and pairs. Batches on several
+    /// threads are left out.
     pub seconds: [f64; 7],
-    /// No row that the exchange callback gets is longer (bytes): what buffers have to hold for each atom.
+    /// No row that the exchange callback gets is longer (bytes): what buffers have to hold for each
+    /// atom.
     pub row_bytes: u32,
     /// 0.
     pub reserved: u32,
@@ -96,11 +98,11 @@ versioned!(mlff_calculator_info, published [88], fields
 /// @param calculator out: the new calculator; the caller owns it and frees it with
 ///     mlff_calculator_free(). Untouched on error
 /// @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, MLFF_ERROR_UNSUPPORTED (instructions that the
-///     processor lacks; MLFF_PRECISION_DOUBLE or MLFF_FILTER_EXACT on a GPU with MLFF_ENGINE_OWN; a GPU before
-///     Turing, a driver before R525, a student that is too wide or deep for GPUs, or a library built without
-///     them; libmlff_student_torch.so not there or of another version), MLFF_ERROR_FORMAT (libtorch cannot
-///     read a TorchScript model), MLFF_ERROR_MEMORY, MLFF_ERROR_NO_DEVICE (no driver, or no GPU of that
-///     number), MLFF_ERROR_DEVICE_LOST
+///     processor lacks; MLFF_PRECISION_DOUBLE or MLFF_FILTER_EXACT on a GPU with MLFF_ENGINE_OWN; a
+///     GPU before Turing, a driver before R525, a student that is too wide or deep for GPUs, or a
+///     library built without them; libmlff_student_torch.so not there or of another version),
+///     MLFF_ERROR_FORMAT (libtorch cannot read a TorchScript model), MLFF_ERROR_MEMORY,
+///     MLFF_ERROR_NO_DEVICE (no driver, or no GPU of that number), MLFF_ERROR_DEVICE_LOST
 ///
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -185,12 +187,12 @@ pub unsafe extern "C" fn mlff_calculator_get_info(
 /// if mlff_model_info.energy_range is 1 and with MLFF_ENGINE_OWN.
 ///
 /// Overlaps: pairs of atoms nearer to each other than half of the sum of their covalent radii. They
-/// are looked for in the first mlff_calculator_compute() after each mlff_calculator_set_neighbor_list(),
-/// and in structures; of other computes there are none here. Each pair counts once, also where its
-/// atoms are on two processes: there one of the two has it.
+/// are looked for in the first mlff_calculator_compute() after each
+/// mlff_calculator_set_neighbor_list(), and in structures; of other computes there are none here.
+/// Each pair counts once, also where its atoms are on two processes: there one of the two has it.
 ///
-/// Atoms go by the caller's numbers, from 0. With a neighbor list a ghost goes by its owner where that
-/// is known, else by its own index.
+/// Atoms go by the caller's numbers, from 0. With a neighbor list a ghost goes by its owner where
+/// that is known, else by its own index.
 ///
 /// @since 0.1.0
 #[derive(Clone, Copy)]

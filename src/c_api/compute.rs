@@ -19,11 +19,11 @@ use crate::error::{Error, ErrorKind, Result};
 /// C++ exception or longjmp: catch, return non-zero, rethrow after the call.
 ///
 /// @param user what the caller gave to mlff_calculator_compute()
-/// @param rows owned + ghosts rows of row_bytes bytes, in the order of the neighbor list, without gaps,
-///     at an address that is a multiple of 8; on entry the owned atoms' rows are filled, on return
-///     every ghost's row must equal its owner's, bit by bit. Valid during the call
-/// @param row_bytes a multiple of 8, at most mlff_calculator_info.row_bytes; differs from call to call,
-///     equal on all processes whose calculators have the same model and options
+/// @param rows owned + ghosts rows of row_bytes bytes, in the order of the neighbor list, without
+///     gaps, at an address that is a multiple of 8; on entry the owned atoms' rows are filled, on
+///     return every ghost's row must equal its owner's, bit by bit. Valid during the call
+/// @param row_bytes a multiple of 8, at most mlff_calculator_info.row_bytes; differs from call to
+///     call, equal on all processes whose calculators have the same model and options
 /// @return 0, or anything else to make the compute end with MLFF_ERROR_CALLBACK
 ///
 /// @since 0.1.0
@@ -43,22 +43,23 @@ pub struct mlff_results {
     pub reserved: u32,
     /// Out: sum of the owned atoms' energies (eV).
     pub energy: f64,
-    /// Out: -sum of r (x) dE/dr over the pairs of owned atoms (eV), row by row, half of a pair's for each of
-    /// its atoms that is owned; positive pushes outward, as in LAMMPS. Its symmetric part is -dE/dstrain.
-    /// With several processes, the sum over them is the system's.
+    /// Out: -sum of r (x) dE/dr over the pairs of owned atoms (eV), row by row, half of a pair's
+    /// for each of its atoms that is owned; positive pushes outward, as in LAMMPS. Its symmetric
+    /// part is -dE/dstrain. With several processes, the sum over them is the system's.
     pub virial: [f64; 9],
     /// Out: stress of a structure that is periodic in three directions (eV/Å³), row by row,
     /// symmetric, positive = tension: dE/dstrain / volume. Zeros otherwise, and always from
     /// mlff_calculator_compute(), which knows no volume.
     pub stress: [f64; 9],
-    /// In: NULL, or room for the energy of each owned atom (eV). Atoms that the student does not know
-    /// (species 0 or less in the neighbor list) have 0 here and below.
+    /// In: NULL, or room for the energy of each owned atom (eV). Atoms that the student does not
+    /// know (species 0 or less in the neighbor list) have 0 here and below.
     pub atomic_energies: *mut f64,
     /// In: NULL, or room for the force on each owned atom, -dE/dr, x y z (eV/Å); assigned, not
     /// added.
     pub forces: *mut f64,
-    /// In: NULL, which saves time in mlff_calculator_compute(), or room for each owned atom's part of the
-    /// virial, 9 values each (eV): half of each of its pairs, so that the sum over all atoms of all processes is the virial.
+    /// In: NULL, which saves time in mlff_calculator_compute(), or room for each owned atom's part
+    /// of the virial, 9 values each (eV): half of each of its pairs, so that the sum over all atoms
+    /// of all processes is the virial.
     pub atomic_virials: *mut f64,
 }
 versioned!(mlff_results, published [184], fields
@@ -79,8 +80,8 @@ pub struct mlff_structure {
     /// Positions, x y z of each atom, inside the cell or not (Å).
     pub positions: *const f64,
     /// Lattice vectors, 9 values, one vector per row (Å); may be NULL where nothing repeats. Any
-    /// right-handed triclinic cell, smaller than the cutoff or not. Vectors of directions that do not repeat
-    /// may be zero.
+    /// right-handed triclinic cell, smaller than the cutoff or not. Vectors of directions that do
+    /// not repeat may be zero.
     pub cell: *const f64,
     /// 0 or 1 for each lattice vector: whether the structure repeats along it.
     pub periodic: [i32; 3],
@@ -123,8 +124,8 @@ pub unsafe extern "C" fn mlff_calculator_compute(
         let Some((owned, ghosts)) = calculator.counts() else {
             return Err(Error::new(
                 ErrorKind::State,
-                "no neighbor list is set: call mlff_calculator_set_neighbor_list first, and again after \
-                 computing a structure, which replaces the list",
+                "no neighbor list is set: call mlff_calculator_set_neighbor_list first, and again \
+                 after computing a structure, which replaces the list",
             ));
         };
         out.check_arrays(owned)?;
@@ -143,15 +144,15 @@ pub unsafe extern "C" fn mlff_calculator_compute(
     })
 }
 
-/// Computes a structure from its positions and cell alone. Replaces the calculator's neighbor list: whatever this
-/// returns, set one again before mlff_calculator_compute().
+/// Computes a structure from its positions and cell alone. Replaces the calculator's neighbor list:
+/// whatever this returns, set one again before mlff_calculator_compute().
 ///
 /// One call at a time for each calculator.
 ///
 /// @param calculator borrowed for the call
 /// @param structure borrowed for the call
-/// @param results in: struct_size and pointers, arrays for all atoms; out: the results, untouched on
-///     error
+/// @param results in: struct_size and pointers, arrays for all atoms; out: the results, untouched
+///     on error
 /// @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, MLFF_ERROR_SPECIES, MLFF_ERROR_NUMERIC (also a
 ///     degenerate or left-handed cell), MLFF_ERROR_MEMORY, MLFF_ERROR_STATE, or another one of
 ///     mlff_calculator_compute()
@@ -177,12 +178,13 @@ pub unsafe extern "C" fn mlff_calculator_compute_structure(
     })
 }
 
-/// Computes several structures, for all of them or, on error, for none. Replaces the calculator's neighbor list, as
-/// mlff_calculator_compute_structure() does.
+/// Computes several structures, for all of them or, on error, for none. Replaces the calculator's
+/// neighbor list, as mlff_calculator_compute_structure() does.
 ///
-/// Small structures (up to 768 atoms in all, 65,536 on a GPU, 16,384 of a student in libtorch) are computed
-/// together, one such group on each thread, so this takes less time than single calls; the results are the
-/// same, on a processor bit by bit. TorchScript models compute one structure at a time.
+/// Small structures (up to 768 atoms in all, 65,536 on a GPU, 16,384 of a student in libtorch) are
+/// computed together, one such group on each thread, so this takes less time than single calls; the
+/// results are the same, on a processor bit by bit. TorchScript models compute one structure at a
+/// time.
 ///
 /// One call at a time for each calculator.
 ///

@@ -8,8 +8,8 @@ use crate::error::Result;
 
 /// The processor. @since 0.1.0
 pub const MLFF_DEVICE_CPU: i32 = 0;
-/// An NVIDIA GPU, Turing or newer; its driver is all that is needed (R525 or newer). MLFF_ENGINE_TORCH
-/// needs a libtorch with CUDA too. @since 0.1.0
+/// An NVIDIA GPU, Turing or newer; its driver is all that is needed (R525 or newer).
+/// MLFF_ENGINE_TORCH needs a libtorch with CUDA too. @since 0.1.0
 pub const MLFF_DEVICE_CUDA: i32 = 1;
 
 /// A caller's MLFF_DEVICE_*, if it is one.
@@ -30,10 +30,10 @@ pub(super) fn kind(device: i32, name: &str) -> Result<i32> {
 ///
 /// @param device MLFF_DEVICE_*
 /// @param count out: 1 for MLFF_DEVICE_CPU; for MLFF_DEVICE_CUDA the number of GPUs that the driver
-///     shows to this process, 0 where there is no driver, or where the library was built without GPUs.
-///     Untouched on error
-/// @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, or, if the driver is broken, MLFF_ERROR_NO_DEVICE or
-///     MLFF_ERROR_UNSUPPORTED
+///     shows to this process, 0 where there is no driver, or where the library was built without
+///     GPUs. Untouched on error
+/// @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT, or, if the driver is broken, MLFF_ERROR_NO_DEVICE
+///     or MLFF_ERROR_UNSUPPORTED
 ///
 /// @since 0.1.0
 #[unsafe(no_mangle)]

@@ -20,7 +20,8 @@ pub const MLFF_ARCHITECTURE_PAINN: i32 = 2;
 /// A TorchScript model of any network, evaluated by libtorch (MLFF_ENGINE_TORCH). @since 0.1.0
 pub const MLFF_ARCHITECTURE_SCRIPT: i32 = 3;
 
-/// A student (architecture and weights), or a TorchScript model. Immutable; any number of threads may use one at a time.
+/// A student (architecture and weights), or a TorchScript model. Immutable; any number of threads
+/// may use one at a time.
 ///
 /// Made by mlff_model_load(), freed by mlff_model_free(). Calculators keep what they need of it,
 /// so the model and its calculators may be freed in any order.
@@ -73,10 +74,10 @@ versioned!(mlff_model_info, published [48, 56, 64], fields
     struct_size architecture hidden blocks basis species_count parameters cutoff
     rotation_invariant continuous_at_cutoff energy_range reserved architecture_name);
 
-/// Loads a student from a file (safetensors, a PyTorch checkpoint, ONNX or TorchScript), or a TorchScript
-/// model of any network that was saved with a description (docs/src/reference/torchscript.md). No
-/// code from the file is run here; that of a TorchScript model runs, in libtorch, in calculators. The
-/// file is not needed afterwards.
+/// Loads a student from a file (safetensors, a PyTorch checkpoint, ONNX or TorchScript), or a
+/// TorchScript model of any network that was saved with a description
+/// (docs/src/reference/torchscript.md). No code from the file is run here; that of a TorchScript
+/// model runs, in libtorch, in calculators. The file is not needed afterwards.
 ///
 /// Thread-safe.
 ///
@@ -84,7 +85,8 @@ versioned!(mlff_model_info, published [48, 56, 64], fields
 /// @param model out: the new model; the caller owns it and frees it with mlff_model_free().
 ///     Untouched on error
 /// @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT (a null pointer), MLFF_ERROR_IO, MLFF_ERROR_FORMAT,
-///     MLFF_ERROR_NUMERIC (weights that are not finite), MLFF_ERROR_UNSUPPORTED or MLFF_ERROR_MEMORY
+///     MLFF_ERROR_NUMERIC (weights that are not finite), MLFF_ERROR_UNSUPPORTED or
+///     MLFF_ERROR_MEMORY
 ///
 /// @since 0.1.0
 #[unsafe(no_mangle)]

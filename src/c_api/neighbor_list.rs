@@ -61,8 +61,8 @@ versioned!(mlff_neighbor_list, published [72], fields
 ///
 /// @param calculator borrowed for the call
 /// @param list borrowed for the call
-/// @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT (among others: an index out of range, a list that is
-///     not full, a list_cutoff below the model's), MLFF_ERROR_SPECIES, MLFF_ERROR_MEMORY,
+/// @return MLFF_OK, MLFF_ERROR_INVALID_ARGUMENT (among others: an index out of range, a list that
+///     is not full, a list_cutoff below the model's), MLFF_ERROR_SPECIES, MLFF_ERROR_MEMORY,
 ///     MLFF_ERROR_STATE, or MLFF_ERROR_UNSUPPORTED (MLFF_ENGINE_TORCH, and a ghost that another
 ///     process owns). After an error the list before stays in use
 ///
@@ -99,8 +99,8 @@ impl<'a> Slices<'a> {
         reserved(list.reserved, "mlff_neighbor_list.reserved")?;
         if entries > owned {
             return invalid(format!(
-                "mlff_neighbor_list.centers is {entries}: expected at most one list for each of the \
-                 {owned} owned atoms"
+                "mlff_neighbor_list.centers is {entries}: expected at most one list for each of \
+                 the {owned} owned atoms"
             ));
         }
         let by_atom = if entries == 0 { 0 } else { owned };
@@ -126,8 +126,8 @@ impl<'a> Slices<'a> {
                 Ok(atom) if atom < owned => atom,
                 _ => {
                     return invalid(format!(
-                        "mlff_neighbor_list.ilist[{entry}] is {center}: expected the index of one of \
-                         the {owned} owned atoms"
+                        "mlff_neighbor_list.ilist[{entry}] is {center}: expected the index of one \
+                         of the {owned} owned atoms"
                     ));
                 }
             };

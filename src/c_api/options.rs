@@ -13,11 +13,12 @@ use super::versioned::{self, versioned};
 use crate::engine::{Device, MOST_THREADS, OPTIONS, Options, Row, Values};
 use crate::error::Result;
 
-/// This library's kernels; libtorch for TorchScript models, which they cannot evaluate. @since 0.1.0
+/// This library's kernels; libtorch for TorchScript models, which they cannot evaluate.
+/// @since 0.1.0
 pub const MLFF_ENGINE_OWN: i32 = 0;
 /// libtorch, on one process: plain tensor operations and automatic differentiation, slow, for
-/// comparison. Needs libmlff_student_torch.so beside this library or named by the environment variable
-/// MLFF_STUDENT_TORCH. @since 0.1.0
+/// comparison. Needs libmlff_student_torch.so beside this library or named by the environment
+/// variable MLFF_STUDENT_TORCH. @since 0.1.0
 pub const MLFF_ENGINE_TORCH: i32 = 1;
 
 /// Features and filters in float32; positions, distances, energies and virial sums in float64.

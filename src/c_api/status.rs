@@ -86,7 +86,8 @@ pub extern "C" fn mlff_last_error() -> *const c_char {
 }
 
 /// The atoms that mlff_last_error() names, for callers whose users know other numbers: in the
-/// message's order, as the caller counts them, from 0 (with a neighbor list owned atoms, then ghosts).
+/// message's order, as the caller counts them, from 0 (with a neighbor list owned atoms, then
+/// ghosts).
 ///
 /// Thread-safe: each thread has its own; cannot fail.
 ///

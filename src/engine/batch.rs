@@ -52,7 +52,7 @@ struct System {
     neighbors: Vec<i32>,
     ghost_species: Vec<i32>,
     ghosts: Vec<[f64; 3]>,
-    /// Owner of each ghost.
+    /// Index of the atom that each ghost is an image of.
     owner: Vec<i32>,
 }
 
@@ -127,9 +127,9 @@ fn append<T>(to: &mut Vec<T>, items: impl ExactSizeIterator<Item = T>) -> Result
 
 /// An engine with what it needs to compute structures.
 pub struct Workspace {
-    /// The engine.
+    /// What computes the structures.
     pub engine: Box<dyn Engine>,
-    /// Of the last compute.
+    /// Results of the last compute, its structures one behind the other.
     pub results: Results,
     /// Time spent on neighbor lists (s), without what the engine makes of them.
     pub listing: f64,

@@ -17,6 +17,21 @@ use crate::model::{Potential, Scope};
 use crate::vector::volume;
 
 /// Positions and a cell, as callers without a neighbor list have them.
+///
+/// ```
+/// use mlff_student::engine::Structure;
+///
+/// // Water in a cube of 9 Å that repeats in all directions.
+/// let structure = Structure {
+///     species: &[8, 1, 1],
+///     positions: &[[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]],
+///     cell: Some([[9.0, 0.0, 0.0], [0.0, 9.0, 0.0], [0.0, 0.0, 9.0]]),
+///     periodic: [true; 3],
+/// };
+/// // A virial that pushes outward (eV) is a negative stress (eV/Å³), since tension is positive.
+/// let stress = structure.stress(&[7.29, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]).unwrap();
+/// assert!((stress[0][0] + 0.01).abs() < 1e-12);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Structure<'a> {
     /// Atomic number of each atom.
@@ -42,6 +57,27 @@ impl Structure<'_> {
 }
 
 /// Evaluates one model; see [`Engine`] for the two steps.
+///
+/// ```
+/// use std::path::Path;
+/// use std::sync::Arc;
+///
+/// use mlff_student::engine::{Calculator, Options, Structure};
+/// use mlff_student::model::Model;
+///
+/// let model = Model::load(Path::new("models/organics-small.safetensors"))?;
+/// let mut calculator = Calculator::new(Arc::new(model), Options::default())?;
+/// let results = calculator.compute_structure(&Structure {
+///     species: &[8, 1, 1],
+///     positions: &[[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]],
+///     cell: None,
+///     periodic: [false; 3],
+/// })?;
+/// // No force is left on the molecule as a whole (eV/Å).
+/// let total: f64 = results.forces.iter().map(|force| force[0]).sum();
+/// assert!(total.abs() < 1e-5);
+/// # Ok::<(), mlff_student::Error>(())
+/// ```
 pub struct Calculator {
     potential: Potential,
     scope: Scope,
@@ -49,16 +85,16 @@ pub struct Calculator {
     row_bytes: usize,
     options: Options,
     pool: Option<Arc<rayon::ThreadPool>>,
-    /// That made it, and has its threads.
+    /// Process that made this calculator, which alone has its threads.
     process: u32,
     workspace: Workspace,
-    /// One for each thread, for batches.
+    /// One workspace for each thread of `pool`, for batches; made when first needed.
     workers: Vec<Mutex<Workspace>>,
     /// Owned atoms and ghosts of the caller's neighbor list.
     counts: Option<(usize, usize)>,
     /// Whether atoms of the caller's list are still to be searched for overlaps.
     new_list: bool,
-    /// Of the last compute.
+    /// What the last compute found.
     findings: Findings,
     /// Whether a line on stderr spoke of atoms outside, and of overlaps.
     warned: [bool; 2],
@@ -118,7 +154,7 @@ impl Calculator {
         })
     }
 
-    /// What it evaluates.
+    /// The student or TorchScript model that it evaluates.
     pub fn potential(&self) -> &Potential {
         &self.potential
     }
@@ -140,14 +176,14 @@ impl Calculator {
         Ok(())
     }
 
-    /// Owned atoms and ghosts of the neighbor list in use: none before [`Self::set_neighbor_list`], and none
-    /// after structures were computed, which replace the list.
+    /// Owned atoms and ghosts of the neighbor list in use: none before [`Self::set_neighbor_list`],
+    /// and none after structures were computed, which replace the list.
     pub fn counts(&self) -> Option<(usize, usize)> {
         self.counts
     }
 
-    /// Computes with the list of [`Self::set_neighbor_list`] at `positions`: owned atoms, then ghosts.
-    /// Overlaps are looked for once with each list.
+    /// Computes with the list of [`Self::set_neighbor_list`] at `positions`: owned atoms, then
+    /// ghosts. Overlaps are looked for once with each list.
     pub fn compute(
         &mut self,
         positions: &[[f64; 3]],
@@ -196,9 +232,10 @@ impl Calculator {
         Ok(&self.workspace.results)
     }
 
-    /// Computes many structures: small ones together, one run of them on each thread. On a processor their
-    /// results have the bits that [`Self::compute_structure`] gives; on a GPU kernels are chosen by the number
-    /// of atoms, which changes the order of sums. No list is set afterwards.
+    /// Computes many structures: small ones together, one run of them on each thread. On a
+    /// processor their results have the bits that [`Self::compute_structure`] gives; on a GPU
+    /// kernels are chosen by the number of atoms, which changes the order of sums. No list is set
+    /// afterwards.
     pub fn compute_batch(&mut self, structures: &[Structure<'_>]) -> Result<Vec<Results>> {
         self.counts = None;
         self.check_process()?;
@@ -261,14 +298,15 @@ impl Calculator {
         Ok(())
     }
 
-    /// Threads do not follow a fork, and the child would wait for them for ever; neither does a GPU.
+    /// Threads do not follow a fork, and the child would wait for them for ever; neither does a
+    /// GPU.
     fn check_process(&self) -> Result<()> {
         let message = match (self.options.device, &self.pool) {
             (Device::Cpu, None) => return Ok(()),
             _ if std::process::id() == self.process => return Ok(()),
             (Device::Cpu, Some(_)) => format!(
-                "this calculator's {} threads stayed in the process that was forked: make a new calculator in this \
-                 one",
+                "this calculator's {} threads stayed in the process that was forked: make a new \
+                 calculator in this one",
                 self.options.threads
             ),
             (Device::Cuda(index), _) => format!(

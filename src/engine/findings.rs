@@ -37,7 +37,7 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Of a compute, or of a batch.
+    /// Gathers what the results of a compute, or of all structures of a batch, name.
     pub fn of(results: &[Results]) -> Self {
         let found =
             |results: &Results| !(results.outside.is_empty() && results.overlaps.is_empty());

@@ -9,26 +9,28 @@ pub fn padded(channels: usize) -> usize {
     channels.next_multiple_of(16)
 }
 
-/// Of the state: s, v.
+/// Vectors of a record of the state: s, v.
 pub const STATE: usize = 4;
 
-/// Of what an atom sends: x¹, x², x³, v from a sender, else s, v.
+/// Vectors of a record that an atom sends: x¹, x², x³, v from a sender, else s, v.
 pub const fn feature_width(sender: bool) -> usize {
     if sender { 6 } else { 4 }
 }
 
-/// Of what a message in reverse gives: x̄¹, Σ φ² v̄ and, from a sender, x̄³.
+/// Vectors of a record that a message in reverse gives: x̄¹, Σ φ² v̄ and, from a sender, x̄³.
 pub const fn received_width(sender: bool) -> usize {
     if sender { 5 } else { 4 }
 }
 
-/// Of what an update of `published` keeps from forward to reverse: silu' of the update, two gates.
+/// Vectors of a record that an update of `published` keeps for the reverse pass: silu' of the
+/// update, two gates.
 pub const PUBLISHED_KEPT: usize = 3;
 
-/// Of `painn`: the same, V, W and silu' of the sender.
+/// Vectors of a record that an update of `painn` keeps: silu' of the update, two gates, V, W, silu'
+/// of the sender.
 pub const PAINN_KEPT: usize = 10;
 
-/// Of a model.
+/// Vectors of a record that a model's updates keep for the reverse pass.
 pub fn kept_width(model: &Model) -> usize {
     match model.architecture {
         Architecture::Published => PUBLISHED_KEPT,

@@ -1,8 +1,8 @@
 //! Energies, forces and virials of a [`Model`](crate::model::Model) for a neighbor list.
 //!
-//! An [`Engine`] works in two steps, as molecular dynamics does: [`Engine::set_neighbor_list`] once per
-//! neighbor list, [`Engine::compute`] at every step. [`Calculator`] chooses the engine and serves
-//! callers who have positions and a cell but no list.
+//! An [`Engine`] works in two steps, as molecular dynamics does: [`Engine::set_neighbor_list`] once
+//! per neighbor list, [`Engine::compute`] at every step. [`Calculator`] chooses the engine and
+//! serves callers who have positions and a cell but no list.
 
 mod batch;
 mod calculator;
@@ -52,9 +52,10 @@ pub trait Exchange {
 /// Which virials a computation with a neighbor list has to give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Virials {
-    /// That of the system.
+    /// The virial of the whole system alone.
     Total,
-    /// That, and each atom's part of it, which takes time and memory of its own.
+    /// The virial of the system, and each atom's part of it, which takes time and memory of its
+    /// own.
     Atomic,
 }
 
@@ -80,8 +81,8 @@ pub struct Results {
     /// −Σ r ⊗ ∂E/∂r over pairs (eV), row by row, half of each for either atom. Over all ranks its
     /// symmetric part is −∂E/∂ε. Positive = the system pushes outward, as in LAMMPS.
     pub virial: [f64; 9],
-    /// Each owned atom's part of the virial: half of each of its pairs. Sums to `virial` (but for rounding).
-    /// May be empty where nobody asked ([`Virials::Total`]).
+    /// Each owned atom's part of the virial: half of each of its pairs. Sums to `virial` (but for
+    /// rounding). May be empty where nobody asked ([`Virials::Total`]).
     pub atomic_virials: Vec<[f64; 9]>,
     /// Owned atoms, ascending, whose network energy is far outside of what the student's training
     /// data have ([`crate::model::energy_range::is_outside`]). None of a model without a range,
@@ -92,8 +93,8 @@ pub struct Results {
     pub overlaps: Vec<[u32; 2]>,
 }
 
-/// Wall time spent since an engine was made (s). What an engine does not tell apart is in the rest: on a GPU
-/// pairs, messages and atoms, in float64 all but exchange, with libtorch all but pairs.
+/// Wall time spent since an engine was made (s). What an engine does not tell apart is in the rest:
+/// on a GPU pairs, messages and atoms, in float64 all but exchange, with libtorch all but pairs.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Seconds {
     /// Taking neighbor lists, ordering their atoms, and taking positions.
@@ -104,7 +105,7 @@ pub struct Seconds {
     pub messages: [f64; 2],
     /// Dense layers of atoms, forward and reverse.
     pub atoms: f64,
-    /// Callbacks of the caller.
+    /// The caller's exchange callbacks.
     pub exchange: f64,
     /// Everything else.
     pub rest: f64,
@@ -112,8 +113,8 @@ pub struct Seconds {
 
 /// Evaluates one model on one device.
 pub trait Engine: Send {
-    /// Takes a neighbor list; everything that follows from it alone is derived here. On error the one
-    /// before stays.
+    /// Takes a neighbor list; everything that follows from it alone is derived here. On error the
+    /// one before stays.
     fn set_neighbor_list(&mut self, list: NeighborList) -> Result<()>;
 
     /// Computes at `positions` (owned atoms, then ghosts; Å). `exchange` is needed when a ghost
@@ -129,9 +130,9 @@ pub trait Engine: Send {
     /// The list that was set last.
     fn neighbor_list(&self) -> &NeighborList;
 
-    /// Computes structures side by side, the atoms of one behind those of the other, where the engine finds
-    /// pairs itself; else gives none, and a list has to be made. Replaces the list that was set. On error
-    /// `results` is untouched.
+    /// Computes structures side by side, the atoms of one behind those of the other, where the
+    /// engine finds pairs itself; else gives none, and a list has to be made. Replaces the list
+    /// that was set. On error `results` is untouched.
     fn compute_structures(
         &mut self,
         _structures: &[Structure<'_>],
@@ -159,7 +160,8 @@ pub trait Engine: Send {
     /// other threads.
     fn memory(&self) -> [usize; 2];
 
-    /// The instructions in use; [`InstructionSet::Best`] where there is no choice: in float64, on a GPU, in libtorch.
+    /// The instructions in use; [`InstructionSet::Best`] where there is no choice: in float64, on a
+    /// GPU, in libtorch.
     fn instruction_set(&self) -> InstructionSet {
         InstructionSet::Best
     }

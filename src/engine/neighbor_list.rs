@@ -5,6 +5,33 @@ use crate::memory::{collected, emptied, filled};
 use crate::model::Scope;
 
 /// A neighbor list as a caller describes it; see [`NeighborList::new`].
+///
+/// ```
+/// use std::path::Path;
+/// use std::sync::Arc;
+///
+/// use mlff_student::engine::{Calculator, NeighborListInput, Options, Virials};
+/// use mlff_student::model::Model;
+///
+/// let model = Model::load(Path::new("models/organics-small.safetensors"))?;
+/// let mut calculator = Calculator::new(Arc::new(model), Options::default())?;
+/// // A water molecule: three owned atoms, no ghosts, each a neighbor of both others.
+/// calculator.set_neighbor_list(&NeighborListInput {
+///     owned: 3,
+///     ghosts: 0,
+///     species: &[8, 1, 1],
+///     centers: &[0, 1, 2],
+///     neighbors: &[&[1, 2], &[0, 2], &[0, 1]],
+///     mask: !0,
+///     owner: None,
+///     list_cutoff: 6.0,
+/// })?;
+/// // At every step, until atoms have moved half of what the list reaches beyond the cutoff:
+/// let positions = [[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]];
+/// let results = calculator.compute(&positions, None, Virials::Total)?;
+/// assert_eq!(results.forces.len(), 3);
+/// # Ok::<(), mlff_student::Error>(())
+/// ```
 pub struct NeighborListInput<'a> {
     /// Atoms whose energies this rank computes.
     pub owned: usize,
@@ -39,10 +66,11 @@ pub struct NeighborList {
     pub neighbors: Vec<u32>,
     /// For each ghost the owned atom it is a copy of, if that is on this rank.
     pub owner: Vec<Option<u32>>,
-    /// Pairs of owned atoms (i ≤ j) whose entries only positions tell apart: i lists j, or j lists i, at
-    /// several places, or once more than the other way round. See [`Self::check_edge`].
+    /// Pairs of owned atoms (i ≤ j) whose entries only positions tell apart: i lists j, or j lists
+    /// i, at several places, or once more than the other way round. See [`Self::check_edge`].
     to_check: Vec<[u32; 2]>,
-    /// Atoms i and entries k of their lists whose other direction, from k's owner to i, is not listed.
+    /// Atoms i and entries k of their lists whose other direction, from k's owner to i, is not
+    /// listed.
     one_way: Vec<[u32; 2]>,
 }
 
@@ -73,8 +101,8 @@ impl NeighborList {
         Ok(list)
     }
 
-    /// The same for a list that holds each pair in both directions for certain, as those of
-    /// [`crate::neighbors`] do.
+    /// As [`Self::new`], for a list that holds each pair in both directions for certain, as those
+    /// of [`crate::neighbors`] do.
     pub fn of_both_directions(scope: &Scope, input: &NeighborListInput<'_>) -> Result<Self> {
         let total = input.owned + input.ghosts;
         if total >= i32::MAX as usize {
@@ -121,8 +149,8 @@ impl NeighborList {
                     return invalid_at(
                         &[(input.owned + ghost) as u32, atom as u32],
                         format!(
-                            "ghost {ghost} has species {}, its owner, atom {atom}, has {}: give both \
-                         the same",
+                            "ghost {ghost} has species {}, its owner, atom {atom}, has {}: give \
+                             both the same",
                             input.species[input.owned + ghost],
                             input.species[atom as usize]
                         ),
@@ -164,8 +192,8 @@ impl NeighborList {
                     return invalid_at(
                         &[i as u32],
                         format!(
-                            "owned atom {i} is part of this model but has no neighbor list: list every \
-                         owned atom that has a species, or give it species 0"
+                            "owned atom {i} is part of this model but has no neighbor list: list \
+                             every owned atom that has a species, or give it species 0"
                         ),
                     );
                 };
@@ -175,8 +203,8 @@ impl NeighborList {
                         return invalid_at(
                             &[i as u32],
                             format!(
-                                "neighbor {j} (list entry {entry}, mask {:#x}) of atom {i} is out of \
-                             range: there are {total} owned atoms and ghosts",
+                                "neighbor {j} (list entry {entry}, mask {:#x}) of atom {i} is out \
+                                 of range: there are {total} owned atoms and ghosts",
                                 input.mask
                             ),
                         );
@@ -231,7 +259,8 @@ impl NeighborList {
                 &[j],
                 format!(
                     "ghost {} (atom {j}) has no owner on this rank and there is no exchange \
-                     callback: give the owner of every ghost, or a callback that fetches their rows",
+                     callback: give the owner of every ghost, or a callback that fetches their \
+                     rows",
                     j as usize - self.owned
                 ),
             ),
@@ -307,9 +336,9 @@ impl NeighborList {
             Some([i, j]) if surplus_entries * 20 > entries => invalid_at(
                 &[i, j],
                 format!(
-                    "the neighbor list is not full: atom {i} lists atom {j} more often than atom {j} \
-                 lists atom {i} ({surplus_entries} of {entries} entries are like this): build a \
-                 list that holds each pair in both directions"
+                    "the neighbor list is not full: atom {i} lists atom {j} more often than atom \
+                     {j} lists atom {i} ({surplus_entries} of {entries} entries are like this): \
+                     build a list that holds each pair in both directions"
                 ),
             ),
             _ => {
@@ -338,10 +367,10 @@ impl NeighborList {
                 return invalid_at(
                     &[i, j as u32],
                     format!(
-                        "the neighbor list is not full: atom {i} lists atom {j}{image} at {d} Å, within \
-                     the cutoff of {cutoff} Å, but atom {j} does not list atom {i} from there: build a \
-                     list that holds each pair in both directions, and look for one that was cut off \
-                     at a number of neighbors"
+                        "the neighbor list is not full: atom {i} lists atom {j}{image} at {d} Å, \
+                         within the cutoff of {cutoff} Å, but atom {j} does not list atom {i} from \
+                         there: build a list that holds each pair in both directions, and look for \
+                         one that was cut off at a number of neighbors"
                     ),
                 );
             }
@@ -351,8 +380,8 @@ impl NeighborList {
         Ok(())
     }
 
-    /// Entries of the pairs `to_check` whose other direction is not listed, as atom and entry. Images keep their
-    /// distances to each other as long as a list is used, so this is found once.
+    /// Entries of the pairs `to_check` whose other direction is not listed, as atom and entry.
+    /// Images keep their distances to each other as long as a list is used, so this is found once.
     fn one_way_entries(&self, positions: &[[f64; 3]]) -> Result<Vec<[u32; 2]>> {
         // Those atoms, and the owners and entries of their lists, sorted.
         let mut atoms = collected(self.to_check.as_flattened().iter().copied())?;
@@ -533,8 +562,8 @@ mod tests {
         }
     }
 
-    /// Computes two atoms in a cube of 4.5 Å, 1.45 Å apart, of whose complete list `keep` leaves some entries: of
-    /// atom, owner of the neighbor, and where it is, seen from the atom.
+    /// Computes two atoms in a cube of 4.5 Å, 1.45 Å apart, of whose complete list `keep` leaves
+    /// some entries: of atom, owner of the neighbor, and where it is, seen from the atom.
     fn in_a_cube(
         precision: Precision,
         keep: impl Fn(usize, usize, [f64; 3]) -> bool,

@@ -6,11 +6,19 @@
 use crate::error::{Error, ErrorKind, Result};
 
 /// How to evaluate a model.
+///
+/// ```
+/// use mlff_student::engine::{Check, Options, Precision};
+///
+/// // One thread, float32 features, warnings on stderr, but for what is said otherwise.
+/// let options = Options { precision: Precision::Double, threads: 2, ..Options::default() };
+/// assert_eq!(options.check, Check::Warn);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Whose code.
+    /// Whose code evaluates: this library's, or libtorch.
     pub backend: Backend,
-    /// The processor or a GPU.
+    /// Which device evaluates: the processor or a GPU.
     pub device: Device,
     /// Arithmetic of the features.
     pub precision: Precision,
@@ -82,7 +90,7 @@ pub const OPTIONS: [Row; 7] = [
 /// One option.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// What it is called.
+    /// The word that names the option in files, commands and messages.
     pub name: &'static str,
     /// What it decides, in one sentence without a full stop.
     pub about: &'static str,

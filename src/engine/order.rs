@@ -1,17 +1,18 @@
-//! The order of atoms in which neighbors in space are near each other in memory, and their numbers in it.
+//! The order of atoms in which neighbors in space are near each other in memory, and their numbers
+//! in it.
 
 use super::NeighborList;
 use crate::error::Result;
 use crate::memory::{collected, filled};
 
-/// Numbers of atoms in an engine's own order. Positions have an index of their own: active owned atoms in
-/// row order, then ghosts in the order in which they are first asked for.
+/// Numbers of atoms in an engine's own order. Positions have an index of their own: active owned
+/// atoms in row order, then ghosts in the order in which they are first asked for.
 pub struct Numbers<'a> {
     list: &'a NeighborList,
-    /// By the caller's index.
+    /// Position index of each of the caller's atoms and ghosts; `NOWHERE` where it has none yet.
     position_of: Vec<u32>,
     first_remote_row: usize,
-    /// The caller's index of each position.
+    /// The caller's index of the atom at each position index.
     pub atoms: Vec<u32>,
     /// The feature row of each position; images of own atoms share their owner's.
     pub row_of: Vec<u32>,
@@ -22,8 +23,8 @@ pub struct Numbers<'a> {
 impl<'a> Numbers<'a> {
     const NOWHERE: u32 = u32::MAX;
 
-    /// `active`: the caller's indices of the atoms of the first rows, see [`in_space`]. Ghosts that live
-    /// on other ranks get rows from `first_remote_row` on.
+    /// `active`: the caller's indices of the atoms of the first rows, see [`in_space`]. Ghosts that
+    /// live on other ranks get rows from `first_remote_row` on.
     pub fn new(list: &'a NeighborList, active: Vec<u32>, first_remote_row: usize) -> Result<Self> {
         let mut position_of = filled(list.owned + list.ghosts, Self::NOWHERE)?;
         for (row, &atom) in active.iter().enumerate() {

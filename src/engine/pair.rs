@@ -20,11 +20,12 @@ pub fn check_finite(positions: &[[f64; 3]]) -> Result<()> {
     }
 }
 
-/// Atoms nearer to each other than this (Å) are at one place, up to rounding of positions and images.
+/// Atoms nearer to each other than this (Å) are at one place, up to rounding of positions and
+/// images.
 pub const COINCIDENT: f64 = 1e-9;
 
-/// The error for two atoms at one place, where no direction exists. Copies go by their owners' numbers, where
-/// these are known.
+/// The error for two atoms at one place, where no direction exists. Copies go by their owners'
+/// numbers, where these are known.
 pub fn same_place(i: usize, j: usize) -> Error {
     let both @ [first, second] = [i.min(j), i.max(j)];
     let message = if i == j {
@@ -40,7 +41,7 @@ pub fn check_results(results: &Results) -> Result<()> {
     check_values(&results.atomic_energies, &results.forces)
 }
 
-/// The same for atoms' energies and forces.
+/// Refuses energies (eV) and forces (eV/Å) that are not numbers, naming the first atom concerned.
 pub fn check_values(energies: &[f64], forces: &[[f64; 3]]) -> Result<()> {
     let finite = |i: &usize| energies[*i].is_finite() && forces[*i].iter().all(|f| f.is_finite());
     match (0..energies.len()).find(|i| !finite(i)) {
@@ -65,7 +66,7 @@ pub fn gradient(r: &[f64; 3], d: f64, softening: f64, d_bar: f64, u_bar: &[f64; 
     std::array::from_fn(|a| radial * r[a] + u_bar[a] / soft)
 }
 
-/// r = to − from, and its length.
+/// r = to − from (Å), and its length (Å).
 pub fn distance(from: &[f64; 3], to: &[f64; 3]) -> ([f64; 3], f64) {
     let r: [f64; 3] = std::array::from_fn(|a| to[a] - from[a]);
     (r, norm(r))
@@ -79,7 +80,7 @@ pub fn add(force: &mut [f64; 3], virial: &mut [f64; 9], r: &[f64; 3], g: &[f64; 
     add_virial(virial, r, g);
 }
 
-/// Adds one half of a pair's virial.
+/// Subtracts r ⊗ g / 2 from a virial (eV): one half of a pair's, for r (Å) and g = ∂E/∂r (eV/Å).
 pub fn add_virial(virial: &mut [f64; 9], r: &[f64; 3], g: &[f64; 3]) {
     for a in 0..3 {
         for b in 0..3 {
@@ -88,7 +89,7 @@ pub fn add_virial(virial: &mut [f64; 9], r: &[f64; 3], g: &[f64; 3]) {
     }
 }
 
-/// Sums over atoms.
+/// Results whose energy (eV) and virial (eV) are the sums over the atoms.
 pub fn total(
     atomic_energies: Vec<f64>,
     forces: Vec<[f64; 3]>,
@@ -101,7 +102,7 @@ pub fn total(
     Results { energy, atomic_energies, forces, virial, atomic_virials, outside, overlaps }
 }
 
-/// The sum of virials.
+/// The sum of virials (eV), component by component.
 pub fn sum<'a>(virials: impl IntoIterator<Item = &'a [f64; 9]>) -> [f64; 9] {
     let mut total = [0.0; 9];
     for virial in virials {

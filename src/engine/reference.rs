@@ -1,9 +1,9 @@
 //! Plain float64 loops over the formulas of [`crate::model`], forward and reverse: the oracle that
 //! the fast kernels are tested against, and `precision double`.
 //!
-//! Both passes are derived in `docs/src/internals/derivation.md`, whose notation is used here: a bar
-//! is an adjoint, ∂E/∂x. Everything is a gather over an atom's own neighbors: for the pair {i, j}
-//! both directions (i receives from j, j from i) are seen from i, so nothing is written to j and
+//! Both passes are derived in `docs/src/internals/derivation.md`, whose notation is used here: a
+//! bar is an adjoint, ∂E/∂x. Everything is a gather over an atom's own neighbors: for the pair {i,
+//! j} both directions (i receives from j, j from i) are seen from i, so nothing is written to j and
 //! ghosts need only their owners' rows.
 
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use crate::model::energy_range::{bounded, is_outside};
 use crate::model::filter::{silu, silu_slope};
 use crate::model::{Linear, Mlp, Model, Seen, Update};
 
-/// Vectors of `published` that are shorter count as zero: where symmetry makes v vanish, rounding leaves a
-/// direction that means nothing.
+/// Vectors of `published` that are shorter count as zero: where symmetry makes v vanish, rounding
+/// leaves a direction that means nothing.
 const ROUNDING: f64 = 1e-12;
 
 /// The plain float64 engine.
@@ -92,8 +92,8 @@ impl Reference {
         }
     }
 
-    /// The most that one compute allocates (bytes), growing arrays counted twice; asked for at once,
-    /// so that the plain loops below need not ask for each array.
+    /// The most that one compute allocates (bytes), growing arrays counted twice; asked for at
+    /// once, so that the plain loops below need not ask for each array.
     fn most_memory(&self) -> usize {
         let values = (14 * self.model.blocks.len() + 32) * self.model.hidden + 32;
         let pair = 2 * (size_of::<Neighbor>() + size_of::<[f64; 3]>());
@@ -193,8 +193,8 @@ impl Reference {
     }
 
     /// Reverse of [`Self::message`]. `bar` holds s̄ and v̄ of all atoms after the message; returns
-    /// x̄ (h + 2g for each owned atom) and the message's part of v̄ before it, and adds to `gradient`
-    /// ∂E/∂r of each pair, both directions together.
+    /// x̄ (h + 2g for each owned atom) and the message's part of v̄ before it, and adds to
+    /// `gradient` ∂E/∂r of each pair, both directions together.
     fn message_reverse(
         &self,
         b: usize,

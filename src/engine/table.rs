@@ -1,5 +1,6 @@
-//! The filter φ(d), tabulated: piecewise of fifth degree, from value, slope and second derivative at
-//! equidistant nodes, which are those of the filter itself: all three are continuous, at the cutoff too.
+//! The filter φ(d), tabulated: piecewise of fifth degree, from value, slope and second derivative
+//! at equidistant nodes, which are those of the filter itself: all three are continuous, at the
+//! cutoff too.
 
 use crate::error::Result;
 use crate::memory::filled;
@@ -15,12 +16,12 @@ const MOST: usize = 8192;
 /// slope of the same filter; see `docs/src/decisions/003-filter-tables.md`.
 const TOLERANCE: f64 = 2e-6;
 
-/// Distance of the slopes that a second derivative is formed of, as a share of the cutoff: fourth order
-/// leaves 1e-9 of it for the narrowest basis functions, rounding less.
+/// Distance of the slopes that a second derivative is formed of, as a share of the cutoff: fourth
+/// order leaves 1e-9 of it for the narrowest basis functions, rounding less.
 const NEARBY: f64 = 2e-4;
 
-/// Where slopes are taken for a second derivative, and twelve times their weights, for a step of 1; at the
-/// first node, and mirrored at the last one, on one side alone.
+/// Where slopes are taken for a second derivative, and twelve times their weights, for a step of 1;
+/// at the first node, and mirrored at the last one, on one side alone.
 const CENTRAL: &[[f64; 2]] = &[[-2.0, 1.0], [-1.0, -8.0], [1.0, 8.0], [2.0, -1.0]];
 const ONE_SIDED: &[[f64; 2]] = &[[0.0, -25.0], [1.0, 48.0], [2.0, -36.0], [3.0, 16.0], [4.0, -3.0]];
 
@@ -49,7 +50,8 @@ pub trait Interpolation: Sized {
     }
 }
 
-/// How many intervals the filter of `block` needs: `fewest`, doubled while its curvature asks for more.
+/// How many intervals the filter of `block` needs: `fewest`, doubled while its curvature asks for
+/// more.
 fn intervals<T: Interpolation>(model: &Model, block: &Block, fewest: usize) -> Result<usize> {
     let mut intervals = fewest;
     while intervals < MOST && slope_error::<T>(model, block, intervals)? > TOLERANCE {
@@ -81,7 +83,7 @@ fn slope_error<T: Interpolation>(model: &Model, block: &Block, intervals: usize)
 /// One block's filter on [0, cutoff].
 #[derive(Clone, Debug)]
 pub struct FilterTable {
-    /// Number of intervals.
+    /// Number of intervals on [0, cutoff].
     pub intervals: usize,
     /// Width of an interval (Å).
     step: f64,
@@ -138,7 +140,8 @@ impl Interpolation for FilterTable {
 }
 
 impl FilterTable {
-    /// The polynomial c₀ + t (c₁ + t (c₂ + …)), t ∈ [0, 1], of filter value `channel` on `interval`.
+    /// The polynomial c₀ + t (c₁ + t (c₂ + …)), t ∈ [0, 1], of filter value `channel` on
+    /// `interval`.
     pub fn coefficients(&self, interval: usize, channel: usize) -> [f64; TERMS] {
         let here = interval * self.width + channel;
         let ([f, m, q], [f1, m1, q1]) = (self.nodes[here], self.nodes[here + self.width]);

@@ -2,7 +2,7 @@
 
 use super::{Basis, Linear, Mlp, Model, Norm, Update};
 
-/// Name, shape and values.
+/// Name of an array, its length in each dimension, and its values, last dimension fastest.
 pub(super) type Array<'a> = (String, Vec<usize>, &'a [f64]);
 
 impl Model {

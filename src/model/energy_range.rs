@@ -1,9 +1,9 @@
 //! The energies of atoms that a student saw in training, and what becomes of others.
 //!
-//! Products of features grow without limit where no frame taught a network anything, and energies of
-//! −10³⁰ eV are the result. But an atom cannot be bound much better than the best bound atoms of the
-//! training data. So the network's energy x of an atom is taken as it is within the range of its
-//! element, and saturates beyond:
+//! Products of features grow without limit where no frame taught a network anything, and energies
+//! of −10³⁰ eV are the result. But an atom cannot be bound much better than the best bound atoms of
+//! the training data. So the network's energy x of an atom is taken as it is within the range of
+//! its element, and saturates beyond:
 //!
 //! ```text
 //! x < low:   low − b tanh((low − x) / b)        b = 0.5 eV: never below low − b
@@ -15,16 +15,17 @@
 //! The range holds all but one in 10,000 atoms of the training frames, so an atom just outside is
 //! ordinary. [`is_outside`] tells atoms that are so far outside that the network guesses.
 
-/// b (eV).
+/// b of the formula (eV).
 pub const BELOW: f64 = 0.5;
 
-/// a (eV).
+/// a of the formula (eV).
 pub const ABOVE: f64 = 20.0;
 
 /// An atom is far outside if its network energy is so much below the range (eV).
 pub const FAR_BELOW: f64 = 0.25;
 
-/// The same above it (eV). Hot and colliding atoms have high energies, so more is allowed there.
+/// An atom is far outside if its network energy is so much above the range (eV). Hot and colliding
+/// atoms have high energies, so more is allowed there.
 pub const FAR_ABOVE: f64 = 5.0;
 
 /// For each element, between which energies the network's energies of atoms lay in training.
@@ -35,7 +36,7 @@ pub struct EnergyRange {
     pub bounds: Vec<[f64; 2]>,
 }
 
-/// Where no range is known.
+/// The bounds of an element without a known range (eV): none.
 pub const UNBOUNDED: [f64; 2] = [f64::NEG_INFINITY, f64::INFINITY];
 
 /// The energy of an atom whose network gives `x` (eV), and its slope by x.

@@ -9,14 +9,14 @@ use super::{Linear, Model};
 pub enum Basis {
     /// exp(−γ_k (d − c_k)²).
     Gaussian {
-        /// c_k (Å).
+        /// Centers c_k (Å).
         centers: Vec<f64>,
-        /// γ_k (1/Å²).
+        /// Exponents γ_k (1/Å²).
         exponents: Vec<f64>,
     },
     /// sin(f_k d) / d.
     Bessel {
-        /// f_k (1/Å).
+        /// Frequencies f_k (1/Å).
         frequencies: Vec<f64>,
     },
 }
@@ -29,7 +29,7 @@ pub enum Envelope {
     /// 1 − (p+1)(p+2)/2 x^p + p(p+2) x^(p+1) − p(p+1)/2 x^(p+2) (Gasteiger et al. 2020,
     /// arXiv 2003.03123): its second derivative is continuous.
     Polynomial {
-        /// p.
+        /// Power p.
         power: u32,
     },
 }

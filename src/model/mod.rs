@@ -1,9 +1,9 @@
 //! A student's architecture and weights, as numbers without a file format and without an engine.
 //!
-//! Both architectures are one computation (`docs/src/internals/derivation.md`): every atom carries scalars `s`
-//! (h of them, `hidden`) and vectors `v` (3 × g, `vectors`, g ≤ h). In each block, a filter φ(d) of
-//! h + 2g values that depends on the distance alone meets a sender row x_j of h + 2g values that
-//! depends on the atom alone:
+//! Both architectures are one computation (`docs/src/internals/derivation.md`): every atom carries
+//! scalars `s` (h of them, `hidden`) and vectors `v` (3 × g, `vectors`, g ≤ h). In each block, a
+//! filter φ(d) of h + 2g values that depends on the distance alone meets a sender row x_j of h + 2g
+//! values that depends on the atom alone:
 //!
 //! ```text
 //! s_i += Σ_j x_j¹ ⊙ φ¹(d)
@@ -109,7 +109,7 @@ pub enum Update {
         channel_mix: Linear,
         /// h + g → h → h + 2g.
         mlp: Mlp,
-        /// n.
+        /// How the length n of V is formed.
         norm: Norm,
     },
 }
@@ -126,6 +126,18 @@ pub struct Block {
 }
 
 /// A student.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use mlff_student::model::Model;
+///
+/// let model = Model::load(Path::new("models/organics-small.safetensors"))?;
+/// assert_eq!(model.species, [1, 6, 7, 8, 9, 16, 17]);
+/// assert_eq!(model.cutoff, 5.0);
+/// assert!(model.is_smooth());
+/// # Ok::<(), mlff_student::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     /// Family of networks.

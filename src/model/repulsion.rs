@@ -1,4 +1,5 @@
-//! Short-range repulsion: a pair energy that keeps colliding atoms apart where no training data are.
+//! Short-range repulsion: a pair energy that keeps colliding atoms apart where no training data
+//! are.
 //!
 //! E(d) = k Z Z′ / d · Φ(d / a) · u(d / (ρ + ρ′)), with the screening function Φ and length a of
 //! Ziegler, Biersack and Littmark (The Stopping and Range of Ions in Solids, Pergamon 1985), and
@@ -15,14 +16,14 @@ pub const COULOMB: f64 = 14.399645;
 
 /// Screening length of two charges Z, Z′: this / (Z^0.23 + Z′^0.23) (Å).
 pub const LENGTH: f64 = 0.46850;
-/// That power of Z.
+/// Power of Z in the screening length.
 pub const EXPONENT: f64 = 0.23;
 
 /// Φ(x) = Σ c exp(−b x), as (c, b).
 pub const SCREENING: [(f64, f64); 4] =
     [(0.18175, 3.19980), (0.50986, 0.94229), (0.28022, 0.40290), (0.02817, 0.20162)];
 
-/// u.
+/// Envelope u that ends the repulsion at its reach.
 pub const ENVELOPE: Envelope = Envelope::Polynomial { power: 6 };
 
 /// The repulsion of a model's atoms.
@@ -38,7 +39,7 @@ pub struct Repulsion {
 /// The distance of a pair as the network sees it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Seen {
-    /// Å.
+    /// The distance that the filters are evaluated at (Å).
     pub distance: f64,
     /// Its slope by the true distance: 1 outside of the repulsion, 0 inside the core.
     pub slope: f64,

@@ -1,4 +1,5 @@
-//! Other shapes for a student: as many vectors as it has channels, or fewer than it has; more blocks.
+//! Other shapes for a student: as many vectors as it has channels, or fewer than it has; more
+//! blocks.
 
 use super::{Block, Linear, Mlp, Model, Update};
 
@@ -114,8 +115,8 @@ impl Model {
         narrow
     }
 
-    /// The student with blocks behind its last one that change nothing at first: copies of that one whose
-    /// filters, and second layers of whose updates, are zero. To be trained further.
+    /// The student with blocks behind its last one that change nothing at first: copies of that one
+    /// whose filters, and second layers of whose updates, are zero. To be trained further.
     pub fn with_blocks(&self, blocks: usize) -> Self {
         let mut deep = self.clone();
         let Some(last) = self.blocks.last() else { return deep };

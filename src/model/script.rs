@@ -1,4 +1,5 @@
-//! TorchScript models of any network, which libtorch evaluates (`docs/src/reference/torchscript.md`).
+//! TorchScript models of any network, which libtorch evaluates
+//! (`docs/src/reference/torchscript.md`).
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ pub const MEMBER: &str = "extra/mlff_student.json";
 /// A TorchScript model. What it computes is known to libtorch alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Script {
-    /// The file, as `torch.jit.save` wrote it.
+    /// The bytes of the file, as `torch.jit.save` wrote it.
     pub file: Vec<u8>,
     /// Which structures it is for.
     pub scope: Scope,

@@ -25,13 +25,13 @@ pub(crate) struct Grid {
 }
 
 impl Grid {
-    /// Bins for pairs up to `reach` (Å). `bounds`: lowest and highest coordinates of all atoms, which are not
-    /// used where the cell repeats; none without atoms.
+    /// Bins for pairs up to `reach` (Å). `bounds`: lowest and highest coordinates of all atoms,
+    /// which are not used where the cell repeats; none without atoms.
     pub(crate) fn new(cell: Cell, reach: f64, bounds: Option<[[f64; 3]; 2]>) -> Result<Self> {
         Self::of(cell, reach, bounds, MOST_BINS)
     }
 
-    /// One bin.
+    /// A grid of one bin, which is the whole cell.
     pub(crate) fn single(cell: Cell, reach: f64) -> Result<Self> {
         Self::of(cell, reach, None, 1.0)
     }

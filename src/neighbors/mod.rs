@@ -14,6 +14,20 @@ pub(crate) use cell::Cell;
 pub(crate) use grid::Grid;
 
 /// Which atoms are within reach of each other, periodic images included as ghosts.
+///
+/// ```
+/// use mlff_student::neighbors::neighborhood;
+///
+/// // One atom in a cube of 3 Å that repeats along x: its neighbors are its own two images.
+/// let cube = [[3.0, 0.0, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 3.0]];
+/// let around = neighborhood(&[[0.5, 0.0, 0.0]], Some(cube), [true, false, false], 4.0)?;
+/// assert_eq!(around.owner, [0, 0]);
+/// assert_eq!(around.neighbors, [1, 2]);
+/// let mut places: Vec<f64> = around.ghosts.iter().map(|ghost| ghost[0]).collect();
+/// places.sort_by(f64::total_cmp);
+/// assert_eq!(places, [-2.5, 3.5]);
+/// # Ok::<(), mlff_student::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Neighborhood {
     /// For each ghost the atom it is an image of; ascending.
@@ -55,9 +69,9 @@ pub(crate) const LARGEST: f64 = 1e100;
 ///   beyond it by rounding: whoever uses the list decides.
 ///
 /// # Errors
-/// Positions or cells that are not finite, or so far out that their distances have no digits left, a periodic direction without a lattice vector, lattice
-/// vectors that are dependent or left-handed, and cells so thin that more than 1,000,000 of their
-/// images lie within the cutoff.
+/// Positions or cells that are not finite, or so far out that their distances have no digits left,
+/// a periodic direction without a lattice vector, lattice vectors that are dependent or
+/// left-handed, and cells so thin that more than 1,000,000 of their images lie within the cutoff.
 pub fn neighborhood(
     positions: &[[f64; 3]],
     cell: Option<[[f64; 3]; 3]>,
@@ -89,13 +103,14 @@ pub(crate) fn reach(cutoff: f64, size: f64) -> f64 {
     cutoff * (1.0 + 1e-12) + 8.0 * f64::EPSILON * size
 }
 
-/// Largest coordinate (Å) whose distances are told apart to a thousandth of the cutoff. Farther out [`reach`] would
-/// make all pairs near.
+/// Largest coordinate (Å) whose distances are told apart to a thousandth of the cutoff. Farther out
+/// [`reach`] would make all pairs near.
 pub(crate) fn farthest(cutoff: f64) -> f64 {
     1e-3 * cutoff / (8.0 * f64::EPSILON)
 }
 
-/// Refuses positions that are not finite or beyond [`farthest`], or too far from their cell to be wrapped.
+/// Refuses positions that are not finite or beyond [`farthest`], or too far from their cell to be
+/// wrapped.
 pub(crate) fn check_positions(positions: &[[f64; 3]], cell: &Cell, cutoff: f64) -> Result<()> {
     largest_coordinate(positions, cutoff)?;
     wrap(positions, cell).map(drop)

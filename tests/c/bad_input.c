@@ -13,7 +13,7 @@
 
 static int failures = 0;
 
-/* ---- What is right ---------------------------------------------------------------------------- */
+/* ---- What is right --------------------------------------------------------------------------- */
 
 static mlff_model *model;
 static mlff_calculator *calculator;
@@ -99,7 +99,7 @@ static double energy(void) {
     return found;
 }
 
-/* ---- What is wrong ---------------------------------------------------------------------------- */
+/* ---- What is wrong --------------------------------------------------------------------------- */
 
 static double reference;
 
@@ -496,7 +496,7 @@ static void computes(void) {
           MLFF_ERROR_INVALID_ARGUMENT, "mlff_results.forces is 0x1");
 }
 
-/* ---- Order of calls, callbacks ---------------------------------------------------------------- */
+/* ---- Order of calls, callbacks --------------------------------------------------------------- */
 
 static void order(void) {
     mlff_calculator *fresh = NULL;
@@ -589,7 +589,7 @@ static void callbacks(void) {
     reset();
 }
 
-/* ---- Structures ------------------------------------------------------------------------------- */
+/* ---- Structures ------------------------------------------------------------------------------ */
 
 static void compute(mlff_structure value, mlff_status expected, const char *words) {
     expect(mlff_calculator_compute_structure(calculator, &value, &results), expected, words, words);
@@ -700,7 +700,7 @@ static void nothing(void) {
     reset();
 }
 
-/* ---- The last error --------------------------------------------------------------------------- */
+/* ---- The last error -------------------------------------------------------------------------- */
 
 static void *another_thread(void *unused) {
     (void)unused;

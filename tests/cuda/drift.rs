@@ -1,4 +1,5 @@
-//! Energy in molecular dynamics without a thermostat, on the processor and on a GPU: by how much it drifts.
+//! Energy in molecular dynamics without a thermostat, on the processor and on a GPU: by how much it
+//! drifts.
 
 use crate::support::root;
 use crate::support::shim;
@@ -120,8 +121,8 @@ impl Run {
     }
 }
 
-/// The slope of a line through the means of blocks of samples, since neighboring samples are correlated, and its
-/// standard error; per block.
+/// The slope of a line through the means of blocks of samples, since neighboring samples are
+/// correlated, and its standard error; per block.
 fn slope(samples: &[f64]) -> (f64, f64) {
     const BLOCKS: usize = 20;
     let size = samples.len() / BLOCKS;

@@ -1,5 +1,5 @@
-//! What goes wrong on a GPU is an error of the C API with a reason: the process lives, and outputs stay as they
-//! were. The shim fails where it is told to, with the driver's numbers.
+//! What goes wrong on a GPU is an error of the C API with a reason: the process lives, and outputs
+//! stay as they were. The shim fails where it is told to, with the driver's numbers.
 
 use crate::support::alone::alone;
 use crate::support::{c_calls, shim, students};

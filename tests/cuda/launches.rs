@@ -1,5 +1,5 @@
-//! How many kernels a step starts: on a GPU each is expected to cost microseconds, and all of them most of a small
-//! molecule's time.
+//! How many kernels a step starts: on a GPU each is expected to cost microseconds, and all of them
+//! most of a small molecule's time.
 
 use crate::support::alone::alone;
 use crate::support::{shim, students};
@@ -73,7 +73,8 @@ fn a_step_starts_few_kernels_and_a_batch_no_more_than_one_structure() {
         calculator.compute_batch(structures).unwrap();
         (launches() - before) as usize
     };
-    // Messages and updates of atoms: forward a pair for each block, in reverse one update less; forces.
+    // Messages and updates of atoms: forward a pair for each block, in reverse one update less;
+    // forces.
     let network = 2 * blocks + 2 * blocks - 1 + 1;
     assert_eq!(count(&[small[0].structure(false)]), 1 + network, "pairs of a molecule");
     assert_eq!(count(&[small[0].structure(true)]), 3 + network, "counted, summed, written");

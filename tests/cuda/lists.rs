@@ -1,5 +1,5 @@
-//! Pairs that the CUDA kernels find by themselves are those that the processor lists: for students whose energy
-//! jumps where a pair comes or goes, so that one pair too few or too many shows.
+//! Pairs that the CUDA kernels find by themselves are those that the processor lists: for students
+//! whose energy jumps where a pair comes or goes, so that one pair too few or too many shows.
 
 use crate::support::{shim, students};
 use std::sync::Arc;
@@ -181,7 +181,8 @@ fn a_structure_with_more_pairs_than_there_is_room_for_gets_more_room() {
 fn a_structure_that_moves_is_followed_step_by_step() {
     let mut random = fastrand::Rng::with_seed(8);
     let mut calculators = calculators();
-    // From the third step on the same kernels run with the same arguments: only what they point to changes.
+    // From the third step on the same kernels run with the same arguments: only what they point to
+    // changes.
     for (atoms, edge, periodic) in [(20, 6.0, false), (60, 9.0, true), (600, 19.0, true)] {
         let mut structure = Atoms::random(&mut random, atoms, [edge; 3], [periodic; 3]);
         for step in 0..6 {

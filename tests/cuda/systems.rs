@@ -1,4 +1,5 @@
-//! Systems so large that a GPU takes the kernels for many atoms, tables in shared memory among them.
+//! Systems so large that a GPU takes the kernels for many atoms, tables in shared memory among
+//! them.
 
 use crate::support::root;
 use crate::support::students;
@@ -10,7 +11,8 @@ use crate::support::devices::{assert_alike, assert_near, calculator};
 use mlff_student::engine::{Calculator, Device, Results, Virials};
 use mlff_student::model::{Architecture, Model};
 
-/// Atoms along an edge: 50,653 in all, more than 256 for each of 190 multiprocessors. The shim has one.
+/// Atoms along an edge: 50,653 in all, more than 256 for each of 190 multiprocessors. The shim has
+/// one.
 fn side() -> usize {
     if std::env::var_os("MLFF_TEST_GPU").is_some() { 37 } else { 9 }
 }
@@ -39,8 +41,8 @@ fn the_virial_alone_is_the_sum_of_those_of_atoms() {
     use Virials::{Atomic, Total};
     // Repulsion has virials of its own.
     let model = Arc::new(students::repelling(32, 2));
-    // On a GPU one block of threads that is not full, and many, with tables in shared memory, and not; on a
-    // processor one chunk of atoms and several.
+    // On a GPU one block of threads that is not full, and many, with tables in shared memory, and
+    // not; on a processor one chunk of atoms and several.
     for (side, device) in
         [3, 12].into_iter().flat_map(|side| [(side, Device::Cpu), (side, Device::Cuda(0))])
     {

@@ -1,5 +1,5 @@
-//! GPUs with less shared memory in a block of threads take tiles of atoms with fewer threads, which go over a layer's
-//! outputs in several passes.
+//! GPUs with less shared memory in a block of threads take tiles of atoms with fewer threads, which
+//! go over a layer's outputs in several passes.
 
 use crate::support::alone::alone;
 use crate::support::students;
@@ -19,7 +19,8 @@ fn tiles_of_any_size_have_the_processors_numbers() {
         eprintln!("SKIPPED: a GPU has the shared memory that it has");
         return;
     }
-    // Turing, Ampere for consumers, A100, Hopper: 256 and 128 threads for many atoms, 512 to 64 for few.
+    // Turing, Ampere for consumers, A100, Hopper: 256 and 128 threads for many atoms, 512 to 64 for
+    // few.
     for (side, bytes, architecture, hidden) in [
         (4, 227 * 1024, Published, 96),
         (4, 99 * 1024, Painn, 112),

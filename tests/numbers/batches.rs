@@ -36,8 +36,8 @@ impl Atoms {
     }
 }
 
-/// Molecules, none, cells smaller than the cutoff, and two that are too large to be computed together
-/// with others.
+/// Molecules, none, cells smaller than the cutoff, and two that are too large to be computed
+/// together with others.
 fn atoms() -> Vec<Atoms> {
     let mut random = fastrand::Rng::with_seed(11);
     let sizes = [[2, 2, 2], [3, 1, 1], [0, 0, 0], [10, 9, 9], [2, 2, 2], [12, 9, 9], [1, 1, 1]];

@@ -91,7 +91,8 @@ fn check(file: &str, atoms: &Atoms) {
     check_model(file, &reference::model(file), atoms);
 }
 
-/// The slope at 0, of fourth order: where energies of atoms saturate, curvature changes within 0.5 eV.
+/// The slope at 0, of fourth order: where energies of atoms saturate, curvature changes within 0.5
+/// eV.
 fn slope(mut at: impl FnMut(f64) -> f64) -> f64 {
     let mut rise = |step| at(step) - at(-step);
     (8.0 * rise(STEP) - rise(2.0 * STEP)) / (12.0 * STEP)

@@ -1,4 +1,5 @@
-//! How much memory a calculator takes: the bound of `docs/src/measurements/performance.md`, and that it is what the process holds.
+//! How much memory a calculator takes: the bound of `docs/src/measurements/performance.md`, and
+//! that it is what the process holds.
 #![cfg(target_os = "linux")]
 
 use crate::support::alone::alone;
@@ -19,7 +20,8 @@ fn resident() -> usize {
     pages.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
-/// Sets a neighbor list of atoms at random places and computes; the numbers of ghosts and list entries.
+/// Sets a neighbor list of atoms at random places and computes; the numbers of ghosts and list
+/// entries.
 fn compute(calculator: &mut Calculator, seed: u64) -> (usize, usize) {
     let listed = Cube::new(SIDE, seed).set_list(calculator, LIST, |_| true);
     calculator.compute(&listed.positions, None, Virials::Atomic).unwrap();
@@ -63,7 +65,8 @@ fn a_calculator_holds_what_it_says_within_its_bound_and_takes_no_more_for_later_
         compute(&mut calculator, seed);
         let (later, held) = (calculator.memory() - fixed, resident() - before);
         assert!((later as f64) < 1.05 * taken as f64, "{later} bytes after {taken}");
-        // What lists and the test itself need for a while goes back to the allocator, not always to the system.
+        // What lists and the test itself need for a while goes back to the allocator, not always to
+        // the system.
         assert!((held as f64) < 1.1 * later as f64, "{held} bytes resident, {later} counted");
     }
 }

@@ -57,8 +57,8 @@ fn compute(model: &Arc<Model>, options: Options, along: i32) -> Option<Results> 
     Some(calculator.compute_structure(&structure).expect("finite results").clone())
 }
 
-/// Compares every instruction set, and the CUDA kernels, with plain float64; thread counts, and two runs on
-/// a GPU, with each other.
+/// Compares every instruction set, and the CUDA kernels, with plain float64; thread counts, and two
+/// runs on a GPU, with each other.
 fn check(model: &Arc<Model>, filter: FilterMode, along: i32) {
     let double = Options { precision: Precision::Double, filter, ..Options::default() };
     let exact = compute(model, double, along).expect("always available");

@@ -32,7 +32,8 @@ fn has_kink(model: &Model, case: &Case) -> bool {
 struct Tolerance {
     /// eV per atom.
     energy: f64,
-    /// The same in compressed diamond, whose 86 neighbors stand at few distances, so that errors add up instead of cancelling.
+    /// The same in compressed diamond, whose 86 neighbors stand at few distances, so that errors
+    /// add up instead of cancelling.
     diamond_energy: f64,
     /// eV, for one atom's energy.
     atomic_energy: f64,
@@ -52,7 +53,8 @@ const DOUBLE: Tolerance = Tolerance {
     strain: 1e-8,
     strain_floor: 1e-9,
 };
-/// With exact filters float32 is off by 3.4e-6 eV/atom (rms of 40 rattled copies, largest 1.1e-5) in diamond of two atoms.
+/// With exact filters float32 is off by 3.4e-6 eV/atom (rms of 40 rattled copies, largest 1.1e-5)
+/// in diamond of two atoms.
 const MIXED: Tolerance = Tolerance {
     energy: 5e-6,
     diamond_energy: 1e-5,

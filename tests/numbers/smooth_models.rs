@@ -111,8 +111,8 @@ fn second_derivative_changes(forces: &[f64], step: f64) -> (f64, f64) {
     (changes[center], rest.fold(0.0, f64::max))
 }
 
-/// Asserts that the second derivative is continuous at `center`, or, for the sake of a test that can
-/// fail, that it is not.
+/// Asserts that the second derivative is continuous at `center`, or, for the sake of a test that
+/// can fail, that it is not.
 fn check(model: &Model, mode: (Precision, FilterMode), center: f64, step: f64, continuous: bool) {
     let (across, elsewhere) = second_derivative_changes(&scan(model, mode, center, step), step);
     let holds = if continuous { across <= 1.05 * elsewhere } else { across > 3.0 * elsewhere };

@@ -1,5 +1,5 @@
-//! The CUDA kernels on the processor: their source as C++, in a library that takes the place of a GPU
-//! (`src/engine/cuda/shim`).
+//! The CUDA kernels on the processor: their source as C++, in a library that takes the place of a
+//! GPU (`src/engine/cuda/shim`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,8 @@ const MODULES: [(&str, &str, &str); 5] = [
     ("atoms-128", "atoms.cu", "-DCHANNELS=128"),
 ];
 
-/// From here on calculators on GPUs run their kernels on the processor, unless `MLFF_TEST_GPU` asks for a GPU.
+/// From here on calculators on GPUs run their kernels on the processor, unless `MLFF_TEST_GPU` asks
+/// for a GPU.
 pub fn instead_of_a_gpu() {
     if std::env::var_os("MLFF_TEST_GPU").is_some() {
         return;

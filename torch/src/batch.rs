@@ -12,7 +12,7 @@ use tch::{Device, Kind, Tensor};
 pub struct Radial {
     /// Number of basis functions.
     pub size: usize,
-    /// Å.
+    /// Pairs with d ≤ cutoff take part (Å).
     pub cutoff: f64,
     /// What brings them to zero at the cutoff.
     pub envelope: Envelope,
@@ -56,9 +56,9 @@ pub struct Sample {
     vectors: Vec<[f32; 3]>,
     /// Pairs within the repulsion, and what the network sees of their distance.
     close: Vec<(usize, Seen)>,
-    /// eV.
+    /// Label: the energy (eV) without reference energies and repulsion.
     energy: f64,
-    /// eV/Å.
+    /// Label: the force on each atom (eV/Å) without repulsion.
     forces: Vec<[f32; 3]>,
     /// ∂E/∂ε = stress × volume (eV), and the volume (Å³).
     strain: Option<([[f32; 3]; 3], f32)>,
@@ -70,7 +70,7 @@ pub struct Pair {
     from: usize,
     /// r_from − r_to, images included (Å).
     r: [f64; 3],
-    /// Its length (Å).
+    /// Length of r (Å).
     d: f64,
 }
 
@@ -104,7 +104,7 @@ pub struct Baseline<'a> {
     pub species: &'a [u8],
     /// Energy of each (eV).
     pub reference_energies: &'a [f64],
-    /// Short-range repulsion.
+    /// Repulsion whose energies and forces are subtracted from the labels.
     pub repulsion: Option<&'a Repulsion>,
 }
 
@@ -205,7 +205,7 @@ pub struct Pairs {
 /// Some structures with their labels, without the baseline.
 #[derive(Debug)]
 pub struct Batch {
-    /// Who is near whom.
+    /// Directed pairs within the cutoff.
     pub pairs: Pairs,
     /// Row of the embedding of each atom, N.
     pub species: Tensor,
@@ -213,9 +213,9 @@ pub struct Batch {
     pub structure: Tensor,
     /// Number of atoms of each structure, S.
     pub atoms: Tensor,
-    /// eV, S.
+    /// Label: energy of each structure (eV), S.
     pub energy: Tensor,
-    /// eV/Å, N × 3.
+    /// Label: force on each atom (eV/Å), N × 3.
     pub forces: Tensor,
     /// ∂E/∂ε (eV), S × 3 × 3; zeros where there is no label.
     pub strain: Tensor,
@@ -279,7 +279,7 @@ impl Batch {
         }
     }
 
-    /// The same on another device, or as another kind of numbers.
+    /// The batch on another device, or as another kind of numbers.
     pub fn to(&self, kind: Kind, device: Device) -> Self {
         let number = |tensor: &Tensor| tensor.detach().to_kind(kind).to_device(device);
         let index = |tensor: &Tensor| tensor.to_device(device);

@@ -45,11 +45,11 @@ pub struct Checkpoint {
     pub fingerprint: u64,
     /// What it began with.
     pub beginning: Beginning,
-    /// Where it is.
+    /// How far the run has come.
     pub progress: Progress,
-    /// Flat, as they are (not averaged).
+    /// The trained weights as they are, not averaged: one flat array.
     pub weights: Tensor,
-    /// Averaged weights among it.
+    /// The optimizer's state, the averaged weights among it.
     pub optimizer: Optimizer,
     /// All looks at the errors so far.
     pub history: Vec<Row>,
@@ -103,8 +103,8 @@ impl Checkpoint {
             })
     }
 
-    /// Refuses one that a student with weights like these, and so many elements, cannot go on from: it is damaged,
-    /// since it belongs to this run by its fingerprint.
+    /// Refuses one that a student with weights like these, and so many elements, cannot go on from:
+    /// it is damaged, since it belongs to this run by its fingerprint.
     pub fn check(&self, weights: &Tensor, species: usize, path: &Path) -> Result<()> {
         let Optimizer { mean, square, average, .. } = &self.optimizer;
         let tensors =

@@ -17,9 +17,9 @@ pub struct Config {
     pub data: Data,
     /// What is trained.
     pub student: StudentConfig,
-    /// How.
+    /// How it is trained.
     pub training: Training,
-    /// What is made small.
+    /// The weights of the loss that is made small.
     pub loss: Loss,
     /// Where results go.
     pub output: Output,
@@ -48,11 +48,11 @@ pub struct StudentConfig {
     pub vectors: usize,
     /// Message-passing blocks.
     pub blocks: usize,
-    /// Å.
+    /// Pairs with d ≤ cutoff take part (Å).
     pub cutoff: f64,
-    /// Bessel functions.
+    /// Number of Bessel functions of the radial basis.
     pub basis: usize,
-    /// p of the polynomial envelope.
+    /// Power p of the polynomial envelope.
     pub envelope_power: u32,
     /// ε of the norm √(x² + ε²) − ε.
     pub epsilon: f64,
@@ -83,7 +83,7 @@ pub struct Training {
     pub gradient_clip: f64,
     /// Decay of the averaged weights, which are the result.
     pub average: f64,
-    /// Of the first weights and of the order of frames.
+    /// Seed of the first weights and of the order of frames.
     pub seed: u64,
     /// `cpu`, `cuda` or `cuda:N`.
     pub device: String,
@@ -258,7 +258,8 @@ impl Config {
         for (kind, &share) in &data.shares {
             if !(share > 0.0 && share <= MOST_SHARE) {
                 return invalid(format!(
-                    "data.shares.{kind}: expected a number above 0 and up to {MOST_SHARE}, found {share}"
+                    "data.shares.{kind}: expected a number above 0 and up to {MOST_SHARE}, found \
+                     {share}"
                 ));
             }
         }
@@ -348,7 +349,8 @@ fn check_keys(found: &toml::Table, known: &toml::Table, section: &str) -> Result
                 .map_or("", String::as_str);
             let all: Vec<&str> = known.keys().map(String::as_str).collect();
             return invalid(format!(
-                "{section}{key}: there is no such key; did you mean {section}{nearest}? Known here: {}",
+                "{section}{key}: there is no such key; did you mean {section}{nearest}? Known \
+                 here: {}",
                 all.join(", ")
             ));
         };

@@ -13,7 +13,7 @@ pub struct Row {
     pub samples: f64,
     /// Time spent (s).
     pub seconds: f64,
-    /// Of the next step.
+    /// Learning rate of the next step.
     pub learning_rate: f64,
     /// Of the batches since the row before, with the weights as they were (eV/Å).
     pub train_force_mae: f64,

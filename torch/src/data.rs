@@ -22,7 +22,7 @@ pub struct Data {
     pub valid: Vec<Frame>,
     /// Looked at once, at the end.
     pub test: Vec<Frame>,
-    /// Of all frames and labels.
+    /// Hash of all frames and labels.
     pub fingerprint: u64,
     /// What a student's file says about the data.
     pub metadata: BTreeMap<String, String>,
@@ -42,8 +42,9 @@ impl Data {
         }
         if strangers > 0 {
             eprintln!(
-                "note: {strangers} frames name no split, no scaffold and no molecule: single ones of them are \
-                 watched, and may resemble others that are trained on. Mark some with split=valid"
+                "note: {strangers} frames name no split, no scaffold and no molecule: single ones \
+                 of them are watched, and may resemble others that are trained on. Mark some with \
+                 split=valid"
             );
         }
         dataset.drop_duplicates();

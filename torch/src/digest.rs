@@ -2,8 +2,8 @@
 
 use sha2::{Digest as _, Sha256};
 
-/// SHA-256 of bytes that are named one by one. What `std` would hash, and how, may be otherwise in its next release:
-/// checkpoints, and which molecules are watched, outlive a toolchain.
+/// SHA-256 of bytes that are named one by one. What `std` would hash, and how, may be otherwise in
+/// its next release: checkpoints, and which molecules are watched, outlive a toolchain.
 #[derive(Default)]
 pub struct Digest(Sha256);
 

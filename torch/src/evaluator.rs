@@ -22,7 +22,7 @@ enum Potential {
 pub struct System<'a> {
     /// Atomic number of each atom.
     pub species: &'a [i64],
-    /// Å.
+    /// Position of each atom (Å).
     pub positions: &'a [[f64; 3]],
     /// The receiving atom i of each pair.
     pub to: &'a [i64],
@@ -71,7 +71,8 @@ impl Evaluator {
                 (energies, gradients)
             }
             Potential::Script(module) => {
-                // Whole Å move from positions to shifts: far from the origin float32 would lose their digits.
+                // Whole Å move from positions to shifts: far from the origin float32 would lose
+                // their digits.
                 let whole = positions.floor();
                 let shifts = shifts + whole.index_select(0, &from) - whole.index_select(0, &to);
                 let positions = positions - whole;
@@ -99,7 +100,8 @@ fn failed(kind: ErrorKind, what: &str, error: &TchError) -> Error {
 
 /// The error for what libtorch says, of `kind` unless its text tells better.
 pub fn of_libtorch(kind: ErrorKind, what: &str, text: &str) -> Error {
-    // Panics of tch hold the text as Rust writes strings; behind the first lines stands a call stack of C++.
+    // Panics of tch hold the text as Rust writes strings; behind the first lines stands a call
+    // stack of C++.
     let text = text.replace("\\n", "\n");
     let lines = text.lines().take_while(|line| !line.starts_with("Exception raised"));
     let text = lines.collect::<Vec<_>>().join("\n");
@@ -146,8 +148,8 @@ fn run(module: &CModule, inputs: [&Tensor; 4]) -> Result<Tensor> {
         other => Err(Error::new(
             ErrorKind::Format,
             format!(
-                "expected a TorchScript model that returns energies as one tensor, found {other:?}: \
-                 return the energy of each atom, or of all"
+                "expected a TorchScript model that returns energies as one tensor, found \
+                 {other:?}: return the energy of each atom, or of all"
             ),
         )),
     }
@@ -164,7 +166,8 @@ fn gradients<const N: usize>(energies: &Tensor, by: [&Tensor; N]) -> Result<[Ten
     }
     let found = Tensor::f_run_backward(&[total], &by, false, false)
         .map_err(|error| failed(ErrorKind::InvalidArgument, what, &error))?;
-    // Without pairs an energy need not depend on them; with pairs, one that does not has lost its derivative.
+    // Without pairs an energy need not depend on them; with pairs, one that does not has lost its
+    // derivative.
     let lost = |(gradient, by): (&Tensor, &&Tensor)| !gradient.defined() && by.numel() > 0;
     if found.iter().zip(&by).next_back().is_some_and(lost) {
         let message =
@@ -208,8 +211,9 @@ fn check_pairs(by_position: &Tensor, by_pair: &Tensor, to: &Tensor, from: &Tenso
             ErrorKind::Format,
             format!(
                 "this TorchScript model uses positions in other ways than as positions[pairs[1]] + \
-                 shifts - positions[pairs[0]]: its forces differ by {difference:.2e} eV/Å from those of \
-                 pairs, so no virial can be given: compute the energy from these vectors alone"
+                 shifts - positions[pairs[0]]: its forces differ by {difference:.2e} eV/Å from \
+                 those of pairs, so no virial can be given: compute the energy from these vectors \
+                 alone"
             ),
         ));
     }

@@ -36,8 +36,8 @@ unsafe fn array<'a, T>(address: *const T, length: usize) -> &'a [T] {
     if length == 0 { &[] } else { unsafe { slice::from_raw_parts(address, length) } }
 }
 
-/// What `run` gives; an error or a panic, which libtorch's exceptions become in tensor operations, is
-/// written to `failure`.
+/// What `run` gives; an error or a panic, which libtorch's exceptions become in tensor operations,
+/// is written to `failure`.
 fn caught<T>(failure: &mut Failure, run: impl FnOnce() -> Result<T>) -> Option<T> {
     let found = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(unwound(&*panic)));
     found.map_err(|error| failure.set(&error)).ok()
@@ -77,8 +77,8 @@ fn device(gpu: i32) -> Result<Device> {
     Err(Error::new(
         ErrorKind::NoDevice,
         format!(
-            "expected GPU {index}, found {there} that this libtorch can use: choose another one, or put a \
-             libtorch with CUDA on LD_LIBRARY_PATH"
+            "expected GPU {index}, found {there} that this libtorch can use: choose another one, \
+             or put a libtorch with CUDA on LD_LIBRARY_PATH"
         ),
     ))
 }

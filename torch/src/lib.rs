@@ -1,7 +1,7 @@
 //! What needs libtorch: training of students, and an engine for the library.
 //!
-//! Training: [`config`] → [`data`] and [`batch`] → [`network`] with [`message`] → [`loss`] → [`optimizer`],
-//! driven by [`train`]; [`trainable`] turns weights into models and back.
+//! Training: [`config`] → [`data`] and [`batch`] → [`network`] with [`message`] → [`loss`] →
+//! [`optimizer`], driven by [`train`]; [`trainable`] turns weights into models and back.
 //!
 //! The engine: [`functions`], which the library `mlff_student` calls, → [`evaluator`] → [`plain`].
 

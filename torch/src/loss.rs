@@ -36,7 +36,7 @@ impl Errors {
         Self { force, components, energy, structures, stress, stress_components }
     }
 
-    /// Of a prediction.
+    /// The errors of a prediction, summed over a batch.
     pub fn of(found: &Prediction, batch: &Batch) -> Self {
         let sum = |tensor: Tensor| tensor.abs().sum(Kind::Double).double_value(&[]);
         let volume = batch.volume.view([-1, 1, 1]);

@@ -61,9 +61,10 @@ fn keep_memory() {
     }
 }
 
-/// MKL, which computes libtorch's matrix products, has kernels for AVX2 and AVX-512, and takes them on Intel's processors alone, as
-/// these two functions of its own tell it. A program's functions come before a library's of the same name where they are
-/// exported (`build.rs`); MKL then asks the processor what it can. Training is 1.15 to 1.23 times as fast on a Zen 4.
+/// MKL, which computes libtorch's matrix products, has kernels for AVX2 and AVX-512, and takes them
+/// on Intel's processors alone, as these two functions of its own tell it. A program's functions
+/// come before a library's of the same name where they are exported (`build.rs`); MKL then asks the
+/// processor what it can. Training is 1.15 to 1.23 times as fast on a Zen 4.
 #[expect(unsafe_code)] // Names that C knows.
 mod mkl {
     #[unsafe(no_mangle)]

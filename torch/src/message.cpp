@@ -323,8 +323,8 @@ struct Message : Function<Message> {
 }  // namespace
 
 // All tensors float32 (lists int64), contiguous, on the CPU; `v` without elements in the first
-// block; `h` scalars. Writes two new tensors, which the caller owns, and returns null; on failure returns a
-// message that the caller frees with `free`.
+// block; `h` scalars. Writes two new tensors, which the caller owns, and returns null; on failure
+// returns a message that the caller frees with `free`.
 extern "C" char *mlff_message(const at::Tensor *x, const at::Tensor *v, const at::Tensor *phi,
                               const at::Tensor *u, const at::Tensor *to, const at::Tensor *from,
                               const at::Tensor *first, int64_t h, at::Tensor **ds,

@@ -4,8 +4,8 @@
 //! Δs_i = Σ_j x_j¹ ⊙ φ¹        Δv_i = Σ_j v_j ⊙ x_j² ⊙ φ² + u ⊗ (x_j³ ⊙ φ³)
 //! ```
 //!
-//! On the CPU, in float32, it is one operation (`message.cpp`): in plain tensor operations, arrays of
-//! pairs × channels would take most of the time. Everywhere else it is plain tensor operations.
+//! On the CPU, in float32, it is one operation (`message.cpp`): in plain tensor operations, arrays
+//! of pairs × channels would take most of the time. Everywhere else it is plain tensor operations.
 
 use std::ffi::{CStr, c_char};
 
@@ -29,8 +29,8 @@ unsafe extern "C" {
     ) -> *mut c_char;
 }
 
-/// Δs (N × h) and Δv (N × 3 × g) from sender rows `x` (N × (h + 2g)), vectors `v` (N × 3 × g; `None`
-/// in the first block, where they are zero) and filter rows `phi` (P × (h + 2g)).
+/// Δs (N × h) and Δv (N × 3 × g) from sender rows `x` (N × (h + 2g)), vectors `v` (N × 3 × g;
+/// `None` in the first block, where they are zero) and filter rows `phi` (P × (h + 2g)).
 pub fn message(
     x: &Tensor,
     v: Option<&Tensor>,
@@ -45,7 +45,7 @@ pub fn message(
     }
 }
 
-/// The same in tensor operations alone.
+/// The message in tensor operations alone, which the fused one is tested against.
 pub fn plain(
     x: &Tensor,
     v: Option<&Tensor>,

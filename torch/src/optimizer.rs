@@ -1,6 +1,6 @@
 //! Muon for matrices (Jordan et al. 2024, kellerjordan.github.io/posts/muon), Adam for all other
-//! numbers (Kingma and Ba 2015, arXiv 1412.6980), decoupled weight decay (Loshchilov and Hutter 2019,
-//! arXiv 1711.05101), and averaged weights.
+//! numbers (Kingma and Ba 2015, arXiv 1412.6980), decoupled weight decay (Loshchilov and Hutter
+//! 2019, arXiv 1711.05101), and averaged weights.
 //!
 //! State and weights are flat vectors: a file can hold them.
 
@@ -17,8 +17,8 @@ const BETAS: (f64, f64) = (0.95, 0.999);
 /// Keeps steps finite where a gradient vanishes.
 const TINY: f64 = 1e-8;
 
-/// Root mean square of a matrix's step in units of the learning rate: that of Adam's steps, so that one
-/// rate serves both (Liu et al. 2025, arXiv 2502.16982).
+/// Root mean square of a matrix's step in units of the learning rate: that of Adam's steps, so that
+/// one rate serves both (Liu et al. 2025, arXiv 2502.16982).
 const STEP: f64 = 0.2;
 
 /// State of the optimiser; all tensors have one value for each weight.
@@ -45,7 +45,7 @@ impl Optimizer {
         }
     }
 
-    /// The same on another device.
+    /// The optimizer with its state on another device.
     pub fn to_device(&self, device: tch::Device) -> Self {
         Self {
             mean: self.mean.to_device(device),
@@ -55,8 +55,8 @@ impl Optimizer {
         }
     }
 
-    /// Takes a step along `gradient` with learning rate `rate`; returns the gradient's norm before it
-    /// was cut.
+    /// Takes a step along `gradient` with learning rate `rate`; returns the gradient's norm before
+    /// it was cut.
     pub fn step(
         &mut self,
         weights: &mut Parameters,

@@ -131,8 +131,8 @@ impl Shape {
 }
 
 impl Parameters {
-    /// Random weights, the same for the same seed. libtorch's generator is shared by all threads, so
-    /// it would not promise that.
+    /// Random weights, the same for the same seed. libtorch's generator is shared by all threads,
+    /// so it would not promise that.
     pub fn random(shape: &Shape, seed: u64, device: Device) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut numbers: Vec<f32> = Vec::with_capacity(shape.parameters());
@@ -161,7 +161,7 @@ impl Parameters {
         Self::cut(shape, &flat.copy()).0
     }
 
-    /// The same numbers as another kind or on another device.
+    /// A copy as another kind of numbers, or on another device.
     pub fn copy(&self, shape: &Shape, kind: Kind, device: Device) -> Self {
         Self::new(shape, &self.flat.to_kind(kind).to_device(device))
     }

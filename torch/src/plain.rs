@@ -1,6 +1,6 @@
 //! Students of both architectures in plain tensor operations, straight from the formulas in
-//! `mlff_student::model`: what the library's kernels are compared with, on any device. Training has a network
-//! of its own ([`crate::network`]), whose message is fused and differentiated twice.
+//! `mlff_student::model`: what the library's kernels are compared with, on any device. Training has
+//! a network of its own ([`crate::network`]), whose message is fused and differentiated twice.
 
 use std::f64::consts::PI;
 
@@ -139,8 +139,8 @@ impl TensorNetwork {
         }
     }
 
-    /// Energy of each atom (eV, float64, N). `vectors` are r_j − r_i of directed pairs (Å, float64, P × 3),
-    /// `to` their atoms i and `from` their atoms j.
+    /// Energy of each atom (eV, float64, N). `vectors` are r_j − r_i of directed pairs (Å, float64,
+    /// P × 3), `to` their atoms i and `from` their atoms j.
     pub fn energies(
         &self,
         species: &Tensor,

@@ -88,7 +88,8 @@ pub fn run(config: &Config, start: &Start) -> Result<PathBuf> {
     run.write_student()
 }
 
-/// Keeps a second run out of the folder, whose checkpoint both would write, for as long as the file is open.
+/// Keeps a second run out of the folder, whose checkpoint both would write, for as long as the file
+/// is open.
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.join("lock");
     let failed = |why: &dyn std::fmt::Display| {
@@ -139,7 +140,8 @@ impl Origin {
     }
 }
 
-/// Of the data, and of all in the configuration that the next step depends on by more than rounding.
+/// Of the data, and of all in the configuration that the next step depends on by more than
+/// rounding.
 fn fingerprint(config: &Config, data: &Data) -> u64 {
     let mut digest = Digest::default();
     let Config { student, loss, .. } = config;
@@ -154,8 +156,8 @@ fn checkpoint_path(folder: &Path) -> PathBuf {
     folder.join(CHECKPOINT).with_extension("safetensors")
 }
 
-/// The run in this folder, where there is one; another run than was asked for is an error, and one that is damaged:
-/// not of weights like these for so many elements.
+/// The run in this folder, where there is one; another run than was asked for is an error, and one
+/// that is damaged: not of weights like these for so many elements.
 fn find_checkpoint(
     folder: &Path,
     fingerprint: u64,

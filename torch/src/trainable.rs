@@ -11,22 +11,22 @@ use crate::batch::Radial;
 use crate::config;
 use crate::parameters::{Layer, Parameters, Shape};
 
-/// What does not change in training.
+/// The shape of a student that is trained: all but its weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainableModel {
     /// Sizes of the network.
     pub shape: Shape,
     /// Elements in the order of the embedding's rows: ascending atomic numbers.
     pub species: Vec<u8>,
-    /// Å.
+    /// Pairs with d ≤ cutoff take part (Å).
     pub cutoff: f64,
-    /// p of the polynomial envelope.
+    /// Power p of the polynomial envelope.
     pub envelope_power: u32,
-    /// ε of the norm.
+    /// ε of the norm √(x² + ε²) − ε of the update, in units of the vectors.
     pub epsilon: f64,
-    /// Subtracted from the labels.
+    /// Short-range repulsion of all pairs, subtracted from the labels before training.
     pub repulsion: Option<Repulsion>,
-    /// Subtracted from the labels, one for each of `species` (eV).
+    /// Energy of each of `species` alone (eV), subtracted from the labels before training.
     pub reference_energies: Vec<f64>,
 }
 
@@ -66,8 +66,8 @@ impl TrainableModel {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
                 format!(
-                    "student.repulsion: expected no pair to repel beyond the cutoff of {} Å, found one that does \
-                     up to {:.2} Å: lower it",
+                    "student.repulsion: expected no pair to repel beyond the cutoff of {} Å, found \
+                     one that does up to {:.2} Å: lower it",
                     config.cutoff,
                     repulsion.longest()
                 ),
@@ -275,7 +275,8 @@ fn unlike(expected: &str, found: &str) -> Error {
     Error::new(
         ErrorKind::InvalidArgument,
         format!(
-            "expected a student with {expected}, found {found}: train from another one, or change [student]"
+            "expected a student with {expected}, found {found}: train from another one, or change \
+             [student]"
         ),
     )
 }

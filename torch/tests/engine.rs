@@ -1,5 +1,5 @@
-//! The engine on libtorch behind the library's calculator: students against the float64 engine, and TorchScript
-//! models against their formula.
+//! The engine on libtorch behind the library's calculator: students against the float64 engine, and
+//! TorchScript models against their formula.
 
 #[expect(dead_code, reason = "nothing is trained here, so nothing labelled")]
 mod common;

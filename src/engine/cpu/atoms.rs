@@ -1,4 +1,5 @@
-//! What atoms do on their own between messages: update, sender and readout, forward and reverse, for one chunk of atoms.
+//! What atoms do on their own between messages: update, sender and readout, forward and reverse,
+//! for one chunk of atoms.
 
 use super::dense::{Activations, Packed, dense};
 use super::network::PackedNetwork;
@@ -10,21 +11,22 @@ use super::update::{sender_slope, silu};
 /// After the message of a block that is not the last: its update, and the features that the next
 /// block sends.
 pub struct ForwardUpdate<'a, V> {
-    /// The layers.
+    /// The packed dense layers.
     pub network: &'a PackedNetwork<V>,
-    /// The block whose update this is.
+    /// Index of the block whose update this is.
     pub block: usize,
-    /// Where records are in the chunk of atoms.
+    /// Where records are in the arrays of this chunk of atoms.
     pub layout: Layout,
-    /// State after the message.
+    /// The state (s, v) of the chunk's rows after this block's message: records `Record::STATE`.
     pub state: &'a [f32],
-    /// Kept for the reverse pass: of this block and of the next.
+    /// Records `Record::kept` for the reverse pass: of this block, and of the next, whose sender it
+    /// is.
     pub saved: [&'a mut [f32]; 2],
-    /// State before the next message.
+    /// Out: the state of the chunk's rows before the next message.
     pub next_state: &'a mut [f32],
-    /// Features of the next message.
+    /// Out: what the chunk's rows send in the next message, records `Record::features`.
     pub next_features: &'a mut [f32],
-    /// Scratch.
+    /// Room for the values of one slice of rows; nothing in it outlives the task.
     pub scratch: &'a mut Scratch,
 }
 
@@ -49,7 +51,8 @@ impl<V: Vector> Task<V> for ForwardUpdate<'_, V> {
                 for a in 0..3 {
                     let v: V = at(&scratch.v, slice.index::<V>(row, a * vectors + c));
                     put(next_state, slice.record::<V>(Record::STATE, 1 + a, row, c), v);
-                    put(next_features, slice.record::<V>(features, features.with - 3 + a, row, c), v);
+                    let k = features.with - 3 + a;
+                    put(next_features, slice.record::<V>(features, k, row, c), v);
                 }
             });
             let Some(sender) = sender else { continue };
@@ -70,21 +73,22 @@ impl<V: Vector> Task<V> for ForwardUpdate<'_, V> {
 
 /// After the last message: update, readout, and the reverse of the update.
 pub struct LastUpdate<'a, V> {
-    /// The layers.
+    /// The packed dense layers.
     pub network: &'a PackedNetwork<V>,
-    /// Where records are in the chunk of atoms.
+    /// Where records are in the arrays of this chunk of atoms.
     pub layout: Layout,
-    /// State after the last message.
+    /// The state (s, v) of the chunk's rows after the last message: records `Record::STATE`.
     pub state: &'a [f32],
-    /// Kept for the reverse pass.
+    /// Records `Record::kept` of the last block, for the reverse pass.
     pub saved: &'a mut [f32],
-    /// Bounds of each row's energy (eV).
+    /// Between which energies each row's atom stays as the network gives it (eV), see
+    /// `model::energy_range`.
     pub bounds: &'a [[f64; 2]],
-    /// Energy of each row, without the species' reference.
+    /// Out: energy of each row (eV), without the species' reference energy.
     pub energies: &'a mut [f64],
-    /// Adjoint of `state`.
+    /// Out: the adjoint of `state`, ∂E/∂(s, v) (eV per unit of the feature).
     pub bar: &'a mut [f32],
-    /// Scratch.
+    /// Room for the values of one slice of rows; nothing in it outlives the task.
     pub scratch: &'a mut Scratch,
 }
 
@@ -104,23 +108,23 @@ impl<V: Vector> Task<V> for LastUpdate<'_, V> {
 /// After the reverse message of a block that is not the first: through its sender to the state
 /// before it, and through the update of the block before.
 pub struct ReverseUpdate<'a, V> {
-    /// The layers.
+    /// The packed dense layers.
     pub network: &'a PackedNetwork<V>,
-    /// The block whose reverse message was computed.
+    /// Index of the block whose reverse message was computed.
     pub block: usize,
-    /// Where records are in the chunk of atoms.
+    /// Where records are in the arrays of this chunk of atoms.
     pub layout: Layout,
-    /// Features that this block sent.
+    /// What the chunk's rows sent in this block's message, records `Record::features`.
     pub features: &'a [f32],
-    /// What the reverse message gave.
+    /// What the reverse message gave the chunk's rows, records `Record::received`.
     pub received: &'a [f32],
-    /// State after the message of the block before.
+    /// The state (s, v) of the chunk's rows after the message of the block before.
     pub state: &'a [f32],
-    /// Kept for the reverse pass: of the block before and of this one.
+    /// Records `Record::kept`: of the block before, and of this one, whose sender it is.
     pub saved: [&'a [f32]; 2],
-    /// In: adjoint of the state after this block's message. Out: of `state`.
+    /// In: adjoint of the state after this block's message, ∂E/∂(s, v). Out: adjoint of `state`.
     pub bar: &'a mut [f32],
-    /// Scratch.
+    /// Room for the values of one slice of rows; nothing in it outlives the task.
     pub scratch: &'a mut Scratch,
 }
 

@@ -17,7 +17,7 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// Zeros.
+    /// A buffer of `len` zeros.
     pub fn zeros(len: usize) -> Result<Self, TryReserveError> {
         let mut buffer = Self::default();
         buffer.resize(len)?;

@@ -1,5 +1,5 @@
-//! From pairs' gradients to forces and virials, in float64, for one chunk of atoms and the rows that it
-//! borrows.
+//! From pairs' gradients to forces and virials, in float64, for one chunk of atoms and the rows
+//! that it borrows.
 
 use super::pairs::{ChunkPairs, ClosePair};
 use super::plan::Plan;
@@ -11,15 +11,15 @@ use crate::model::energy_range::is_outside;
 use crate::model::{Model, Repulsion};
 use crate::vector::norm;
 
-/// What atoms get from the pairs of a chunk: its own atoms, by row, and behind them those whose rows
-/// it borrows.
+/// What atoms get from the pairs of a chunk: its own atoms, by row, and behind them those whose
+/// rows it borrows.
 #[derive(Default)]
 pub struct Sums {
-    /// Energies (eV): the readout's, to which reference energies and repulsion are added.
+    /// Energy of each row (eV): the readout's, to which reference energies and repulsion are added.
     pub energies: Vec<f64>,
-    /// Forces (eV/Å).
+    /// Force on each row (eV/Å).
     pub forces: Vec<[f64; 3]>,
-    /// Their virials (eV); empty if nobody asked.
+    /// Virial of each row (eV), 3 × 3 row by row; empty where only the total is asked for.
     pub virials: Vec<[f64; 9]>,
     /// Sum of all virials (eV); zero if those of atoms were asked for.
     pub virial: [f64; 9],
@@ -27,18 +27,18 @@ pub struct Sums {
     pub outside: Vec<u32>,
 }
 
-/// What is known of the chunk whose gradients are summed.
+/// The surroundings of a chunk whose gradients are summed.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
-    /// The student.
+    /// The student that is evaluated.
     pub model: &'a Model,
-    /// All atoms.
+    /// The neighbor list: species of all atoms, in the caller's order.
     pub list: &'a NeighborList,
-    /// Their order.
+    /// The engine's order of the list's atoms.
     pub plan: &'a Plan,
-    /// Positions in that order (Å).
+    /// Position of each atom (Å), by position index of `plan`.
     pub positions: &'a [[f64; 3]],
-    /// The chunk's first row.
+    /// Row of the chunk's first atom among all rows.
     pub first: usize,
     /// Factor that turns the kernels' slopes into slopes by d (1/Å).
     pub per_step: f64,
@@ -54,8 +54,8 @@ impl Sums {
         Ok(())
     }
 
-    /// Sets everything to zero but the readout's energies, and makes room for the virials of atoms that
-    /// are wanted.
+    /// Sets everything to zero but the readout's energies, and makes room for the virials of atoms
+    /// that are wanted.
     pub fn clear(&mut self, chunk_rows: usize, virials: Virials) -> Result<()> {
         self.energies[chunk_rows..].fill(0.0);
         self.forces.fill([0.0; 3]);
@@ -90,16 +90,16 @@ impl Sums {
 /// Pairs whose gradients are computed together: a vector of float64 of the widest instruction set.
 const PAIRS_AT_ONCE: usize = 8;
 
-/// Adds up what the pairs of a chunk give its atoms. Plain float64: a [`Task`] so that it is compiled for
-/// the instruction set.
+/// Adds up what the pairs of a chunk give its atoms. Plain float64: a [`Task`] so that it is
+/// compiled for the instruction set.
 pub struct Collect<'a> {
-    /// Of the chunk.
+    /// The student, the atoms and where the chunk begins among them.
     pub context: Context<'a>,
-    /// Its pairs.
+    /// The chunk's pairs and their gradients.
     pub pairs: &'a ChunkPairs,
     /// Which virials are wanted.
     pub virials: Virials,
-    /// What was cleared for them, and is added to.
+    /// What is added to: cleared before, for these virials.
     pub sums: &'a mut Sums,
 }
 
@@ -116,7 +116,8 @@ impl<V: Vector> Task<V> for Collect<'_> {
             let mut force = sums.forces[i];
             for from in (start..end).step_by(PAIRS_AT_ONCE) {
                 let run = from..end.min(from + PAIRS_AT_ONCE);
-                // Component by component. Where no pair is, any distance does: its gradient is zero.
+                // Component by component. Where no pair is, any distance does: its gradient is
+                // zero.
                 let mut r = [[1.0; PAIRS_AT_ONCE]; 3];
                 let mut bar = [[0.0; PAIRS_AT_ONCE]; 4];
                 for (q, k) in run.clone().enumerate() {

@@ -58,7 +58,7 @@ impl<'a> Activations<'a> {
 pub struct Packed<V> {
     /// Channels of each input segment, padded.
     segments: Vec<usize>,
-    /// Output vectors.
+    /// Number of output vectors.
     outputs: usize,
     weights: Buffer,
     bias: Buffer,
@@ -112,12 +112,12 @@ impl<V: Vector> Packed<V> {
         self.weights.memory() + self.bias.memory()
     }
 
-    /// Pairs of output vectors.
+    /// Number of pairs of output vectors.
     pub fn tiles(&self) -> usize {
         self.outputs.div_ceil(2)
     }
 
-    /// Output vectors.
+    /// Number of output vectors.
     pub fn outputs(&self) -> usize {
         self.outputs
     }
@@ -165,8 +165,8 @@ impl<V: Vector> Packed<V> {
                 let mut sums = [[V::splat(0.0); 2]; R];
                 let end = (groups + CHAIN / V::LANES).min(channels / V::LANES);
                 for group in groups..end {
-                    // SAFETY: `Activations::new` checked that every row and group of the input is there;
-                    // `weights` advances by `width` for each of `depth` channels.
+                    // SAFETY: `Activations::new` checked that every row and group of the input is
+                    // there; `weights` advances by `width` for each of `depth` channels.
                     unsafe {
                         let corner = input
                             .pointer

@@ -14,8 +14,8 @@ use crate::error::Result;
 /// scratch, `atoms` counts the caller's owned atoms and ghosts. Returns the seconds that the caller
 /// took.
 ///
-/// Outside, a row is a run for each vector of a record, whatever the instruction set: the first one,
-/// which belongs to s, of all channels, the others of those that have vectors.
+/// Outside, a row is a run for each vector of a record, whatever the instruction set: the first
+/// one, which belongs to s, of all channels, the others of those that have vectors.
 pub fn exchange<V: Vector>(
     plan: &Plan,
     atoms: usize,

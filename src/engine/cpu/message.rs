@@ -19,15 +19,16 @@ const STATE: usize = Record::STATE.with;
 /// Values for each channel and interval of a table: the coefficients of three filters.
 pub const COEFFICIENTS: usize = 3 * TERMS;
 
-/// Longest chain of additions in float32, in pairs, in what an atom's own pairs give it: longer ones would lose
-/// a digit. What pairs of other atoms send back is added to its row one by one: half of all, a chain of some 30.
+/// Longest chain of additions in float32, in pairs, in what an atom's own pairs give it: longer
+/// ones would lose a digit. What pairs of other atoms send back is added to its row one by one:
+/// half of all, a chain of some 30.
 pub const CHAIN: usize = 8;
 
 /// What both kernels know of a chunk of atoms.
 #[derive(Clone, Copy)]
 pub struct Span<'a> {
-    /// Filter tables of these channel groups ([`super::tables::TableLayout`]): for each interval, three filters, or one
-    /// where channels have no vectors, × [`TERMS`] coefficients × lanes.
+    /// Filter tables of these channel groups ([`super::tables::TableLayout`]): for each interval,
+    /// three filters, or one where channels have no vectors, × [`TERMS`] coefficients × lanes.
     pub table: &'a [f32],
     /// Values of a channel group in `table`.
     pub table_stride: usize,
@@ -101,9 +102,9 @@ impl Records {
 /// Rows that a kernel adds to, in one channel group.
 #[derive(Clone, Copy)]
 pub struct Targets {
-    /// The chunk's own.
+    /// The chunk's own records of this channel group.
     own: *mut f32,
-    /// Those that it borrows.
+    /// Records of the rows that the chunk borrows.
     borrowed: *mut f32,
     /// Rows of the chunk, and values from one to the next.
     rows: usize,
@@ -149,7 +150,8 @@ impl Targets {
     /// Where the record of a pair's target is.
     ///
     /// # Safety
-    /// The target is that of a pair with an atom of this chunk (`inside`), or with a row that it borrows.
+    /// The target is that of a pair with an atom of this chunk (`inside`), or with a row that it
+    /// borrows.
     #[inline(always)]
     pub unsafe fn of(self, pair: &Pair, inside: bool) -> *mut f32 {
         let (rows, row) = match inside {
@@ -264,13 +266,14 @@ fn message<V: Vector, const SENDER: bool, const INITIAL: bool>(
 
 /// Adds the messages to `out`, the chunk's own records (s, v).
 pub struct Forward<'a> {
-    /// Where and what.
+    /// The filter table, the features and the channel groups to compute.
     pub span: Span<'a>,
     /// The chunk's pairs.
     pub pairs: &'a ChunkPairs,
-    /// Records of the chunk's state.
+    /// In and out: the state (s, v) of the chunk's own rows, records `Record::STATE`, to which
+    /// messages are added.
     pub out: &'a mut [f32],
-    /// Records of the rows that it borrows.
+    /// Out: what the pairs add to each borrowed row, records `Record::STATE`; cleared here.
     pub borrowed: &'a mut [f32],
 }
 
@@ -297,9 +300,10 @@ impl Forward<'_> {
         let targets = Targets::new::<V>(span, span.channel, Record::STATE, [out, borrowed], true);
         let features = Record::features(SENDER);
         let features = Records::new::<V>(span.features, span.layout, features, span.channel);
-        // SAFETY of all pointers below: `ChunkPairs` only holds rows and targets of the plan it was made for
-        // (`Plan::places`, `ChunkPlan::entries`), and intervals of this table: `pairs.rs` clamps them; with exact
-        // filters a pair's interval is its place in a table of all pairs. The arrays cover all chunks of atoms.
+        // SAFETY of all pointers below: `ChunkPairs` only holds rows and targets of the plan it was
+        // made for (`Plan::places`, `ChunkPlan::entries`), and intervals of this table: `pairs.rs`
+        // clamps them; with exact filters a pair's interval is its place in a table of all pairs.
+        // The arrays cover all chunks of atoms.
         for (i, &[start, across, alone, end]) in pairs.bounds.iter().enumerate() {
             let mut totals = [V::splat(0.0); STATE];
             // SAFETY: see above.
@@ -341,15 +345,17 @@ impl Forward<'_> {
 
 /// Reverse of [`Forward`].
 pub struct Reverse<'a> {
-    /// Where and what.
+    /// The filter table, the features and the channel groups to compute.
     pub span: Span<'a>,
     /// The chunk's pairs; ∂E/∂d (times the step) and ∂E/∂u of each are added to `gradients`.
     pub pairs: &'a mut ChunkPairs,
     /// Adjoints of the state after the message, of all chunks of atoms.
     pub bar: &'a [f32],
-    /// What the chunk's atoms receive. Not touched in the first message.
+    /// In and out: what the chunk's own rows receive, records `Record::received`. Not touched in
+    /// the first message.
     pub out: &'a mut [f32],
-    /// The same of the rows that it borrows.
+    /// Out: what borrowed rows receive, records `Record::received`; cleared here but in the first
+    /// message.
     pub borrowed: &'a mut [f32],
 }
 
@@ -466,15 +472,15 @@ impl Reverse<'_> {
 
 /// Adds to a chunk's rows what others computed for them.
 pub struct AddBorrowed<'a> {
-    /// Records of the chunk.
+    /// In and out: records of the chunk's own rows.
     pub out: &'a mut [f32],
-    /// Of which kind they are.
+    /// Which kind of record `out` and `borrowed` hold.
     pub record: Record,
-    /// Where records are in a chunk.
+    /// Where records are in the arrays of a chunk.
     pub layout: Layout,
     /// Row of the chunk, for each of the rows that the other chunk borrowed.
     pub rows: &'a [u32],
-    /// First row of the chunk.
+    /// Row of the chunk's first atom among all rows.
     pub first: usize,
     /// Records of the rows that the other chunk borrowed, and how many it borrowed in all.
     pub borrowed: (&'a [f32], usize),

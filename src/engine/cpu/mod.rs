@@ -1,16 +1,17 @@
 //! The fast engine for processors: float32 features, explicit SIMD, tables for the filters.
 //!
-//! One compute ([`pass`]) is: pairs within the cutoff ([`pairs`]); for each block of the network the
-//! message ([`message`]) and the atoms' own layers ([`atoms`]); the same in reverse; sums of forces
-//! and virials in float64 ([`collect`]). Atoms and channels are divided:
+//! One compute ([`pass`]) is: pairs within the cutoff ([`pairs`]); for each block of the network
+//! the message ([`message`]) and the atoms' own layers ([`atoms`]); the same in reverse; sums of
+//! forces and virials in float64 ([`collect`]). Atoms and channels are divided:
 //!
 //! - a *block*, `b` or `block`, is one of the network's: message `b` and the update behind it;
 //! - a *chunk* ([`Chunk`], [`plan`]) is a number of atoms that are near each other. One thread
 //!   computes it in a fixed order, so the bits do not depend on the number of threads. A chunk
 //!   *borrows* rows of atoms of other chunks that its pairs reach: it adds to copies of them, which
 //!   are then added to the rows themselves;
-//! - a *channel group*, `c` or `channel`, is as many channels as a vector has lanes. Arrays hold, for
-//!   each chunk, for each channel group, for each row (atom) a *record* of some vectors ([`records`]).
+//! - a *channel group*, `c` or `channel`, is as many channels as a vector has lanes. Arrays hold,
+//!   for each chunk, for each channel group, for each row (atom) a *record* of some vectors
+//!   ([`records`]).
 
 mod atoms;
 mod buffer;
@@ -82,7 +83,8 @@ pub fn engine(
     Err(Error::new(
         ErrorKind::Unsupported,
         format!(
-            "expected a processor with {} instructions, found one without: leave the choice to the library (best)",
+            "expected a processor with {} instructions, found one without: leave the choice to \
+             the library (best)",
             options.instruction_set.name()
         ),
     ))
@@ -93,7 +95,7 @@ struct Chunk {
     pairs: ChunkPairs,
     scratch: Scratch,
     sums: Sums,
-    /// Of the energy of each row's atom (eV).
+    /// Between which energies each row's atom stays as the network gives it (eV).
     bounds: Vec<[f64; 2]>,
     /// What its pairs give the rows that it borrows: records of them.
     borrowed: Buffer,
@@ -180,7 +182,8 @@ impl<V: Vector> Cpu<V> {
         }
     }
 
-    /// Of what atoms send; of what a message in reverse gives them; of what is kept for the reverse pass.
+    /// The records of what atoms send, of what a message in reverse gives them, and of what is kept
+    /// for the reverse pass.
     fn records(&self) -> [Record; 3] {
         let sender = self.student.model.has_sender();
         [Record::features(sender), Record::received(sender), Record::kept(sender)]
@@ -417,8 +420,8 @@ impl<V: Vector> Engine for Cpu<V> {
     }
 
     fn atoms_per_batch(&self) -> usize {
-        // A chunk: then each structure's sums have the order, and its results the bits, that they have
-        // alone.
+        // A chunk: then each structure's sums have the order, and its results the bits, that they
+        // have alone.
         CHUNK
     }
 

@@ -11,15 +11,15 @@ use crate::model::{Repulsion, Seen};
 /// A pair, as the kernels read it.
 #[derive(Clone, Copy, Default)]
 pub struct Pair {
-    /// Where the neighbor's records are.
+    /// The neighbor's chunk, and its row there: where its records are.
     pub place: Place,
     /// The row that is added to for the neighbor, see `ChunkPlan::entries`.
     pub target: u32,
-    /// Interval of the filter table.
+    /// Index of the interval of the filter table that d falls into.
     pub interval: u32,
-    /// Place in the interval, 0 … 1.
+    /// Where in that interval d is, from 0 to 1.
     pub t: f32,
-    /// (r_j − r_i) / (d + softening).
+    /// Direction (r_j − r_i) / (d + softening), without a unit.
     pub u: [f32; 3],
 }
 
@@ -153,8 +153,8 @@ impl ChunkPairs {
     }
 }
 
-/// The entries that are not beyond a squared distance of `beyond`. Two of three entries are, in no order: a
-/// first look without branches and roots leaves few surprises to the loop that needs them.
+/// The entries that are not beyond a squared distance of `beyond`. Two of three entries are, in no
+/// order: a first look without branches and roots leaves few surprises to the loop that needs them.
 fn nearer<'a>(
     near: &'a mut Vec<[u32; 2]>,
     entries: &[[u32; 2]],

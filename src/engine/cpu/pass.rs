@@ -16,8 +16,8 @@ use super::{Chunk, Cpu, each, halo, tables};
 use crate::engine::{Exchange, FilterMode};
 use crate::error::Result;
 
-/// The channel groups that are computed at a time, of `count`: one of those with vectors, or several of those
-/// without.
+/// The channel groups that are computed at a time, of `count`: one of those with vectors, or
+/// several of those without.
 fn groups_in_turn(count: usize, vectors: usize) -> impl Iterator<Item = Range<usize>> {
     let with = (0..vectors).map(|channel| channel..channel + 1);
     let without = (vectors..count).step_by(GROUPS_AT_ONCE);
@@ -47,8 +47,8 @@ impl<V: Vector> Cpu<V> {
         })
     }
 
-    /// Runs a pair kernel of message `b` over all chunks of atoms. `out` holds records; the kernel gets a
-    /// chunk's part of it, and the rows that the chunk borrows.
+    /// Runs a pair kernel of message `b` over all chunks of atoms. `out` holds records; the kernel
+    /// gets a chunk's part of it, and the rows that the chunk borrows.
     ///
     /// Channel groups go outermost, so that their part of the table stays in the cache.
     fn messages(

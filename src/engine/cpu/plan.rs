@@ -32,7 +32,7 @@ pub struct Plan {
     pub active: usize,
     /// Rows of a chunk; rows of the last chunk beyond `active` stay unused.
     pub chunk_rows: usize,
-    /// Chunks of active atoms.
+    /// Candidate pairs of each chunk of active atoms.
     pub chunks: Vec<ChunkPlan>,
     /// Rows of active atoms (whole chunks) and of ghosts that live on other ranks (whole chunks).
     pub rows: usize,
@@ -58,7 +58,7 @@ pub struct ChunkPlan {
     /// Position index of the neighbor, and the row that is added to for it: of the chunk, or behind
     /// those, of `borrowed`.
     pub entries: Vec<[u32; 2]>,
-    /// Rows of other chunks, ascending.
+    /// Rows of other chunks that this one adds to, ascending.
     pub borrowed: Vec<u32>,
     /// Which other chunks borrow rows of this one, ascending, and where these are in their
     /// `borrowed`.

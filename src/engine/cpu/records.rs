@@ -10,39 +10,40 @@ use crate::engine::layers::{PAINN_KEPT, PUBLISHED_KEPT, STATE, feature_width, re
 /// How many vectors of channels records have.
 #[derive(Clone, Copy)]
 pub struct Record {
-    /// Where channels have vectors.
+    /// Vectors of a record whose channels have vectors v.
     pub with: usize,
-    /// Where they have none.
+    /// Vectors of a record whose channels have scalars s alone.
     pub without: usize,
 }
 
 impl Record {
-    /// Of the state, and of its adjoint: s, v.
+    /// The record of the state, and of its adjoint: s, v.
     pub const STATE: Self = Self { with: STATE, without: 1 };
 
-    /// Of what an atom sends: x¹, x², x³, v from a sender, else s, v.
+    /// The record of what an atom sends: x¹, x², x³, v from a sender, else s, v.
     pub const fn features(sender: bool) -> Self {
         Self { with: feature_width(sender), without: 1 }
     }
 
-    /// Of what a message in reverse gives: x̄¹, Σ φ² v̄ and, from a sender, x̄³.
+    /// The record of what a message in reverse gives: x̄¹, Σ φ² v̄ and, from a sender, x̄³.
     pub const fn received(sender: bool) -> Self {
         Self { with: received_width(sender), without: 1 }
     }
 
-    /// Of what an update of `published` keeps from forward to reverse.
+    /// The record of what an update of `published` keeps from forward to reverse.
     pub const PUBLISHED_KEPT: Self = Self { with: PUBLISHED_KEPT, without: 1 };
 
-    /// Of what an update of `painn` keeps, and the sender behind it: silu' of either alone where channels
-    /// have no vectors.
+    /// The record of what an update of `painn` keeps, and the sender behind it: silu' of either
+    /// alone where channels have no vectors.
     pub const PAINN_KEPT: Self = Self { with: PAINN_KEPT, without: 2 };
 
-    /// One of the two.
+    /// What an update keeps: `PAINN_KEPT` where senders have rows of their own, else
+    /// `PUBLISHED_KEPT`.
     pub const fn kept(sender: bool) -> Self {
         if sender { Self::PAINN_KEPT } else { Self::PUBLISHED_KEPT }
     }
 
-    /// Of channels that have vectors, or have none.
+    /// Vectors of the record of a channel that has vectors v, or has none.
     #[inline(always)]
     fn width(self, has_vectors: bool) -> usize {
         if has_vectors { self.with } else { self.without }
@@ -54,8 +55,8 @@ impl Record {
 pub struct Place(u32);
 
 impl Place {
-    /// Enough for the rows of a chunk. The other bits count chunks: a million, of 2,000 atoms each, as
-    /// many as the callers' numbers of 32 bits.
+    /// Enough for the rows of a chunk. The other bits count chunks: a million, of 2,000 atoms each,
+    /// as many as the callers' numbers of 32 bits.
     const ROW_BITS: u32 = 12;
 
     /// This row of all, of chunks of so many.
@@ -79,12 +80,12 @@ impl Place {
 
 const _: () = assert!(MOST + ROWS <= 1 << Place::ROW_BITS);
 
-/// A chunk of atoms, of which records are.
+/// How the records of a chunk of atoms lie in an array: its sizes.
 #[derive(Clone, Copy)]
 pub struct Layout {
-    /// Rows.
+    /// Rows of the chunk.
     pub rows: usize,
-    /// Channel groups.
+    /// Channel groups, those with and those without vectors.
     pub channel_groups: usize,
     /// Those of them, the first ones, whose channels have vectors.
     pub vector_groups: usize,

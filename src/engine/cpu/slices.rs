@@ -1,6 +1,6 @@
 //! Slices of a chunk of atoms, whose intermediate values stay in the cache, and where their values
-//! lie: in records ([`super::records`]), or in scratch, which holds for each channel group a vector for
-//! each of [`SLICE`] rows.
+//! lie: in records ([`super::records`]), or in scratch, which holds for each channel group a vector
+//! for each of [`SLICE`] rows.
 #![allow(unsafe_code)]
 
 use super::buffer::Buffer;
@@ -21,9 +21,9 @@ pub struct Slice {
     /// Rows of it, at most [`SLICE`].
     pub rows: usize,
     layout: Layout,
-    /// Channel groups.
+    /// Channel groups of the network.
     pub channel_groups: usize,
-    /// Those of them, the first ones, that have vectors.
+    /// How many of these, the first ones, have vectors.
     pub vector_groups: usize,
 }
 
@@ -144,9 +144,10 @@ pub struct Scratch {
     pub norm: Buffer,
     /// Values of a hidden layer, or their adjoints.
     pub hidden: Buffer,
-    /// s, or s̄.
+    /// Scalars s of each row, or their adjoints s̄: one segment of all channels.
     pub s: Buffer,
-    /// v, or v̄: three segments.
+    /// Vectors v of each row, or their adjoints v̄: three segments (x, y, z) of the channels with
+    /// vectors.
     pub v: Buffer,
     /// Adjoints of gates, or of a sender row: [`Slice::runs`].
     pub gates: Buffer,

@@ -30,7 +30,7 @@ pub struct TableLayout {
 }
 
 impl TableLayout {
-    /// Of a model's tables.
+    /// The layout of a table of a model with so many intervals.
     pub fn new<V: Vector>(model: &Model, intervals: usize) -> Self {
         let groups = |channels| padded(channels) / V::LANES;
         let (channel_groups, vector_groups) = (groups(model.hidden), groups(model.vectors));

@@ -1,4 +1,5 @@
-//! The update of atoms, forward and reverse, in both architectures. Formulas as in `engine::reference`.
+//! The update of atoms, forward and reverse, in both architectures. Formulas as in
+//! `engine::reference`.
 
 use super::dense::{Packed, dense};
 use super::network::{PackedNetwork, PackedUpdate};
@@ -22,8 +23,8 @@ pub fn sender_slope<V: Vector>(slice: Slice, row: usize, c: usize) -> usize {
     slice.record::<V>(kept, last, row, c)
 }
 
-/// Vectors of `published` that are shorter count as zero: where symmetry makes v vanish, rounding leaves a
-/// direction that means nothing.
+/// Vectors of `published` that are shorter count as zero: where symmetry makes v vanish, rounding
+/// leaves a direction that means nothing.
 const ROUNDING: f32 = 2e-6;
 
 /// silu(z) and its slope.
@@ -88,7 +89,8 @@ impl<V: Vector> PackedNetwork<V> {
                     });
                 }
                 each!(vectors slice, |row, c| {
-                    let left: [V; 3] = at3(saved, slice.record::<V>(Record::PAINN_KEPT, LEFT, row, c));
+                    let at_left = slice.record::<V>(Record::PAINN_KEPT, LEFT, row, c);
+                    let left: [V; 3] = at3(saved, at_left);
                     let (norm, _) = length(*norm, dot(left, left));
                     put(&mut scratch.norm, slice.index::<V>(row, c), norm);
                 });
@@ -181,8 +183,9 @@ impl<V: Vector> PackedNetwork<V> {
                     let v: [V; 3] = at3(state, to);
                     let v_bar: [V; 3] =
                         three!(|a| at(&scratch.v, slice.index::<V>(row, a * vectors + c)));
-                    let g1: V = at(saved, slice.record::<V>(Record::PUBLISHED_KEPT, GATES[0], row, c));
-                    let g2: V = at(saved, slice.record::<V>(Record::PUBLISHED_KEPT, GATES[1], row, c));
+                    let gate = |k| slice.record::<V>(Record::PUBLISHED_KEPT, GATES[k], row, c);
+                    let g1: V = at(saved, gate(0));
+                    let g2: V = at(saved, gate(1));
                     let back = multiply(mixing, v_bar, true);
                     for a in 0..3 {
                         let part = back[a].mul_add(g2, v_bar[a].mul(g1));
@@ -196,8 +199,10 @@ impl<V: Vector> PackedNetwork<V> {
             }
             PackedUpdate::Painn { mlp, .. } => {
                 each!(vectors slice, |row, c| {
-                    let left: [V; 3] = at3(saved, slice.record::<V>(Record::PAINN_KEPT, LEFT, row, c));
-                    let right: [V; 3] = at3(saved, slice.record::<V>(Record::PAINN_KEPT, RIGHT, row, c));
+                    let at_left = slice.record::<V>(Record::PAINN_KEPT, LEFT, row, c);
+                    let left: [V; 3] = at3(saved, at_left);
+                    let at_right = slice.record::<V>(Record::PAINN_KEPT, RIGHT, row, c);
+                    let right: [V; 3] = at3(saved, at_right);
                     let s_bar: V = at(&scratch.s, slice.index::<V>(row, c));
                     let product = s_bar.mul(dot(left, right));
                     put(&mut scratch.gates, slice.index::<V>(row, runs[1] + c), product);

@@ -28,17 +28,21 @@ macro_rules! arguments {
         #[repr(C)]
         pub struct $name { $(pub $field: $kind),* }
 
-        // SAFETY: written beside the kernels' source; the shim compares sizes, and its tests results.
+        // SAFETY: written beside the kernels' source; the shim compares sizes, and its tests
+        // results.
         #[allow(unsafe_code)]
         unsafe impl Arguments for $name {}
 
         // Their bytes are copied and compared (`queue.rs`): `reserved` fills what would be padding.
-        const _: () = assert!(0 $(+ size_of::<$kind>())* == size_of::<$name>(), "padding: add `reserved`");
+        const _: () = assert!(
+            0 $(+ size_of::<$kind>())* == size_of::<$name>(),
+            "padding: add `reserved`",
+        );
     )*};
 }
 
 arguments! {
-    /// `pairs.cuh`
+    /// As in `kernels/pairs.cuh`, which says what each field is.
     FindPairs {
         positions: Address, atoms: Address, starts: Address, entries: Address, places: Address,
         pairs: Address, counts: Address, bad: Address, radii: Address,
@@ -46,29 +50,31 @@ arguments! {
         intervals: u32, active: u32, coordinates: u64,
     }
 
-    /// `lists.cuh`
+    /// As in `kernels/lists.cuh`, which says what each field is.
     Grid {
         vectors: [f64; 9], inverse: [f64; 9], origin: [f64; 3], width: [f64; 3],
         count: [i32; 3], around: [i32; 3], periodic: [i32; 3],
         first_slot: u32, slots: u32, reserved: u32,
     }
 
-    /// `lists.cuh`
+    /// As in `kernels/lists.cuh`, which says what each field is.
     Wrap {
         given: Address, structures: Address, grids: Address,
-        wrapped: Address, bins: Address, slots: Address, ranks: Address, counts: Address, bad: Address,
+        wrapped: Address, bins: Address, slots: Address, ranks: Address, counts: Address,
+        bad: Address,
         farthest: f64, atoms: u32, reserved: u32,
     }
 
-    /// `lists.cuh`
+    /// As in `kernels/lists.cuh`, which says what each field is.
     Scan { counts: Address, starts: Address, total: Address, count: u32, reserved: u32 }
 
-    /// `lists.cuh`
+    /// As in `kernels/lists.cuh`, which says what each field is.
     Scatter {
-        slots: Address, ranks: Address, starts: Address, members: Address, atoms: u32, reserved: u32,
+        slots: Address, ranks: Address, starts: Address, members: Address, atoms: u32,
+        reserved: u32,
     }
 
-    /// `lists.cuh`
+    /// As in `kernels/lists.cuh`, which says what each field is.
     Arrange {
         slots: Address, starts: Address, members: Address,
         wrapped: Address, bins: Address, structures: Address, kinds: Address,
@@ -76,7 +82,7 @@ arguments! {
         row_kinds: Address, atoms: u32, reserved: u32,
     }
 
-    /// `lists.cuh`
+    /// As in `kernels/lists.cuh`, which says what each field is.
     ListPairs {
         positions: Address, structures: Address, bins: Address, kinds: Address,
         grids: Address, slots: Address, starts: Address,
@@ -86,7 +92,7 @@ arguments! {
         intervals: u32, active: u32,
     }
 
-    /// `message.cuh`
+    /// As in `kernels/message.cuh`, which says what each field is.
     Message {
         pairs: Address, starts: Address, counts: Address, kinds: Address, table: Address,
         features: Address, embedding: Address, state: Address, bar: Address, received: Address,
@@ -95,19 +101,19 @@ arguments! {
         overwrite: u32, reserved: u32,
     }
 
-    /// `atoms.cuh`
+    /// As in `kernels/atoms.cuh`, which says what each field is.
     Linear { weight: Address, bias: Address, inputs: i32, outputs: i32 }
 
-    /// `atoms.cuh`
+    /// As in `kernels/atoms.cuh`, which says what each field is.
     Mlp { first: Linear, second: Linear, second_reverse: Linear, first_reverse: Linear }
 
-    /// `atoms.cuh`
+    /// As in `kernels/atoms.cuh`, which says what each field is.
     Head {
         forward: [Linear; HEAD], reverse: [Linear; HEAD],
         weights: Address, bias: f64, layers: i32, inputs: i32,
     }
 
-    /// `atoms.cuh`
+    /// As in `kernels/atoms.cuh`, which says what each field is.
     Atoms {
         update: Mlp, sender: Mlp, mix: Linear, mix_reverse: Linear, head: Head,
         mixing: [f32; 9], under_root: f32, epsilon: f32,
@@ -117,7 +123,7 @@ arguments! {
         kinds: Address, bounds: Address, energies: Address,
     }
 
-    /// `sums.cuh`
+    /// As in `kernels/sums.cuh`, which says what each field is.
     Sums {
         positions: Address, atoms: Address, structures: Address, grids: Address,
         pairs: Address, starts: Address, counts: Address, kinds: Address,
@@ -130,7 +136,7 @@ arguments! {
         outside: Address, near: Address,
     }
 
-    /// `halo.cuh`
+    /// As in `kernels/halo.cuh`, which says what each field is.
     Halo {
         records: Address, outbox: Address, atoms: Address,
         count: u32, rows: u32, width: i32, channels: i32,

@@ -1,5 +1,5 @@
-//! Rows of atoms' features on their way to ghosts that are atoms of other ranks, through memory of the host that
-//! the device reads and writes by itself.
+//! Rows of atoms' features on their way to ghosts that are atoms of other ranks, through memory of
+//! the host that the device reads and writes by itself.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::engine::layers::{STATE, feature_width};
 use crate::engine::{Exchange, Rows};
 use crate::error::Result;
 
-/// What is sent and received.
+/// Room for the rows that one rank exchanges with others, and which atoms they belong to.
 pub struct Border {
     sent: Array<[u32; 2]>,
     received: Array<[u32; 2]>,
@@ -21,7 +21,7 @@ pub struct Border {
 }
 
 impl Border {
-    /// Nothing yet.
+    /// Without room for any row yet.
     pub fn new(student: &DeviceModel) -> Self {
         let device = &student.device;
         Self {
@@ -52,7 +52,8 @@ impl Border {
         self.outside.resize(values)
     }
 
-    /// Sends records of `width` vectors from owned atoms to the ghosts behind them; gives the seconds that the caller took.
+    /// Sends records of `width` vectors from owned atoms to the ghosts behind them; gives the
+    /// seconds that the caller took.
     pub fn exchange(
         &mut self,
         student: &DeviceModel,
@@ -75,9 +76,11 @@ impl Border {
             channels: channels as i32,
         };
         move_rows(student, "pack_rows", &halo)?;
-        // Which owned atoms have ghosts elsewhere only the caller knows: all their rows go down, the ghosts' rows up.
+        // Which owned atoms have ghosts elsewhere only the caller knows: all their rows go down,
+        // the ghosts' rows up.
         let called;
-        // SAFETY: nobody uses the rows before the device was waited for, here and at the step's end.
+        // SAFETY: nobody uses the rows before the device was waited for, here and at the step's
+        // end.
         #[allow(unsafe_code)]
         unsafe {
             self.outbox.begin_read(0..owned_values, &mut self.outside)?;

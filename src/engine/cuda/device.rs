@@ -2,8 +2,8 @@
 //! ([`super::gpu`]), and the shim of the tests, which runs the same kernels on the processor
 //! ([`super::shim`]).
 //!
-//! Copies and kernels are asked for, and done one after the other while the caller goes on; it waits once,
-//! for what it needs.
+//! Copies and kernels are asked for, and done one after the other while the caller goes on; it
+//! waits once, for what it needs.
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
@@ -29,33 +29,34 @@ pub struct Kernel<'a> {
 /// How many threads run a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Launch {
-    /// Blocks.
+    /// Blocks of threads in both directions.
     pub grid: [u32; 2],
-    /// Threads of a block.
+    /// Threads of each block.
     pub threads: u32,
     /// Bytes of shared memory for each block.
     pub shared: usize,
 }
 
-/// What a device has.
+/// What bounds the shape of a launch on a device.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Multiprocessors.
+    /// Number of multiprocessors.
     pub processors: usize,
     /// Most bytes of shared memory that one block of threads can have.
     pub shared: usize,
 }
 
-/// Does what it is asked for in the order of the calls, some time before [`Self::wait`] returns. An error
-/// may be that of an earlier call.
+/// Does what it is asked for in the order of the calls, some time before [`Self::wait`] returns. An
+/// error may be that of an earlier call.
 ///
-/// One thread at a time asks and waits: each calculator opens a device of its own, and computes in one thread.
+/// One thread at a time asks and waits: each calculator opens a device of its own, and computes in
+/// one thread.
 ///
 /// # Safety
 /// Addresses are those that `allocate` gave and `free` did not take back; copies and kernels stay
 /// within what was allocated there.
 pub unsafe trait Device: Send + Sync {
-    /// What it has.
+    /// What bounds the shape of a launch on this device.
     fn limits(&self) -> Limits;
 
     /// New memory. What it holds is unspecified.
@@ -64,7 +65,8 @@ pub unsafe trait Device: Send + Sync {
     /// Gives memory back, once everything asked for is done.
     fn free(&self, address: Address);
 
-    /// New memory of the host that the device reads and writes by itself, aligned to 16 bytes at least.
+    /// New memory of the host that the device reads and writes by itself, aligned to 16 bytes at
+    /// least.
     fn allocate_host(&self, bytes: usize) -> Result<*mut u8>;
 
     /// Gives such memory back, once everything asked for is done.
@@ -79,7 +81,8 @@ pub unsafe trait Device: Send + Sync {
     /// Asks for a copy to the device.
     ///
     /// # Safety
-    /// As many bytes are allocated at `to`, and those at `from` stay as they are until [`Self::wait`].
+    /// As many bytes are allocated at `to`, and those at `from` stay as they are until
+    /// [`Self::wait`].
     unsafe fn upload(&self, to: Address, from: *const u8, bytes: usize) -> Result<()> {
         // SAFETY: as the caller promises.
         unsafe { self.ask(Work::Upload { to, from: from as Address, bytes }) }
@@ -88,13 +91,14 @@ pub unsafe trait Device: Send + Sync {
     /// Asks for a copy from the device.
     ///
     /// # Safety
-    /// As many bytes are allocated at `from`, and nobody else uses those at `to` until [`Self::wait`].
+    /// As many bytes are allocated at `from`, and nobody else uses those at `to` until
+    /// [`Self::wait`].
     unsafe fn download(&self, to: *mut u8, from: Address, bytes: usize) -> Result<()> {
         // SAFETY: as the caller promises.
         unsafe { self.ask(Work::Download { to: to as Address, from, bytes }) }
     }
 
-    /// Asks for zeros.
+    /// Asks for `bytes` zeros at an address.
     ///
     /// # Safety
     /// As many bytes are allocated at `at`.
@@ -103,7 +107,8 @@ pub unsafe trait Device: Send + Sync {
         unsafe { self.ask(Work::Clear { at, bytes }) }
     }
 
-    /// Asks for a kernel; `arguments` is the one struct that it takes, of `size` bytes, and is copied.
+    /// Asks for a kernel; `arguments` is the one struct that it takes, of `size` bytes, and is
+    /// copied.
     ///
     /// # Safety
     /// The kernel takes such a struct, and with it stays within allocated memory.
@@ -155,13 +160,13 @@ pub struct Array<T> {
 }
 
 impl<T: Plain> Array<T> {
-    /// Nothing yet.
+    /// An empty array.
     pub fn new(device: &Arc<dyn Device>) -> Self {
         let device = Arc::clone(device);
         Self { device, address: 0, len: 0, capacity: 0, kind: PhantomData }
     }
 
-    /// A copy of `values`.
+    /// An array with a copy of `values`.
     pub fn of(device: &Arc<dyn Device>, values: &[T]) -> Result<Self> {
         let mut array = Self::new(device);
         array.set(values)?;
@@ -184,7 +189,8 @@ impl<T: Plain> Array<T> {
 
     /// Takes a copy of `values`, before it returns.
     pub fn set(&mut self, values: &[T]) -> Result<()> {
-        // SAFETY: the values are borrowed until the device was waited for, whether they were asked for or not.
+        // SAFETY: the values are borrowed until the device was waited for, whether they were asked
+        // for or not.
         let asked = unsafe { self.begin_set(values) };
         asked.and(self.device.wait())
     }
@@ -234,7 +240,7 @@ impl<T: Plain> Array<T> {
         }
     }
 
-    /// Asks for zeros everywhere.
+    /// Asks for zeros in place of all values.
     pub fn clear(&mut self) -> Result<()> {
         if self.len == 0 {
             return Ok(());
@@ -243,12 +249,12 @@ impl<T: Plain> Array<T> {
         unsafe { self.device.clear(self.address, self.len * size_of::<T>()) }
     }
 
-    /// Where it is.
+    /// Address of the first value.
     pub fn address(&self) -> Address {
         self.address
     }
 
-    /// Where the value of an index is.
+    /// Address of the value at `index`.
     pub fn at(&self, index: usize) -> Address {
         self.address + (index * size_of::<T>()) as Address
     }
@@ -279,7 +285,8 @@ impl<T> Drop for Array<T> {
     }
 }
 
-/// An array of the host that the device copies to and from by itself, which grows and is used again.
+/// An array of the host that the device copies to and from by itself, which grows and is used
+/// again.
 pub struct Pinned<T> {
     device: Arc<dyn Device>,
     address: *mut T,
@@ -291,7 +298,7 @@ pub struct Pinned<T> {
 unsafe impl<T: Send> Send for Pinned<T> {}
 
 impl<T: Plain> Pinned<T> {
-    /// Nothing yet.
+    /// An empty array.
     pub fn new(device: &Arc<dyn Device>) -> Self {
         Self { device: Arc::clone(device), address: std::ptr::dangling_mut(), len: 0, capacity: 0 }
     }
@@ -310,13 +317,14 @@ impl<T: Plain> Pinned<T> {
         Ok(())
     }
 
-    /// What it holds.
+    /// The values.
     pub fn values(&self) -> &[T] {
-        // SAFETY: as many values, all initialised; whoever asked for a copy to here has waited for it.
+        // SAFETY: as many values, all initialised; whoever asked for a copy to here has waited for
+        // it.
         unsafe { std::slice::from_raw_parts(self.address, self.len) }
     }
 
-    /// What it holds, to be changed.
+    /// The values, to be changed.
     pub fn values_mut(&mut self) -> &mut [T] {
         // SAFETY: as above.
         unsafe { std::slice::from_raw_parts_mut(self.address, self.len) }

@@ -13,45 +13,46 @@ use crate::model::{Model, repulsion};
 
 /// A student in a device's memory.
 pub struct DeviceModel {
-    /// What it computes.
+    /// The student, with a vector for each channel.
     pub model: Arc<Model>,
-    /// Where.
+    /// The device whose memory holds the arrays below.
     pub device: Arc<dyn Device>,
-    /// Its dense layers.
+    /// Its packed dense layers.
     pub network: DeviceNetwork,
     /// Name of the kernels for this number of channels.
     pub atoms_module: String,
-    /// For each message, see `kernels/message.cuh`.
+    /// Filter tables, one for each message; layout as `Message::table` in `kernels/message.cuh`.
     pub tables: Vec<Array<f32>>,
-    /// Of the tables.
+    /// Intervals of each filter table on [0, cutoff].
     pub intervals: usize,
-    /// What follows from species alone.
+    /// What follows from the species of an atom alone.
     pub kinds: Kinds,
 }
 
 /// What follows from an atom's species alone. Its kind is its index in `Model::species`.
 pub struct Kinds {
-    /// By atomic number.
+    /// Kind of each atomic number that the student knows.
     pub of: [u32; 256],
-    /// How many there are.
+    /// Number of kinds.
     pub count: usize,
-    /// s before the first message: records of one vector.
+    /// s of each kind before the first message: records of one vector.
     pub embedding: Array<f32>,
-    /// What the first block sends.
+    /// What each kind sends in the first message: records of features.
     pub features: Array<f32>,
-    /// See `kernels/sums.cuh`.
+    /// Reference energy of each kind (eV).
     pub references: Array<f64>,
-    /// The same.
+    /// Nuclear charge Z of each kind.
     pub charges: Array<f64>,
-    /// The same.
+    /// Z of each kind, to the power of the repulsion's screening length.
     pub charge_powers: Array<f64>,
-    /// The same.
+    /// Radius of each kind in the repulsion (Å); 0: it does not repel.
     pub radii: Array<f64>,
-    /// The same.
+    /// What each kind adds to the distance below which two atoms overlap (Å).
     pub reaches: Array<f64>,
-    /// The same.
+    /// Between which bounded energies an atom of each kind is not far outside the training data
+    /// (eV).
     pub ordinary: Array<[f64; 2]>,
-    /// See `kernels/atoms.cuh`.
+    /// Between which energies an atom of each kind stays as the network gives it (eV).
     pub bounds: Array<[f64; 2]>,
 }
 
@@ -143,7 +144,7 @@ impl DeviceModel {
         self.intervals as f64 / self.model.cutoff
     }
 
-    /// Asks for a kernel.
+    /// Asks the device to run the kernel `name` of `module` with these arguments.
     pub fn launch<A: Arguments>(
         &self,
         module: &str,
@@ -152,15 +153,16 @@ impl DeviceModel {
         arguments: &A,
     ) -> Result<()> {
         let arguments: *const A = arguments;
-        // SAFETY: `A` is what the kernel of this name takes, and the arrays behind its addresses are
-        // those that were sized for it.
+        // SAFETY: `A` is what the kernel of this name takes, and the arrays behind its addresses
+        // are those that were sized for it.
         #[allow(unsafe_code)]
         unsafe {
             self.device.launch(Kernel { module, name }, launch, arguments.cast(), size_of::<A>())
         }
     }
 
-    /// Asks for a kernel with one warp for each of so many atoms, and so many bytes of shared memory for each warp.
+    /// Asks for a kernel with one warp for each of so many atoms, and so many bytes of shared
+    /// memory for each warp.
     pub fn launch_warps<A: Arguments>(
         &self,
         name: &str,

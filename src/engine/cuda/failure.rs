@@ -11,12 +11,13 @@ pub const OUT_OF_MEMORY: u32 = 2;
 /// CUDA_ERROR_NO_DEVICE.
 pub const NO_DEVICE: u32 = 100;
 
-/// The oldest driver whose compiler reads the kernels' PTX, as the driver counts: that of CUDA 12.0.
+/// The oldest driver whose compiler reads the kernels' PTX, as the driver counts: that of CUDA
+/// 12.0.
 const OLDEST_DRIVER: i32 = 12000;
 
 /// What to do where CUDA stayed with the process that was forked.
-pub const INSTEAD_OF_A_FORK: &str = "start processes afresh (Python's multiprocessing: \"spawn\" or \
-    \"forkserver\"), or fork before the first calculator";
+pub const INSTEAD_OF_A_FORK: &str = "start processes afresh (Python's multiprocessing: \"spawn\" \
+    or \"forkserver\"), or fork before the first calculator";
 
 /// Refuses a driver that cannot compile the kernels.
 pub fn check_driver(version: i32) -> Result<()> {
@@ -26,8 +27,8 @@ pub fn check_driver(version: i32) -> Result<()> {
     Err(Error::new(
         ErrorKind::Unsupported,
         format!(
-            "expected NVIDIA's driver R525 or newer (CUDA 12.0), found one of CUDA {}.{}: install a newer \
-             driver, or use device cpu",
+            "expected NVIDIA's driver R525 or newer (CUDA 12.0), found one of CUDA {}.{}: install \
+             a newer driver, or use device cpu",
             version / 1000,
             version % 1000 / 10
         ),
@@ -48,15 +49,15 @@ pub fn check(index: usize) -> Result<()> {
         Some(why) => Err(Error::new(
             ErrorKind::DeviceLost,
             format!(
-                "GPU {index} was lost to this process before ({why}): no calculator can use it until the \
-                 process is started again; use device cpu, or another GPU"
+                "GPU {index} was lost to this process before ({why}): no calculator can use it \
+                 until the process is started again; use device cpu, or another GPU"
             ),
         )),
     }
 }
 
-/// The library's error for the driver's error `code` on GPU `index`, or before any GPU is used; `text` is the
-/// driver's own.
+/// The library's error for the driver's error `code` on GPU `index`, or before any GPU is used;
+/// `text` is the driver's own.
 pub fn error(index: Option<usize>, doing: impl Display, code: u32, text: &str) -> Error {
     let who = index.map_or_else(|| "NVIDIA's driver".into(), |index| format!("GPU {index}"));
     let what = format!("{who}, {doing}: {text} (CUDA error {code})");
@@ -65,7 +66,8 @@ pub fn error(index: Option<usize>, doing: impl Display, code: u32, text: &str) -
         Error::new(ErrorKind::NoDevice, message)
     };
     match code {
-        // Not initialized, though it was before any other call: in the process that this one was forked from.
+        // Not initialized, though it was before any other call: in the process that this one was
+        // forked from.
         3 => Error::new(
             ErrorKind::State,
             format!(
@@ -77,22 +79,24 @@ pub fn error(index: Option<usize>, doing: impl Display, code: u32, text: &str) -
             ErrorKind::Memory,
             format!("{what}: use fewer atoms per GPU, a smaller model, or another GPU"),
         ),
-        // No device, invalid device, unavailable device, one that is not set up yet; a stub in the driver's place.
+        // No device, invalid device, unavailable device, one that is not set up yet; a stub in the
+        // driver's place.
         NO_DEVICE | 101 | 46 | 802 | 34 => no_device(),
-        // The driver's library is of another version than what the system loaded, or too new for this GPU.
+        // The driver's library is of another version than what the system loaded, or too new for
+        // this GPU.
         803 | 804 => Error::new(
             ErrorKind::Unsupported,
             format!(
-                "{what}: start the machine again after the driver was updated, or install the driver again, or use \
-                 device cpu"
+                "{what}: start the machine again after the driver was updated, or install the \
+                 driver again, or use device cpu"
             ),
         ),
         // No binary, invalid PTX, no compiler, newer PTX, compilation switched off.
         209 | 218 | 221..=223 => Error::new(
             ErrorKind::Unsupported,
             format!(
-                "{what}: the kernels are PTX 8.0, which a driver from R525 on (CUDA 12.0) compiles: install a \
-                 newer driver, or use device cpu"
+                "{what}: the kernels are PTX 8.0, which a driver from R525 on (CUDA 12.0) \
+                 compiles: install a newer driver, or use device cpu"
             ),
         ),
         // What a kernel did or the hardware suffered: the driver refuses everything from here on.
@@ -105,8 +109,9 @@ pub fn error(index: Option<usize>, doing: impl Display, code: u32, text: &str) -
                     Error::new(
                         ErrorKind::DeviceLost,
                         format!(
-                            "{what}: this GPU is lost to this process, and no calculator can use it until the process \
-                         is started again; look for what the system's log says of the GPU"
+                            "{what}: this GPU is lost to this process, and no calculator can use \
+                             it until the process is started again; look for what the system's log \
+                             says of the GPU"
                         ),
                     )
                 }
@@ -127,8 +132,8 @@ pub fn no_memory(index: usize, bytes: usize, left: Option<usize>) -> Error {
     Error::new(
         ErrorKind::Memory,
         format!(
-            "GPU {index} has no {} of memory left for one more array{left}: use fewer atoms per GPU, a \
-             smaller model, or another GPU",
+            "GPU {index} has no {} of memory left for one more array{left}: use fewer atoms per \
+             GPU, a smaller model, or another GPU",
             mebibytes(bytes)
         ),
     )

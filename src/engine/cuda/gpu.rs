@@ -18,7 +18,8 @@ use super::queue::{Repeats, Work, kernels};
 use super::{nvrtc, ptx};
 use crate::error::{Error, ErrorKind, Result};
 
-/// One GPU, with its driver's primary context, a stream of its own, and the modules and kernels used so far.
+/// One GPU, with its driver's primary context, a stream of its own, and the modules and kernels
+/// used so far.
 pub struct Gpu {
     index: usize,
     device: CUdevice,
@@ -47,7 +48,8 @@ struct Graph(CUgraphExec);
 
 impl Drop for Graph {
     fn drop(&mut self) {
-        // SAFETY: made by `capture`, not running; what cannot be given back is lost with the context.
+        // SAFETY: made by `capture`, not running; what cannot be given back is lost with the
+        // context.
         let _ = unsafe { result::graph::exec_destroy(self.0) };
     }
 }
@@ -57,7 +59,8 @@ struct Module {
     kernels: HashMap<String, CUfunction>,
 }
 
-/// This GPU's context is the calling thread's; the one that was before comes back when this is dropped.
+/// This GPU's context is the calling thread's; the one that was before comes back when this is
+/// dropped.
 struct Entered;
 
 impl Entered {
@@ -70,7 +73,8 @@ impl Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         let mut left = std::ptr::null_mut();
-        // SAFETY: on top of this thread's contexts is the one that was pushed: nothing here leaves others there.
+        // SAFETY: on top of this thread's contexts is the one that was pushed: nothing here leaves
+        // others there.
         let _ = unsafe { sys::cuCtxPopCurrent_v2(&mut left) };
     }
 }
@@ -195,7 +199,8 @@ impl Gpu {
         Entered::push(self.context).map_err(|error| self.failed("entering its context", error))
     }
 
-    /// The kernel's handle; its module is compiled for this GPU at first use, by NVRTC or by the driver.
+    /// The kernel's handle; its module is compiled for this GPU at first use, by NVRTC or by the
+    /// driver.
     fn kernel(&self, kernel: Kernel<'_>) -> Result<CUfunction> {
         let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
         let of = |error| {
@@ -226,8 +231,8 @@ impl Gpu {
         let name = CString::new(kernel.name).map_err(|_| {
             Error::new(ErrorKind::Internal, format!("a kernel's name has a NUL: {}", kernel.name))
         })?;
-        // SAFETY: the module is loaded. A block may have more than the usual 48 KiB of shared memory
-        // once the kernel says so.
+        // SAFETY: the module is loaded. A block may have more than the usual 48 KiB of shared
+        // memory once the kernel says so.
         let function = unsafe {
             let function = result::module::get_function(module.handle, name).map_err(of)?;
             result::function::set_function_attribute(
@@ -242,8 +247,8 @@ impl Gpu {
         Ok(function)
     }
 
-    /// Waits before memory goes, and leaves an error to whoever waits next. None: the GPU is lost, and its memory
-    /// with it.
+    /// Waits before memory goes, and leaves an error to whoever waits next. None: the GPU is lost,
+    /// and its memory with it.
     fn finish(&self) -> Option<Entered> {
         let waited = self.wait();
         let entered = self.enter().ok();
@@ -262,7 +267,8 @@ impl Gpu {
 
     /// Hands work to the driver, which does it some time later. The context is set.
     fn begin(&self, work: &Work) -> Result<()> {
-        // SAFETY: as those promised who asked for it. The driver copies a kernel's arguments before it returns.
+        // SAFETY: as those promised who asked for it. The driver copies a kernel's arguments before
+        // it returns.
         unsafe {
             match *work {
                 Work::Upload { to, from, bytes } => {
@@ -293,10 +299,12 @@ impl Gpu {
         }
     }
 
-    /// A graph of work that was done before, so that its kernels are compiled; none where the driver makes none.
+    /// A graph of work that was done before, so that its kernels are compiled; none where the
+    /// driver makes none.
     fn capture(&self, work: &[Work]) -> Option<Graph> {
-        // SAFETY: the context is set, the stream is this one's own. What is asked for between the two calls is
-        // noted, not done: copies from and to memory that the driver allocated, and kernels.
+        // SAFETY: the context is set, the stream is this one's own. What is asked for between the
+        // two calls is noted, not done: copies from and to memory that the driver allocated, and
+        // kernels.
         unsafe {
             let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
             result::stream::begin_capture(self.stream, mode).ok()?;
@@ -316,7 +324,8 @@ impl Gpu {
     }
 }
 
-// SAFETY: the driver's own addresses; the context is set before every call, and one stream keeps the order.
+// SAFETY: the driver's own addresses; the context is set before every call, and one stream keeps
+// the order.
 unsafe impl Device for Gpu {
     fn limits(&self) -> Limits {
         self.limits
@@ -373,14 +382,14 @@ unsafe impl Device for Gpu {
             false => queue.repeats.whole(&work, |work| self.capture(work)),
         };
         let begun = match whole {
-            // SAFETY: the graph is this stream's, and the memory it uses is what was asked for just now.
+            // SAFETY: the graph is this stream's, and the memory it uses is what was asked for just
+            // now.
             Some(graph) => unsafe { result::graph::launch(graph.0, self.stream) }
                 .map_err(|error| self.failed(failure::among(&kernels(&work)), error)),
             None => work.iter().try_for_each(|work| self.begin(work)),
         };
-        // What was begun uses the caller's memory, whether all of it was or not. Nobody else captures this stream
-        // while the queue is locked.
-        // SAFETY: the stream is this one's own.
+        // What was begun uses the caller's memory, whether all of it was or not. Nobody else
+        // captures this stream while the queue is locked. SAFETY: the stream is this one's own.
         let waited = unsafe { result::stream::synchronize(self.stream) }
             .map_err(|error| self.failed(failure::among(&kernels(&work)), error));
         drop(queue);

@@ -1,9 +1,9 @@
 //! The engine for NVIDIA GPUs: float32 features, tables for the filters, float64 sums.
 //!
-//! One compute is: pairs within the cutoff; for each block the message and the atoms' own layers; the
-//! same in reverse; sums of forces and virials. All of it runs on the device (`kernels/`), where the
-//! neighbor list stays until the next one, or is made; positions go up and results come down. Every sum is a
-//! gather in a fixed order, so two runs give the same bits.
+//! One compute is: pairs within the cutoff; for each block the message and the atoms' own layers;
+//! the same in reverse; sums of forces and virials. All of it runs on the device (`kernels/`),
+//! where the neighbor list stays until the next one, or is made; positions go up and results come
+//! down. Every sum is a gather in a fixed order, so two runs give the same bits.
 
 mod arguments;
 mod border;
@@ -101,8 +101,8 @@ fn check_index(index: usize, count: usize) -> Result<()> {
                 .into()
         }
         _ => format!(
-            "expected a GPU of number 0 to {}, found {index}: this machine has {count}; use one of them, or \
-             device cpu",
+            "expected a GPU of number 0 to {}, found {index}: this machine has {count}; use one of \
+             them, or device cpu",
             count - 1
         ),
     };
@@ -120,13 +120,13 @@ struct Cuda {
     places: Array<[u32; 2]>,
     starts: Array<u32>,
     entries: Array<u32>,
-    /// In the caller's order, here and there.
+    /// Positions (Å) in the caller's order, on the host and on the device.
     given: Pinned<[f64; 3]>,
     positions: Array<[f64; 3]>,
     border: Border,
     structures: Structures,
-    /// Room for pairs that the last structures needed, and their number of atoms: the next ones are often the same,
-    /// a little moved.
+    /// Room for pairs that the last structures needed, and their number of atoms: the next ones are
+    /// often the same, a little moved.
     room: (usize, usize),
     /// Whether two atoms of the last structures may overlap.
     near: bool,
@@ -189,7 +189,8 @@ impl Cuda {
         let plan = Plan::new(&self.neighbor_list, positions, &self.student.kinds.of)?;
         let kinds: Vec<u32> =
             collected(plan.atoms.iter().map(|&atom| plan.places[atom as usize][1]))?;
-        // SAFETY: the device is waited for while both are there, whether all of it was asked for or not.
+        // SAFETY: the device is waited for while both are there, whether all of it was asked for or
+        // not.
         #[allow(unsafe_code)]
         let sent = unsafe { self.send(&plan, &kinds) };
         let waited = self.student.device.wait();
@@ -200,7 +201,7 @@ impl Cuda {
         Ok(plan)
     }
 
-    /// Asks for copies of a plan.
+    /// Asks for copies of a plan's arrays to the device.
     ///
     /// # Safety
     /// Plan and kinds stay as they are until the device was waited for.
@@ -217,7 +218,7 @@ impl Cuda {
         }
     }
 
-    /// The pairs of this step.
+    /// Asks for the pairs within the cutoff at these positions (Å).
     fn find_pairs(&mut self, plan: &Plan, positions: &[[f64; 3]]) -> Result<()> {
         self.given.resize(positions.len())?;
         self.given.values_mut().copy_from_slice(positions);
@@ -353,7 +354,8 @@ impl Cuda {
         find_outside(&self.student.model, energies, atom, |atom| species[atom])
     }
 
-    /// Structures that are on the device, until there is room for all their pairs or a position is found to be bad.
+    /// Structures that are on the device, until there is room for all their pairs or a position is
+    /// found to be bad.
     fn with_pairs(&mut self, ready: &Ready) -> Result<()> {
         let (atoms, before) = self.room;
         let mut capacity = ready.capacity;

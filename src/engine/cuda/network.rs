@@ -84,8 +84,8 @@ impl DeviceNetwork {
             return Err(Error::new(
                 ErrorKind::Unsupported,
                 format!(
-                    "expected a readout of at most {} layers with device cuda, found {}: use device \
-                     cpu",
+                    "expected a readout of at most {} layers with device cuda, found {}: use \
+                     device cpu",
                     HEAD + 1,
                     layers.len() + 1
                 ),

@@ -1,5 +1,6 @@
-//! The kernels compiled for the very GPU by NVRTC, where its library is found on this machine. Everything that
-//! goes wrong here has one answer: the PTX in this library, which the driver compiles.
+//! The kernels compiled for the very GPU by NVRTC, where its library is found on this machine.
+//! Everything that goes wrong here has one answer: the PTX in this library, which the driver
+//! compiles.
 #![allow(unsafe_code)]
 
 use std::collections::HashMap;
@@ -31,14 +32,15 @@ const FILES: &[(&str, &str)] = files![
     "sums.cuh"
 ];
 
-/// Machine code of modules for a GPU's compute capability, 10 × major + minor; none where it cannot be made.
+/// Machine code of modules for a GPU's compute capability, 10 × major + minor; none where it cannot
+/// be made.
 type Codes = HashMap<(String, i32), Option<Arc<[u8]>>>;
 
 /// What this process has compiled or tried to.
 static COMPILED: Mutex<Option<Codes>> = Mutex::new(None);
 
-/// Machine code of a module for GPUs of compute capability `architecture`; none without an NVRTC that
-/// compiles it. It takes seconds, once in a process.
+/// Machine code of a module for GPUs of compute capability `architecture`; none without an NVRTC
+/// that compiles it. It takes seconds, once in a process.
 pub fn compiled(module: &str, architecture: i32) -> Option<Arc<[u8]>> {
     let mut all = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
     let all = all.get_or_insert_default();
@@ -48,8 +50,8 @@ pub fn compiled(module: &str, architecture: i32) -> Option<Arc<[u8]>> {
 
 fn compile(module: &str, architecture: i32) -> Option<Arc<[u8]>> {
     let (mut major, mut minor) = (0, 0);
-    // SAFETY: looks for the library, whose initialisation has no preconditions; then writes two integers. Every
-    // NVRTC has this function, and one of CUDA 12 those that are called below.
+    // SAFETY: looks for the library, whose initialisation has no preconditions; then writes two
+    // integers. Every NVRTC has this function, and one of CUDA 12 those that are called below.
     unsafe {
         if !sys::is_culib_present()
             || sys::nvrtcVersion(&mut major, &mut minor) != sys::nvrtcResult::NVRTC_SUCCESS

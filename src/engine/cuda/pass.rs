@@ -1,4 +1,5 @@
-//! From pairs to energies, forces and virials: the network forward and in reverse, all on the device.
+//! From pairs to energies, forces and virials: the network forward and in reverse, all on the
+//! device.
 
 use std::sync::Arc;
 
@@ -36,24 +37,24 @@ pub struct List {
     pub active: usize,
     /// Rows of these and of atoms of other ranks.
     pub rows: usize,
-    /// Atoms that results are given for.
+    /// The caller's owned atoms, for which there is room for results.
     pub owned: usize,
-    /// Where each row's pairs begin.
+    /// Address of where each row's pairs begin among all.
     pub starts: Address,
-    /// Kind of each row.
+    /// Address of the kind (index of the species) of each row.
     pub kinds: Address,
 }
 
-/// Where positions are, as `kernels/sums.cuh` takes them.
+/// Addresses of positions and what they belong to, as `kernels/sums.cuh` takes them.
 #[derive(Clone, Copy)]
 pub struct PositionsInput {
-    /// Of the caller's atoms, or of rows.
+    /// Address of positions (Å), three values each: of the caller's atoms and ghosts, or of rows.
     pub positions: Address,
     /// The caller's number of each row's atom; 0: the row's.
     pub atoms: Address,
-    /// Of structures without a list: that of each row, and their cells; 0, 0.
+    /// Address of the structure that each row belongs to; 0 with a list from the caller.
     pub structures: Address,
-    /// The same.
+    /// Address of the cell of each structure; 0 with a list from the caller.
     pub grids: Address,
 }
 
@@ -76,20 +77,21 @@ pub struct Pass {
     received: Array<f32>,
     /// The network's energy of active rows.
     network: Array<f64>,
-    /// The header; energies, forces (3) and virials (9) of the caller's atoms, one array behind the other. Where only
-    /// the total virial is asked for, the last one begins with the sums of blocks of threads.
+    /// The header; energies, forces (3) and virials (9) of the caller's atoms, one array behind the
+    /// other. Where only the total virial is asked for, the last one begins with the sums of blocks
+    /// of threads.
     results: Array<f64>,
     virials: Virials,
     /// Whether they are zero where no kernel writes.
     clean: bool,
-    /// A copy of them.
+    /// Copy of `results` on the host, complete after the device was waited for.
     found: Pinned<f64>,
     /// A copy of the network's energies, where somebody asked.
     network_found: Pinned<f64>,
 }
 
 impl Pass {
-    /// For `student`.
+    /// A pass without room yet, for engines of `student`.
     pub fn new(student: &Arc<DeviceModel>) -> Self {
         let device = &student.device;
         let each = || student.model.blocks.iter().map(|_| Array::new(device)).collect();
@@ -182,7 +184,7 @@ impl Pass {
         (self.features[b].address(), feature_width(self.student.model.has_sender()))
     }
 
-    /// The same of the reverse messages.
+    /// Where the adjoints are that reverse messages send, and how many vectors each record has.
     pub fn sent_back(&self) -> (Address, usize) {
         (self.bar.address(), STATE)
     }
@@ -210,7 +212,7 @@ impl Pass {
         self.atoms(list, if last { "last_update" } else { "forward_update" }, b)
     }
 
-    /// The same in reverse.
+    /// Reverse message `b`, and the reverse of the update before it.
     pub fn reverse(&self, list: &List, b: usize) -> Result<()> {
         self.message(list, "reverse", b)?;
         match b {
@@ -455,6 +457,7 @@ fn refilled<T: Copy>(mut old: Vec<T>, values: &[T]) -> Vec<T> {
 pub fn unconfirmed() -> Error {
     Error::new(
         ErrorKind::Internal,
-        "the GPU found a position that is not finite, which the processor does not: please report it",
+        "the GPU found a position that is not finite, which the processor does not: please report \
+         it",
     )
 }

@@ -14,15 +14,15 @@ pub struct Plan {
     pub rows: usize,
     /// The caller's index of each active row.
     pub atoms: Vec<u32>,
-    /// The feature row of each of the caller's atoms and ghosts, and its kind: images of own atoms share their
-    /// owner's row. Zeros of atoms that nobody lists.
+    /// The feature row of each of the caller's atoms and ghosts, and its kind: images of own atoms
+    /// share their owner's row. Zeros of atoms that nobody lists.
     pub places: Vec<[u32; 2]>,
     /// Where each row's entries begin; one more at the end.
     pub starts: Vec<u32>,
     /// The caller's indices of atoms that may be near.
     pub entries: Vec<u32>,
-    /// Atoms whose rows are sent to other ranks: all active owned ones, as only the caller knows which
-    /// have ghosts there. The caller's index and the feature row.
+    /// Atoms whose rows are sent to other ranks: all active owned ones, as only the caller knows
+    /// which have ghosts there. The caller's index and the feature row.
     pub sent: Vec<[u32; 2]>,
     /// Ghosts whose rows are received from other ranks: the caller's index and the feature row.
     pub received: Vec<[u32; 2]>,

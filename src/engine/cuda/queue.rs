@@ -1,5 +1,6 @@
-//! What a device was asked for and has not begun: it begins when somebody waits, and then knows all of it. What comes
-//! again and again, as the steps of a molecule do, can be handed over as one whole.
+//! What a device was asked for and has not begun: it begins when somebody waits, and then knows all
+//! of it. What comes again and again, as the steps of a molecule do, can be handed over as one
+//! whole.
 #![allow(unsafe_code)]
 
 use std::collections::VecDeque;
@@ -7,45 +8,45 @@ use std::ffi::c_void;
 
 use super::device::{Address, Kernel, Launch};
 
-/// Something to do.
+/// One piece of work for a device.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Work {
-    /// A copy to the device.
+    /// A copy from the host to the device.
     Upload {
-        /// The device's.
+        /// Address in the memory of the device.
         to: Address,
-        /// The host's.
+        /// Address in the memory of the host.
         from: Address,
-        /// How many.
+        /// Bytes to copy.
         bytes: usize,
     },
-    /// A copy from the device.
+    /// A copy from the device to the host.
     Download {
-        /// The host's.
+        /// Address in the memory of the host.
         to: Address,
-        /// The device's.
+        /// Address in the memory of the device.
         from: Address,
-        /// How many.
+        /// Bytes to copy.
         bytes: usize,
     },
-    /// Zeros.
+    /// Zeros in the memory of the device.
     Clear {
-        /// Where.
+        /// Address in the memory of the device.
         at: Address,
-        /// How many.
+        /// Bytes to clear.
         bytes: usize,
     },
-    /// A kernel.
+    /// A run of a kernel.
     Kernel {
-        /// The file it is in.
+        /// The file it is in, as `Kernel::module`.
         module: String,
-        /// Its name.
+        /// Its name in that file.
         name: String,
-        /// Its threads.
+        /// Its grid, threads and shared memory.
         launch: Launch,
         /// The struct that it takes, in words.
         arguments: Vec<u64>,
-        /// Bytes of the struct.
+        /// Bytes of that struct.
         size: usize,
     },
 }
@@ -78,12 +79,13 @@ pub fn kernels(work: &[Work]) -> Vec<&str> {
     names.collect()
 }
 
-/// How often a list must have come before it is made a whole, which is expected to cost as much as several runs of its
-/// parts (not measured): a neighbor list of molecular dynamics lives for some ten steps.
+/// How often a list must have come before it is made a whole, which is expected to cost as much as
+/// several runs of its parts (not measured): a neighbor list of molecular dynamics lives for some
+/// ten steps.
 const OFTEN: usize = 3;
 
-/// How many lists are remembered: molecules of several sizes in turn have one each, and a step with exchanges has
-/// two for each block.
+/// How many lists are remembered: molecules of several sizes in turn have one each, and a step with
+/// exchanges has two for each block.
 const REMEMBERED: usize = 32;
 
 /// Lists that came before, the last one in front. `W` is what a device makes of one.
@@ -94,7 +96,7 @@ pub struct Repeats<W> {
 struct Seen<W> {
     work: Vec<Work>,
     times: usize,
-    /// Tried once.
+    /// What the device made of the list: none before it was tried, `Some(None)` where it cannot.
     whole: Option<Option<W>>,
 }
 
@@ -105,7 +107,8 @@ impl<W> Default for Repeats<W> {
 }
 
 impl<W> Repeats<W> {
-    /// The whole that stands for this list, if there is one or `make` makes one; none: do its parts one by one.
+    /// The whole that stands for this list, if there is one or `make` makes one; none: do its parts
+    /// one by one.
     pub fn whole(
         &mut self,
         work: &[Work],

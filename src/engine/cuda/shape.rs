@@ -7,14 +7,17 @@ use super::network::DeviceNetwork;
 use super::tables;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Threads of a block in forward messages with a table in shared memory; 512 were slower on an H200.
+/// Threads of a block in forward messages with a table in shared memory; 512 were slower on an
+/// H200.
 pub const FORWARD_THREADS: u32 = 768;
-/// Threads of a block in reverse messages with a table in shared memory: their registers leave no room for 640.
+/// Threads of a block in reverse messages with a table in shared memory: their registers leave no
+/// room for 640.
 pub const REVERSE_THREADS: u32 = 512;
 /// Threads of a block in messages without a table in shared memory.
 pub const THREADS: u32 = 128;
 
-/// Groups of lanes that share an atom's pairs in messages without a table in shared memory, as in message.cuh.
+/// Groups of lanes that share an atom's pairs in messages without a table in shared memory, as in
+/// message.cuh.
 pub const SHARES: usize = 32 / GROUP;
 
 /// Bytes of a node of one slice of a table.
@@ -23,14 +26,14 @@ pub const NODE_BYTES: usize = 3 * SLICE * 2 * size_of::<f32>();
 /// Rows that a thread computes at once, as in atoms.cuh.
 const BUNCH: usize = 8;
 
-/// A tile of atoms.
+/// Atoms that a block of threads takes through their own layers together.
 #[derive(Clone, Copy)]
 pub struct Tile {
-    /// Of the kernels' names.
+    /// What ends the names of kernels for such tiles.
     pub suffix: &'static str,
-    /// Atoms.
+    /// Atoms of a tile, a row each.
     pub rows: usize,
-    /// Of a block.
+    /// Threads of the block that computes a tile.
     pub threads: usize,
     /// No fewer than these, where shared memory is short: below, a multiprocessor would idle.
     fewest: usize,
@@ -65,8 +68,9 @@ pub fn check(network: &DeviceNetwork, channels: usize, limits: Limits) -> Result
     Err(Error::new(
         ErrorKind::Unsupported,
         format!(
-            "expected a model whose layers take at most the {} bytes of shared memory that a block of threads has on \
-             this GPU, found one of {channels} channels that takes {needed}: use device cpu, or a newer GPU",
+            "expected a model whose layers take at most the {} bytes of shared memory that a block \
+             of threads has on this GPU, found one of {channels} channels that takes {needed}: use \
+             device cpu, or a newer GPU",
             limits.shared
         ),
     ))
@@ -75,17 +79,17 @@ pub fn check(network: &DeviceNetwork, channels: usize, limits: Limits) -> Result
 /// How the kernels run for a list of this size.
 #[derive(Clone, Copy)]
 pub struct Shape {
-    /// How many nodes of a slice of the table each multiprocessor keeps in its shared memory; 0: none, and
-    /// the kernels go without.
+    /// How many nodes of a slice of the table each multiprocessor keeps in its shared memory; 0:
+    /// none, and the kernels go without.
     pub kept_nodes: usize,
     /// Parts of the slices that run side by side, each with gradients of its own.
     pub parts: usize,
-    /// Of the atoms' own layers.
+    /// Shape of the kernels of the atoms' own layers.
     pub tile: Tile,
 }
 
 impl Shape {
-    /// For `active` atoms.
+    /// The shape for a list of `active` atoms.
     pub fn of(student: &DeviceModel, active: usize) -> Self {
         let limits = student.device.limits();
         let slices = student.channels() / SLICE;

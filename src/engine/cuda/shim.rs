@@ -1,8 +1,8 @@
-//! The kernels on the processor, for tests: a library that `tests/support/shim.rs` compiles from the same
-//! source with `shim/shim.h` in front of it, named by an environment variable.
+//! The kernels on the processor, for tests: a library that `tests/support/shim.rs` compiles from
+//! the same source with `shim/shim.h` in front of it, named by an environment variable.
 //!
-//! It is as late as a GPU can be: nothing is done before somebody waits. It fails where another environment
-//! variable asks for it, as a GPU would: with the driver's number of an error.
+//! It is as late as a GPU can be: nothing is done before somebody waits. It fails where another
+//! environment variable asks for it, as a GPU would: with the driver's number of an error.
 #![allow(unsafe_code)]
 
 use std::alloc::Layout;
@@ -18,9 +18,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// Names the shim's library, which then takes the place of a GPU.
 pub const VARIABLE: &str = "MLFF_STUDENT_CUDA_SHIM";
 
-/// What fails in calculators that are made from now on: `open=CODE` (the driver), `compile=CODE`, the name of a
-/// kernel and CODE, `driver=VERSION`, or `memory=BYTES` and `shared=BYTES`, more than which are not there. Several, with
-/// commas.
+/// What fails in calculators that are made from now on: `open=CODE` (the driver), `compile=CODE`,
+/// the name of a kernel and CODE, `driver=VERSION`, or `memory=BYTES` and `shared=BYTES`, more than
+/// which are not there. Several, with commas.
 const FAILS: &str = "MLFF_STUDENT_CUDA_SHIM_FAILS";
 
 /// As many GPUs as the shim stands for, all of them alike.
@@ -165,7 +165,8 @@ impl Shim {
     }
 
     fn release(&self, address: Address, host: bool) {
-        // As on a GPU, an error is left to whoever waits next, and wholes that may name the memory are forgotten.
+        // As on a GPU, an error is left to whoever waits next, and wholes that may name the memory
+        // are forgotten.
         let finished = self.wait();
         let mut state = self.state();
         if let Err(error) = finished {

@@ -24,7 +24,8 @@ pub struct Spline {
 impl Interpolation for Spline {
     const FEWEST: usize = 256;
 
-    /// Slopes at the first node, and at the cutoff where the filter does not end smoothly, are the filter's own.
+    /// Slopes at the first node, and at the cutoff where the filter does not end smoothly, are the
+    /// filter's own.
     fn with_intervals(model: &Model, block: &Block, intervals: usize) -> Result<Self> {
         let width = block.filter.outputs();
         let step = model.cutoff / intervals as f64;
@@ -65,7 +66,8 @@ impl Spline {
         [self.values[here], m0, 3.0 * rise - 2.0 * m0 - m1, m0 + m1 - 2.0 * rise]
     }
 
-    /// The control points of filter value `channel` as a cubic B-spline, at nodes −1 to `intervals` + 1.
+    /// The control points of filter value `channel` as a cubic B-spline, at nodes −1 to `intervals`
+    /// + 1.
     ///
     /// With control points P at a distance of 1, φ_k = (P_{k−1} + 4 P_k + P_{k+1}) / 6,
     /// m_k = (P_{k+1} − P_{k−1}) / 2 and φ″_k = P_{k−1} − 2 P_k + P_{k+1}.
@@ -108,15 +110,16 @@ fn spline(values: &mut [f64], slopes: &mut [f64], width: usize) -> Result<()> {
     Ok(())
 }
 
-/// The slopes of the spline through `values` that has the given slopes at both ends, by the equations of
-/// [`spline`].
+/// The slopes of the spline through `values` that has the given slopes at both ends, by the
+/// equations of [`spline`].
 fn clamped_spline(values: &[f64], slopes: &mut [f64], width: usize) -> Result<()> {
     let factors = eliminate(values, slopes, width, values.len() / width - 1)?;
     substitute_back(slopes, &factors, width);
     Ok(())
 }
 
-/// Turns the slopes of nodes 1 to `end` − 1 into e_k of m_k = e_k − factor_k m_{k+1}, and gives the factors.
+/// Turns the slopes of nodes 1 to `end` − 1 into e_k of m_k = e_k − factor_k m_{k+1}, and gives the
+/// factors.
 fn eliminate(values: &[f64], slopes: &mut [f64], width: usize, end: usize) -> Result<Vec<f64>> {
     let mut factors = filled(end, 0.0)?;
     for k in 1..end {

@@ -1,7 +1,8 @@
 //! Structures without a neighbor list, side by side: their pairs are found on the device.
 //!
-//! Small structures go up as they are, wrapped here, and each atom is compared with all of its structure. Where one
-//! is large, all are wrapped and sorted into bins on the device, and the bins' order is that of the rows.
+//! Small structures go up as they are, wrapped here, and each atom is compared with all of its
+//! structure. Where one is large, all are wrapped and sorted into bins on the device, and the bins'
+//! order is that of the rows.
 
 use std::sync::Arc;
 
@@ -18,7 +19,8 @@ use crate::vector::norm;
 /// Structures of at most so many atoms are small: all pairs of atoms cost less than sorting.
 const SMALL: usize = 512;
 
-/// Molecules of at most so many atoms get room for all their pairs, which then need not be counted first.
+/// Molecules of at most so many atoms get room for all their pairs, which then need not be counted
+/// first.
 const TINY: usize = 64;
 
 /// Room for pairs of each atom before the first structure shows how many there are.
@@ -34,11 +36,11 @@ unsafe impl Plain for Grid {}
 /// What the device knows of the structures of a call.
 pub struct Structures {
     student: Arc<DeviceModel>,
-    /// All that goes up, here and there.
+    /// Bytes that are copied to the device, first on the host, then there.
     staged: Pinned<u8>,
     sent: Array<u8>,
     starts: Array<u32>,
-    /// Of atoms and slots, where there are bins.
+    /// Of each atom, where there are bins: position inside the cell (Å); of each slot, its atoms.
     wrapped: Array<[f64; 3]>,
     bins: Array<[u32; 3]>,
     slots: Array<u32>,
@@ -46,7 +48,7 @@ pub struct Structures {
     slot_counts: Array<u32>,
     slot_starts: Array<u32>,
     members: Array<u32>,
-    /// Of rows, where there are bins.
+    /// Of each row, where there are bins: its atom, position (Å), bin, structure and kind.
     row_atoms: Array<u32>,
     row_positions: Array<[f64; 3]>,
     row_bins: Array<[u32; 3]>,
@@ -58,9 +60,9 @@ pub struct Structures {
 
 /// Structures that are on the device, ready for [`Structures::find_pairs`].
 pub struct Ready {
-    /// Their atoms.
+    /// Their atoms, and where their pairs are.
     pub list: List,
-    /// Their positions.
+    /// Addresses of their positions (Å) and cells.
     pub input: PositionsInput,
     /// Room that is worth making for pairs.
     pub capacity: usize,
@@ -103,7 +105,7 @@ impl StagingLayout {
 }
 
 impl Structures {
-    /// For `student`.
+    /// Without structures yet, for engines of `student`.
     pub fn new(student: &Arc<DeviceModel>) -> Self {
         let device = &student.device;
         Self {
@@ -127,8 +129,8 @@ impl Structures {
         }
     }
 
-    /// Sends structures up and, where one is large, sorts their atoms. None: a cell is so thin that its images
-    /// cannot be numbered on the device.
+    /// Sends structures up and, where one is large, sorts their atoms. None: a cell is so thin that
+    /// its images cannot be numbered on the device.
     pub fn prepare(
         &mut self,
         structures: &[Structure<'_>],
@@ -275,7 +277,7 @@ impl Structures {
         Ok(())
     }
 
-    /// Finds the pairs of all atoms.
+    /// Asks for the pairs within the cutoff of all atoms.
     pub fn find_pairs(&mut self, ready: &Ready, pass: &Pass) -> Result<()> {
         if let Some(unsorted) = ready.unsorted {
             self.sort(ready, unsorted, pass)?;
@@ -368,7 +370,7 @@ impl Structures {
         )
     }
 
-    /// Sums of counts.
+    /// Asks for the running sums of `count` counts: where each row or slot begins.
     fn scan(&self, counts: Address, starts: Address, total: Address, count: usize) -> Result<()> {
         const THREADS: u32 = 512;
         let shared = THREADS as usize * size_of::<u64>();

@@ -1,5 +1,5 @@
-//! The filters as the message kernels read them: cubic B-splines, for each slice of channels, each node
-//! from −1 on, three filters × 16 channels, control point and what the next one differs by.
+//! The filters as the message kernels read them: cubic B-splines, for each slice of channels, each
+//! node from −1 on, three filters × 16 channels, control point and what the next one differs by.
 
 use super::arguments::SLICE;
 use super::spline::Spline;

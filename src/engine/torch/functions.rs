@@ -5,7 +5,7 @@ use std::ffi::c_void;
 
 use crate::error::{Error, ErrorKind};
 
-/// Raised with every change of this file.
+/// Number of this interface, raised with every change of this file.
 pub const VERSION: u32 = 1;
 
 /// The library's file.
@@ -55,7 +55,7 @@ pub struct Input {
     pub atoms: usize,
     /// Atomic number of each.
     pub species: *const i64,
-    /// Å, three each.
+    /// Position of each atom (Å), three values each.
     pub positions: *const f64,
     /// How many directed pairs.
     pub pairs: usize,
@@ -114,7 +114,7 @@ impl Failure {
         self.kind = KINDS.iter().position(|kind| *kind == error.kind()).unwrap_or(0) as u32;
     }
 
-    /// The error that was written down.
+    /// The error that the library wrote down.
     pub fn error(&self) -> Error {
         let text = &self.text[..self.length.min(self.text.len())];
         let kind = KINDS.get(self.kind as usize).copied().unwrap_or(ErrorKind::Internal);

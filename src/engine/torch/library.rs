@@ -36,8 +36,8 @@ fn load() -> Result<&'static Table> {
     };
     let name = CString::new(path.as_os_str().as_bytes())
         .map_err(|_| missing("the path holds a zero byte"))?;
-    // SAFETY: the name ends with zero. What the library runs when it is loaded is libtorch's and its
-    // own registration; it is never unloaded, since libtorch's threads outlive every evaluator.
+    // SAFETY: the name ends with zero. What the library runs when it is loaded is libtorch's and
+    // its own registration; it is never unloaded, since libtorch's threads outlive every evaluator.
     let library = unsafe {
         libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL | libc::RTLD_NODELETE)
     };
@@ -76,8 +76,8 @@ fn own_path() -> PathBuf {
     PathBuf::from(OsStr::from_bytes(name.to_bytes()))
 }
 
-/// Where the library is, seen from the folder of this library or of a program: in a build folder, in the folder around
-/// Cargo's `deps`, and installed (`install.mk`).
+/// Where the library is, seen from the folder of this library or of a program: in a build folder,
+/// in the folder around Cargo's `deps`, and installed (`install.mk`).
 const PLACES: [&str; 4] = [".", "..", "mlff-student", "../lib/mlff-student"];
 
 fn beside(own: &Path) -> Option<PathBuf> {

@@ -1,10 +1,10 @@
 //! libtorch as an engine: students in plain tensor operations and automatic differentiation, and
 //! TorchScript models of any network.
 //!
-//! libtorch is 1.2 GB, so it lives in a library of its own, which is loaded when a calculator asks for
-//! it ([`functions`]). There, E is a function of species, positions, pairs and shifts; r = r_j + shift − r_i
-//! of each directed pair is all that positions enter by, so ∂E/∂shift is ∂E/∂r, from which forces and
-//! virials follow here.
+//! libtorch is 1.2 GB, so it lives in a library of its own, which is loaded when a calculator asks
+//! for it ([`functions`]). There, E is a function of species, positions, pairs and shifts; r = r_j
+//! + shift − r_i of each directed pair is all that positions enter by, so ∂E/∂shift is ∂E/∂r, from
+//! which forces and virials follow here.
 
 pub mod functions;
 mod library;
@@ -52,8 +52,8 @@ pub fn engine(potential: &Potential, options: Options) -> Result<Box<dyn Engine>
     Ok(Box::new(Torch::new(evaluator, potential.scope().cutoff)))
 }
 
-/// What the other library holds for a model. Engines of one calculator, which share it, are called one at a
-/// time: libtorch has threads of its own.
+/// What the other library holds for a model. Engines of one calculator, which share it, are called
+/// one at a time: libtorch has threads of its own.
 struct Evaluator {
     table: &'static Table,
     handle: NonNull<c_void>,
@@ -188,9 +188,9 @@ impl Engine for Torch {
             return Err(Error::new(
                 ErrorKind::Unsupported,
                 format!(
-                    "engine torch evaluates whole systems, but ghost {} (atom {j}) has no owner on this \
-                     process: give the owner of every ghost; where atoms live on several processes, use \
-                     one, or this library's own engine for a student",
+                    "engine torch evaluates whole systems, but ghost {} (atom {j}) has no owner on \
+                     this process: give the owner of every ghost; where atoms live on several \
+                     processes, use one, or this library's own engine for a student",
                     j as usize - list.owned
                 ),
             )
@@ -242,7 +242,8 @@ impl Engine for Torch {
     }
 
     fn atoms_per_batch(&self) -> usize {
-        // A TorchScript model may give the energy of all atoms alone, or let all of them see each other.
+        // A TorchScript model may give the energy of all atoms alone, or let all of them see each
+        // other.
         if self.evaluator.script { 0 } else { 1 << 14 }
     }
 

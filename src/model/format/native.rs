@@ -14,8 +14,8 @@ use crate::model::{
     Repulsion, SOURCE_FORMAT, Update, atomic_number, symbol,
 };
 
-/// Raised when a file of this version cannot be read by the version before. Version 2: cores, ranges
-/// of energies, fewer vectors than scalars.
+/// Raised when a file of this version cannot be read by the version before. Version 2: cores,
+/// ranges of energies, fewer vectors than scalars.
 const VERSION: u32 = 2;
 
 const FORMAT: &str = "mlff-student";
@@ -45,7 +45,8 @@ pub fn is(found: &Tensors) -> bool {
     found.settings.get("format").is_some_and(|format| format == FORMAT)
 }
 
-/// Refuses a safetensors file of any layout whose metadata name other units than eV and Å, or more than these.
+/// Refuses a safetensors file of any layout whose metadata name other units than eV and Å, or more
+/// than these.
 pub fn check_units(settings: &BTreeMap<String, String>) -> Result<()> {
     let Some(units) = settings.get("units") else { return Ok(()) };
     const OURS: [&str; 5] = ["electronvolt", "ev", "angstrom", "å", "a"];
@@ -217,7 +218,7 @@ enum Family {
     Painn(NormOf),
 }
 
-/// Of a block.
+/// Sizes of the layers of a block.
 #[derive(Clone, Copy)]
 struct Sizes {
     basis: usize,

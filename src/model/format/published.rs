@@ -21,7 +21,7 @@ const CUTOFF_TOLERANCE: f64 = 0.004;
 
 const IDENTITY: [f64; 9] = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
 
-/// Makes the model.
+/// The model that tensors of these names make.
 pub fn read(found: Tensors) -> Result<Model> {
     let mut weights = Weights::new("the published students", found.tensors);
     let (rows, hidden, embedding) = weights.matrix("embedding.weight")?;

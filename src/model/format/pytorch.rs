@@ -26,7 +26,8 @@ struct Archive<'a> {
 
 type Zip<'a> = ZipArchive<Cursor<&'a [u8]>>;
 
-/// First bytes of what ends a zip archive: it has one of each at most, and random data hits neither in a gigabyte.
+/// First bytes of what ends a zip archive: it has one of each at most, and random data hits neither
+/// in a gigabyte.
 const ENDS: [&[u8]; 2] = [b"PK\x05\x06", b"PK\x06\x06"];
 
 fn open(file: &[u8]) -> Result<Zip<'_>> {
@@ -133,7 +134,8 @@ fn member(zip: &mut Zip<'_>, name: &str, budget: &mut Budget) -> Result<Vec<u8>>
             ),
         ));
     }
-    // The checksum is compared where the member ends, which a read of its size alone does not reach.
+    // The checksum is compared where the member ends, which a read of its size alone does not
+    // reach.
     let beyond = file.read(&mut [0]).map_err(|error| {
         Error::new(
             ErrorKind::Format,

@@ -18,7 +18,7 @@ const MAGIC_NUMBER: i128 = 0x1950_a86a_20f9_469c_fc6c;
 /// Bytes of the storages, by key.
 struct Sections<'a>(HashMap<String, &'a [u8]>);
 
-/// Reads the file.
+/// The tensors of a file that PyTorch before 1.6 wrote.
 pub fn read(file: &[u8]) -> Result<Tensors> {
     let mut cursor = Cursor::new(file);
     let mut pickles = Vec::new();

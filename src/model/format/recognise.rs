@@ -50,7 +50,8 @@ pub fn recognise(mut found: Tensors) -> Result<(Model, Layout)> {
     Ok((model, layout))
 }
 
-/// Layouts that names tell: parts of names that no other has, the one name that ends every prefix, the reader.
+/// Layouts that names tell: parts of names that no other has, the one name that ends every prefix,
+/// the reader.
 type Named = (Layout, &'static [&'static str], &'static str, fn(Tensors) -> Result<Model>);
 const NAMED: [Named; 2] = [
     (Layout::Published, &published::MARKS, published::ANCHOR, published::read),

@@ -28,7 +28,7 @@ pub const ANCHOR: &str = "representation.embedding.weight";
 /// Under the root of the norm |V|.
 const EPSILON: f64 = 1e-8;
 
-/// Makes the model.
+/// The model that tensors of these names make.
 pub fn read(found: Tensors) -> Result<Model> {
     let mut weights = Weights::new("SchNetPack's PaiNN", found.tensors);
     let (rows, hidden, embedding) = weights.matrix("representation.embedding.weight")?;

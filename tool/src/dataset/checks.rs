@@ -30,7 +30,8 @@ impl Dataset {
         let mut duplicates = BTreeSet::new();
         let mut seen: HashMap<(u64, i64), Vec<usize>> = HashMap::new();
         for split in Split::ALL {
-            // Those of one split are no duplicates of each other, and there may be many alike: single atoms.
+            // Those of one split are no duplicates of each other, and there may be many alike:
+            // single atoms.
             let mut own = Vec::new();
             for (index, frame) in self.frames.iter().enumerate() {
                 if used_as(frame) != split {
@@ -84,8 +85,8 @@ impl Dataset {
             .collect();
         if let Some(first) = shared.first() {
             self.notes.push(format!(
-                "{} of {} scaffolds are in more than one split, {first} for one: errors on held-out \
-                 molecules are too good there",
+                "{} of {} scaffolds are in more than one split, {first} for one: errors on \
+                 held-out molecules are too good there",
                 shared.len(),
                 scaffolds.len()
             ));

@@ -1,5 +1,6 @@
 //! The hash that the data tool writes into a file: SHA-256 of structures, labels, names and splits,
-//! in order (`docs/src/reference/datasets.md`; `Dataset.content_hash` in `python/mlff_student/distil/dataset.py`).
+//! in order (`docs/src/reference/datasets.md`; `Dataset.content_hash` in
+//! `python/mlff_student/distil/dataset.py`).
 
 use sha2::{Digest, Sha256};
 

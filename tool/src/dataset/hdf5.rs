@@ -1,4 +1,5 @@
-//! Datasets in HDF5: one array for each quantity over all frames (`docs/src/reference/datasets.md`).
+//! Datasets in HDF5: one array for each quantity over all frames
+//! (`docs/src/reference/datasets.md`).
 
 use std::path::Path;
 
@@ -11,8 +12,8 @@ use mlff_student::error::{Error, ErrorKind, Result};
 /// What every HDF5 file begins with.
 pub(super) const SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
 
-/// Most bytes that a byte of a file becomes when it is unpacked: DEFLATE's bound. An array may be so many times
-/// the size of the whole file.
+/// Most bytes that a byte of a file becomes when it is unpacked: DEFLATE's bound. An array may be
+/// so many times the size of the whole file.
 const MOST_UNPACKED: u64 = 1032;
 
 const FORMAT: &str = "mlff-student-dataset";
@@ -33,7 +34,8 @@ fn read_file(path: &Path, name: &str) -> Result<(Source, Vec<Frame>)> {
         };
         attribute.read_string().map(Some).map_err(|error| {
             broken(format!(
-                "expected text in the attribute {key}, found something else ({error}): write it again"
+                "expected text in the attribute {key}, found something else ({error}): write it \
+                 again"
             ))
         })
     };
@@ -237,7 +239,8 @@ impl Arrays {
     fn dataset(&self, name: &str, shape: &[Size]) -> Result<hdf5_reader::Dataset> {
         let Some(dataset) = self.find(name)? else {
             return Err(broken(format!(
-                "expected a dataset {name}, found none: write it, as docs/src/reference/datasets.md describes"
+                "expected a dataset {name}, found none: write it, as \
+                 docs/src/reference/datasets.md describes"
             )));
         };
         let found = dataset.shape();
@@ -291,8 +294,8 @@ fn is_absence(error: &Hdf5Error) -> bool {
 fn damaged(error: &Hdf5Error) -> Error {
     if let Hdf5Error::ResourceLimit(what) = cause(error) {
         return broken(format!(
-            "expected arrays that fit the file's size, found more ({what}): one was never written, or the \
-             file is damaged; write it again"
+            "expected arrays that fit the file's size, found more ({what}): one was never written, \
+             or the file is damaged; write it again"
         ));
     }
     broken(format!(

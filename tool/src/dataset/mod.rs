@@ -1,9 +1,9 @@
 //! Structures with a teacher's energies, forces and stresses.
 //!
-//! Files are read as HDF5 (layout in `docs/src/reference/datasets.md`) or extended XYZ, told apart by their first
-//! bytes. What is wrong with a file as a whole (truncated, missing datasets, wrong shapes, another
-//! teacher or unit than the files before) is an error. What is wrong with single frames drops
-//! them, counted by reason in [`Dataset::dropped`].
+//! Files are read as HDF5 (layout in `docs/src/reference/datasets.md`) or extended XYZ, told apart
+//! by their first bytes. What is wrong with a file as a whole (truncated, missing datasets, wrong
+//! shapes, another teacher or unit than the files before) is an error. What is wrong with single
+//! frames drops them, counted by reason in [`Dataset::dropped`].
 
 mod checks;
 mod content;

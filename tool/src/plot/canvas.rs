@@ -1,9 +1,9 @@
 //! A picture in memory that `plotters` draws on, and its PNG file.
 //!
 //! `plotters` can render text itself, but only with system fonts or with crates under licences that
-//! do not go with GPLv2. So text is drawn here, in an embedded font: DejaVu Sans (licence beside it),
-//! reduced by `pyftsubset --no-hinting --layout-features= --unicodes=…` to Latin and Greek letters,
-//! raised and lowered digits and the signs of mathematics that plots need.
+//! do not go with GPLv2. So text is drawn here, in an embedded font: DejaVu Sans (licence beside
+//! it), reduced by `pyftsubset --no-hinting --layout-features= --unicodes=…` to Latin and Greek
+//! letters, raised and lowered digits and the signs of mathematics that plots need.
 
 use std::convert::Infallible;
 use std::fs::File;

@@ -14,9 +14,9 @@ use mlff_student::vector::norm;
 /// gets wrong must not decide where all others end.
 const OUTSIDE: f64 = 1e-4;
 
-/// The range of the energies that the network of `model` gives the atoms of `frames`. Frames that it
-/// cannot be evaluated on are skipped, and elements that no frame has get (0, 0). `done` is told how
-/// many frames are done.
+/// The range of the energies that the network of `model` gives the atoms of `frames`. Frames that
+/// it cannot be evaluated on are skipped, and elements that no frame has get (0, 0). `done` is told
+/// how many frames are done.
 pub fn energy_range(
     model: &Model,
     options: Options,

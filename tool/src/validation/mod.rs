@@ -297,8 +297,8 @@ fn trained_on(model: &Model, dataset: &Dataset) -> Option<String> {
         return None;
     }
     Some(format!(
-        "the student was trained on {}: errors on up to {frames} of these {} frames are smaller than \
-         on what it does not know; --split test takes the frames that were held out",
+        "the student was trained on {}: errors on up to {frames} of these {} frames are smaller \
+         than on what it does not know; --split test takes the frames that were held out",
         files.join(", "),
         dataset.frames.len()
     ))
@@ -312,8 +312,8 @@ fn teachers_differ(model: Option<&str>, data: Option<&str>) -> Option<String> {
              than errors; of the two energy figures, look at the one with fitted references"
         )),
         (None, _) => Some(
-            "the student's file does not say which teacher it learned from: if it is not the one of \
-             these labels, only the energy figure with fitted references means something"
+            "the student's file does not say which teacher it learned from: if it is not the one \
+             of these labels, only the energy figure with fitted references means something"
                 .into(),
         ),
         (Some(_), None) => None,

@@ -41,8 +41,8 @@ pub fn predict(
     keep_computed(dataset, predictions)
 }
 
-/// What `keep` makes of the results of each frame, or why there are none; small frames are computed in
-/// batches. `done` is told how many frames are done.
+/// What `keep` makes of the results of each frame, or why there are none; small frames are computed
+/// in batches. `done` is told how many frames are done.
 pub(super) fn evaluate<T>(
     model: &Arc<Model>,
     options: Options,

@@ -12,10 +12,10 @@ use mlff_student::vector::norm;
 /// One in so many vectors is left out at a time: what the others cost changes with them.
 const AT_A_TIME: usize = 4;
 
-/// `model` with so many of its vectors, at most as many as it has. Each one is left out on trial, and
-/// those go without which forces of `frames` err least, a quarter of them at a time. `done` is told how
-/// many frames were computed, and the share of the work that is done. What is left has to be trained
-/// further.
+/// `model` with so many of its vectors, at most as many as it has. Each one is left out on trial,
+/// and those go without which forces of `frames` err least, a quarter of them at a time. `done` is
+/// told how many frames were computed, and the share of the work that is done. What is left has to
+/// be trained further.
 pub fn pruned(
     model: &Model,
     vectors: usize,
@@ -46,7 +46,8 @@ pub fn pruned(
     Ok(model.with_vectors(&kept))
 }
 
-/// Mean error of the forces' lengths (eV/Å); frames that the student cannot be evaluated on are left out.
+/// Mean error of the forces' lengths (eV/Å); frames that the student cannot be evaluated on are
+/// left out.
 fn force_error(model: &Model, options: Options, frames: &[Frame]) -> Result<f64> {
     let forces = |_: &Structure<'_>, results: &Results| results.forces.clone();
     let found = evaluate(&Arc::new(model.clone()), options, frames, forces, |_| {})?;

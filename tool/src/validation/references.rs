@@ -6,8 +6,8 @@ use super::Prediction;
 use crate::dataset::Frame;
 use mlff_student::error::{Error, ErrorKind, Result};
 
-/// Compared with the matrix' trace: far above rounding and far below what the data determine, so that
-/// elements that always occur together get a share each.
+/// Compared with the matrix' trace: far above rounding and far below what the data determine, so
+/// that elements that always occur together get a share each.
 const RIDGE: f64 = 1e-12;
 
 /// The energy of each element (eV) that, added to the student's energies, leaves the least mean
@@ -35,8 +35,8 @@ pub(super) fn fit(frames: &[Frame], predictions: &[Prediction]) -> Result<BTreeM
         matrix[k][k] += RIDGE * trace;
     }
     let solution = solve(matrix, right).ok_or_else(|| {
-        let message = "references by element cannot be fitted: expected finite energies; check that \
-                       the labels and the model's weights are sound";
+        let message = "references by element cannot be fitted: expected finite energies; check \
+            that the labels and the model's weights are sound";
         Error::new(ErrorKind::Numeric, message)
     })?;
     Ok(elements.into_iter().zip(solution).collect())

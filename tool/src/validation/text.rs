@@ -60,17 +60,18 @@ impl Report {
         let (forces, energy) = (&overall.forces, &overall.energy_fitted_references);
         let _ = writeln!(
             text,
-            "Mean absolute errors: forces {:.4} eV/Å, energies {:.2} meV/atom (references fitted).\n",
+            "Mean absolute errors: forces {:.4} eV/Å, energies {:.2} meV/atom (references \
+             fitted).\n",
             forces.mae_ev_per_angstrom, energy.mae_mev_per_atom
         );
         text += &summary(overall);
         let _ = writeln!(
             text,
-            "\nForces: over x, y and z of each atom; angles between force vectors where the label's \
-             is longer than {SHORTEST_FORCE} eV/Å. Energies: student minus label per atom, each \
-             frame counted once; \"references fitted\" means after adding one energy per element to \
-             the student's, fitted on these frames, which is what remains to compare where \
-             the reference energies of two teachers differ."
+            "\nForces: over x, y and z of each atom; angles between force vectors where the \
+             label's is longer than {SHORTEST_FORCE} eV/Å. Energies: student minus label per atom, \
+             each frame counted once; \"references fitted\" means after adding one energy per \
+             element to the student's, fitted on these frames, which is what remains to compare \
+             where the reference energies of two teachers differ."
         );
         for (title, groups) in [
             ("split", &self.by_split),
@@ -140,9 +141,9 @@ fn summary(errors: &Errors) -> String {
 
 fn table(title: &str, groups: &[Group]) -> String {
     let mut text = format!(
-        "\n## By {title}\n\n| {title} | frames | atoms | energy MAE | references fitted | force MAE \
-         | RMSE | R² | angle | stress MAE |\n| --- | --: | --: | --: | --: | --: | --: | --: | --: \
-         | --: |\n| | | | meV/atom | meV/atom | eV/Å | eV/Å | | ° | meV/Å³ |\n"
+        "\n## By {title}\n\n| {title} | frames | atoms | energy MAE | references fitted | force \
+         MAE | RMSE | R² | angle | stress MAE |\n| --- | --: | --: | --: | --: | --: | --: | --: | \
+         --: | --: |\n| | | | meV/atom | meV/atom | eV/Å | eV/Å | | ° | meV/Å³ |\n"
     );
     for Group { name, errors } in groups {
         let Errors { energy, energy_fitted_references, forces, stress, .. } = errors;

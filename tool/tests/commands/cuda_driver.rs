@@ -1,5 +1,5 @@
-//! How the library calls NVIDIA's driver, with another library in its place (`driver/driver.cpp`): the tool finds it
-//! as it would find the driver.
+//! How the library calls NVIDIA's driver, with another library in its place (`driver/driver.cpp`):
+//! the tool finds it as it would find the driver.
 
 use crate::support::{shim, students};
 use std::path::{Path, PathBuf};
@@ -72,7 +72,8 @@ fn through_the_driver_kernels_give_the_shims_bits_and_the_callers_context_stays(
 fn what_the_driver_refuses_is_an_error_that_says_what_to_do_and_leaves_the_callers_context() {
     let machine = Machine::new();
     for (fails, words) in [
-        // A stub in its place, a machine without GPUs, a driver that is half updated, and one that is broken.
+        // A stub in its place, a machine without GPUs, a driver that is half updated, and one that
+        // is broken.
         ("cuDriverGetVersion=34", "device cpu, or see what nvidia-smi says"),
         ("cuInit=34", "device cpu, or see what nvidia-smi says"),
         ("cuInit=100", "found none that NVIDIA's driver shows"),

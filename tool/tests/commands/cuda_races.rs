@@ -1,5 +1,5 @@
-//! Threads of the CUDA kernels that forget to wait for each other are found: the kernels' source as C++, each
-//! thread of a block a real one, under ThreadSanitizer.
+//! Threads of the CUDA kernels that forget to wait for each other are found: the kernels' source as
+//! C++, each thread of a block a real one, under ThreadSanitizer.
 
 use crate::support::{shim, students, toolchain};
 use std::path::Path;
@@ -14,7 +14,8 @@ const WATCHED: [&str; 4] = ["-O1", "-g", "-DMLFF_SHIM_THREADS", "-fsanitize=thre
 /// Bytes of shared memory of a block of threads on Hopper.
 const LARGE: usize = 227 * 1024;
 
-/// Evaluates a chain of so many atoms with the kernels in `library`, on a GPU with so many bytes of shared memory.
+/// Evaluates a chain of so many atoms with the kernels in `library`, on a GPU with so many bytes of
+/// shared memory.
 fn evaluate(library: &Path, model: &Model, atoms: usize, shared: usize) -> Output {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("model.safetensors");

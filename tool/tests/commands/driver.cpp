@@ -1,5 +1,6 @@
-// NVIDIA's driver for tests without it: what the library calls of it, one GPU that runs kernels by the shim. Calls of
-// work need a context, as the real ones do; at the end of the process the caller's must be the one it was.
+// NVIDIA's driver for tests without it: what the library calls of it, one GPU that runs kernels by
+// the shim. Calls of work need a context, as the real ones do; at the end of the process the
+// caller's must be the one it was.
 
 #include <dlfcn.h>
 #include <unistd.h>
@@ -29,7 +30,8 @@ struct Function {
 };
 
 int callers_context, primary_context;
-/// Of this thread, the one in use behind the others. Without a destructor, since the end looks at it.
+/// Of this thread, the one in use behind the others. Without a destructor, since the end looks at
+/// it.
 thread_local void *contexts[8] = {&callers_context};
 thread_local int context = 0;
 Work *captured = nullptr;

@@ -298,8 +298,8 @@ fn the_labels_that_ship_are_sound_and_hold_enough_out() {
     }
     let known = molecules(Split::Train, None);
     assert!(known.len() >= 3000, "{}", known.len());
-    // Nor in dimers, clusters and collisions. Liquids share common molecules. What crystals hold out
-    // is the crystal: a molecule of one may be trained on alone, but in no other crystal.
+    // Nor in dimers, clusters and collisions. Liquids share common molecules. What crystals hold
+    // out is the crystal: a molecule of one may be trained on alone, but in no other crystal.
     let parts = |split, crystals: bool| -> BTreeSet<&str> {
         let frames = dataset.frames.iter().filter(|frame| {
             frame.split == Some(split)

@@ -1,8 +1,9 @@
 //! A small vector of float32 lanes, one implementation for each instruction set.
 //!
 //! Kernels are written once over [`Vector`] and inlined into [`Vector::run`], a thin function that
-//! is compiled for the instruction set. Everything on the way must be `#[inline(always)]`, and no closure may handle
-//! vectors (one that computes an index may be there), or the intrinsics are called instead of inlined.
+//! is compiled for the instruction set. Everything on the way must be `#[inline(always)]`, and no
+//! closure may handle vectors (one that computes an index may be there), or the intrinsics are
+//! called instead of inlined.
 #![allow(unsafe_code)]
 
 use crate::engine::InstructionSet;

@@ -21,10 +21,10 @@ pub struct Avx512(__m512);
 #[repr(align(64))]
 struct Line([u8; 64]);
 
-/// Aligns the stack of the function that it is inlined into to cache lines. Of its own the compiler only does
-/// so if it knows before it hands out registers that something needs it: the vectors that it then keeps on
-/// the stack would lie across two lines three times out of four, which made messages in reverse up to a
-/// third slower, or not, from one start of a program to the next.
+/// Aligns the stack of the function that it is inlined into to cache lines. Of its own the compiler
+/// only does so if it knows before it hands out registers that something needs it: the vectors that
+/// it then keeps on the stack would lie across two lines three times out of four, which made
+/// messages in reverse up to a third slower, or not, from one start of a program to the next.
 #[inline(always)]
 fn align_stack() {
     black_box(&mut Line([0; 64]).0);

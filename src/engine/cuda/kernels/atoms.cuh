@@ -1,6 +1,6 @@
 // What atoms do on their own: updates, senders and readout, forward and reverse. Formulas as in
-// engine::reference. One block of threads takes a tile of atoms through all of it; inputs of dense layers lie
-// in shared memory, everything else in records, which the same block wrote.
+// engine::reference. One block of threads takes a tile of atoms through all of it; inputs of dense
+// layers lie in shared memory, everything else in records, which the same block wrote.
 #pragma once
 #include "common.cuh"
 
@@ -34,8 +34,8 @@ struct Head {
   int layers, inputs;
 };
 
-/// Values kept from forward to reverse. Both families begin with silu' of the update and two gates; `painn`
-/// goes on with V, W and silu' of the sender.
+/// Values kept from forward to reverse. Both families begin with silu' of the update and two gates;
+/// `painn` goes on with V, W and silu' of the sender.
 constexpr int SLOPE = 0, GATE_0 = 1, GATE_1 = 2, PUBLISHED_KEPT = 3;
 constexpr int LEFT = 3, RIGHT = 6, SENDER_SLOPE = 9, PAINN_KEPT = 10;
 
@@ -48,7 +48,8 @@ struct Atoms {
   float under_root, epsilon;
   int shifted;
   int channels;
-  /// Channels of shared memory in front of what is there for parts of sums: 4 h, or more where the readout is wide.
+  /// Channels of shared memory in front of what is there for parts of sums: 4 h, or more where the
+  /// readout is wide.
   int room;
   uint32_t active, rows;
   /// State after the message of the block whose update this is. Records of active rows.
@@ -57,11 +58,13 @@ struct Atoms {
   float *kept, *next_kept;
   /// State before the next message, of active rows.
   float *next_state;
-  /// Forward update: features of the next message; reverse update: those of the message that was reversed. All rows.
+  /// Forward update: features of the next message; reverse update: those of the message that was
+  /// reversed. All rows.
   float *features;
   /// Reverse update: what the reverse message gave. Active rows.
   const float *received;
-  /// Reverse update, in: adjoint of the state after the next message. Out: that of `state`. All rows.
+  /// Reverse update, in: adjoint of the state after the next message. Out: that of `state`. All
+  /// rows.
   float *bar;
   /// Kind of each row, and of each kind where energies of atoms begin to saturate (eV).
   const uint32_t *kinds;
@@ -70,8 +73,8 @@ struct Atoms {
   double *energies;
 };
 
-/// Vectors of `published` that are shorter count as zero: where symmetry makes v vanish, rounding leaves a
-/// direction that means nothing.
+/// Vectors of `published` that are shorter count as zero: where symmetry makes v vanish, rounding
+/// leaves a direction that means nothing.
 constexpr float ROUNDING = 2e-6f;
 
 struct Activation {
@@ -100,7 +103,9 @@ __device__ inline Activation silu(float z) {
   return {z * sigmoid, sigmoid * (1 + z * (1 - sigmoid))};
 }
 
-__device__ inline float dot3(const float *a, const float *b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
+__device__ inline float dot3(const float *a, const float *b) {
+  return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+}
 
 /// Longest chain of additions in float32, in channels: longer ones would lose a digit.
 constexpr uint32_t CHAIN = 16;
@@ -108,7 +113,8 @@ constexpr uint32_t CHAIN = 16;
 /// Rows that a thread computes at once, of four outputs.
 constexpr uint32_t BUNCH = 8;
 
-/// Fewest inputs that a thread sums: shares are added one after the other, and many would lose a digit, too.
+/// Fewest inputs that a thread sums: shares are added one after the other, and many would lose a
+/// digit, too.
 constexpr uint32_t FEWEST = 8;
 
 /// Inputs whose weights are on their way while others are multiplied.
@@ -127,10 +133,12 @@ struct Shares {
       count *= 2;
   }
 
-  /// Where in `parts` a thread's sums lie: parts[index][thread] of four rows each, where index is twice the output
-  /// plus the half of the eight rows. A row has one place more than threads, so that a warp that reads four rows of
-  /// eight channels meets 32 banks.
-  __device__ static uint32_t place(uint32_t index, uint32_t thread) { return 4 * (index * (blockDim.x + 1) + thread); }
+  /// Where in `parts` a thread's sums lie: parts[index][thread] of four rows each, where index is
+  /// twice the output plus the half of the eight rows. A row has one place more than threads, so
+  /// that a warp that reads four rows of eight channels meets 32 banks.
+  __device__ static uint32_t place(uint32_t index, uint32_t thread) {
+    return 4 * (index * (blockDim.x + 1) + thread);
+  }
 
   /// Σ of a row and channel.
   __device__ float sum(const float *parts, uint32_t row, uint32_t channel) const {
@@ -144,12 +152,13 @@ struct Shares {
   }
 };
 
-/// Sums W x for outputs from `first` on, four for each thread and bunch of rows; outputs beyond the layer's are those of
-/// the next copy of the input. `input` and `parts` are places in shared memory, in floats. By value: the address of a
-/// kernel's argument would have every thread copy all of them.
+/// Sums W x for outputs from `first` on, four for each thread and bunch of rows; outputs beyond the
+/// layer's are those of the next copy of the input. `input` and `parts` are places in shared
+/// memory, in floats. By value: the address of a kernel's argument would have every thread copy all
+/// of them.
 template <uint32_t ROWS>
-__device__ __noinline__ void multiply(const Linear layer, const Shares shares, uint32_t first, uint32_t input,
-                                      uint32_t parts) {
+__device__ __noinline__ void multiply(const Linear layer, const Shares shares, uint32_t first,
+                                      uint32_t input, uint32_t parts) {
   SHARED_MEMORY(bytes);
   float *const shared = reinterpret_cast<float *>(bytes);
   constexpr uint32_t STRIDE = ROWS + 4;
@@ -159,9 +168,11 @@ __device__ __noinline__ void multiply(const Linear layer, const Shares shares, u
   const uint32_t share = work / shares.items, item = work % shares.items;
   const uint32_t inputs = layer.inputs, outputs = layer.outputs;
   const uint32_t steps = inputs / STEP, channel = first + 4 * (item % shares.quads);
-  const uint32_t from = steps * share / shares.count * STEP, to = steps * (share + 1) / shares.count * STEP;
+  const uint32_t from = steps * share / shares.count * STEP,
+                 to = steps * (share + 1) / shares.count * STEP;
   const float *column = layer.weight + from * outputs + channel % outputs;
-  const float *values = shared + input + (channel / outputs * inputs + from) * STRIDE + item / shares.quads * BUNCH;
+  const float *values =
+      shared + input + (channel / outputs * inputs + from) * STRIDE + item / shares.quads * BUNCH;
   float4 weights[STEP];
 #pragma unroll
   for (uint32_t q = 0; q < STEP; ++q)
@@ -197,7 +208,8 @@ __device__ __noinline__ void multiply(const Linear layer, const Shares shares, u
 #pragma unroll
     for (uint32_t index = 0; index < BUNCH; ++index) {
       const float *const four = sum[index / (BUNCH / 4)] + index % (BUNCH / 4) * 4;
-      float4 *const to_four = reinterpret_cast<float4 *>(shared + parts + Shares::place(index, work));
+      float4 *const to_four =
+          reinterpret_cast<float4 *>(shared + parts + Shares::place(index, work));
       float4 total = {four[0], four[1], four[2], four[3]};
       if (link > from) {
         const float4 before = *to_four;
@@ -217,8 +229,8 @@ template <uint32_t ROWS_> struct Tile {
   const Atoms &p;
   const uint32_t h;
   const uint32_t first;
-  /// Shared memory: inputs of layers, 3 h channels and h more, which `hidden` ones are; `p.room` channels in all.
-  /// Behind them is room for sums.
+  /// Shared memory: inputs of layers, 3 h channels and h more, which `hidden` ones are; `p.room`
+  /// channels in all. Behind them is room for sums.
   float *const x;
 
   __device__ Tile(const Atoms &p, float *shared)
@@ -227,17 +239,22 @@ template <uint32_t ROWS_> struct Tile {
   __device__ bool used(uint32_t row) const { return first + row < p.active; }
 
   /// Index of vector k of a record of active rows, at one channel.
-  __device__ size_t own(int width, int k, uint32_t row, uint32_t channel) const { return in(p.active, width, k, row, channel); }
+  __device__ size_t own(int width, int k, uint32_t row, uint32_t channel) const {
+    return in(p.active, width, k, row, channel);
+  }
 
-  /// The same of all rows.
-  __device__ size_t all(int width, int k, uint32_t row, uint32_t channel) const { return in(p.rows, width, k, row, channel); }
+  /// Index of vector k of a record of all rows, at one channel.
+  __device__ size_t all(int width, int k, uint32_t row, uint32_t channel) const {
+    return in(p.rows, width, k, row, channel);
+  }
 
   __device__ size_t in(uint32_t rows, int width, int k, uint32_t row, uint32_t channel) const {
     return record(channel / SLICE, first + row, rows, width) + k * SLICE + channel % SLICE;
   }
 
-  /// Runs `body(row, channel)` for all atoms of the tile and so many channels, a multiple of eight; then all threads see
-  /// what it wrote. A warp takes four rows of eight channels: these lie in 32 banks, and in whole sectors of records.
+  /// Runs `body(row, channel)` for all atoms of the tile and so many channels, a multiple of eight;
+  /// then all threads see what it wrote. A warp takes four rows of eight channels: these lie in 32
+  /// banks, and in whole sectors of records.
   template <class Body> __device__ void each(uint32_t channels, Body body) const {
 #pragma unroll 1
     for (uint32_t k = threadIdx.x; k < ROWS * channels; k += blockDim.x) {
@@ -250,9 +267,10 @@ template <uint32_t ROWS_> struct Tile {
 
   template <class Body> __device__ void each(Body body) const { each(h, body); }
 
-  /// A dense layer, of inputs from this channel of x on, and as many of each other copy behind them;
-  /// `to(row, channel, y)` gets each value, a copy's channels behind those of the one before.
-  template <int COPIES = 1, class To> __device__ void dense(const Linear &layer, uint32_t input, To to) const {
+  /// A dense layer, of inputs from this channel of x on, and as many of each other copy behind
+  /// them; `to(row, channel, y)` gets each value, a copy's channels behind those of the one before.
+  template <int COPIES = 1, class To>
+  __device__ void dense(const Linear &layer, uint32_t input, To to) const {
     const uint32_t all = COPIES * layer.outputs, most = blockDim.x * 4 * BUNCH / ROWS;
 #pragma unroll 1
     for (uint32_t first = 0; first < all; first += most) {
@@ -262,7 +280,8 @@ template <uint32_t ROWS_> struct Tile {
       __syncthreads();
       each(channels, [&](uint32_t row, uint32_t channel) {
         const uint32_t output = first + channel;
-        const float bias = layer.bias ? layer.bias[COPIES > 1 ? output % layer.outputs : output] : 0;
+        const float bias =
+            layer.bias ? layer.bias[COPIES > 1 ? output % layer.outputs : output] : 0;
         to(row, output, bias + shares.sum(x + p.room * STRIDE, row, channel));
       });
     }
@@ -270,7 +289,9 @@ template <uint32_t ROWS_> struct Tile {
 
   /// An input of layers.
   __device__ float &in_x(uint32_t channel, uint32_t row) const { return x[channel * STRIDE + row]; }
-  __device__ float &in_hidden(uint32_t channel, uint32_t row) const { return in_x(hidden() + channel, row); }
+  __device__ float &in_hidden(uint32_t channel, uint32_t row) const {
+    return in_x(hidden() + channel, row);
+  }
   __device__ uint32_t hidden() const { return 3 * h; }
 };
 
@@ -295,7 +316,9 @@ __device__ inline float length(const Atoms &p, float square) {
   return p.shifted ? square / (root(p, square) + p.epsilon) : root(p, square);
 }
 
-template <bool PAINN> __device__ constexpr int kept_width() { return PAINN ? PAINN_KEPT : PUBLISHED_KEPT; }
+template <bool PAINN> __device__ constexpr int kept_width() {
+  return PAINN ? PAINN_KEPT : PUBLISHED_KEPT;
+}
 
 /// From `state` to s in the first h channels of x, and to gates, V and W in `kept`.
 template <bool PAINN, class T> __device__ void update(const T &tile) {
@@ -409,7 +432,8 @@ template <bool PAINN, bool LAST, class T> __device__ void update_reverse(const T
   }
 }
 
-/// After the message of a block that is not the last: its update, and the features that the next block sends.
+/// After the message of a block that is not the last: its update, and the features that the next
+/// block sends.
 template <bool PAINN, class T> __device__ void forward_update(const T &tile) {
   const Atoms &p = tile.p;
   const uint32_t h = tile.h;
@@ -452,7 +476,8 @@ template <bool PAINN, class T> __device__ void forward_update(const T &tile) {
 /// Energies from s in x, whose adjoint takes its place in `bar`.
 template <class T> __device__ void readout(const T &tile) {
   const Atoms &p = tile.p;
-  // Where the values of each layer are in x: behind s, which is not needed later. Their slopes follow.
+  // Where the values of each layer are in x: behind s, which is not needed later. Their slopes
+  // follow.
   int begin[HEAD + 1] = {0};
   int next = tile.h;
   const auto slopes = [&](int k) { return begin[k] + p.head.forward[k - 1].outputs; };
@@ -490,7 +515,8 @@ template <class T> __device__ void readout(const T &tile) {
 #pragma unroll 1
   for (int k = top; k > 0; --k) {
     tile.dense(p.head.reverse[k - 1], begin[k], [&](uint32_t row, uint32_t channel, float y) {
-      tile.in_x(begin[k - 1] + channel, row) = k > 1 ? y * tile.in_x(slopes(k - 1) + channel, row) : y;
+      tile.in_x(begin[k - 1] + channel, row) =
+          k > 1 ? y * tile.in_x(slopes(k - 1) + channel, row) : y;
     });
   }
   tile.each([&](uint32_t row, uint32_t c) {
@@ -508,8 +534,9 @@ template <bool PAINN, class T> __device__ void last_update(const T &tile) {
   update_reverse<PAINN, true>(tile);
 }
 
-/// After the reverse message of a block that is not the first: through its sender to the state before it, and
-/// through the update of the block before, which `state`, `kept` and the layers belong to.
+/// After the reverse message of a block that is not the first: through its sender to the state
+/// before it, and through the update of the block before, which `state`, `kept` and the layers
+/// belong to.
 template <bool PAINN, class T> __device__ void reverse_update(const T &tile) {
   const Atoms &p = tile.p;
   const uint32_t h = tile.h;
@@ -542,26 +569,27 @@ template <bool PAINN, class T> __device__ void reverse_update(const T &tile) {
   update_reverse<PAINN, false>(tile);
 }
 
-#define ATOMS(size, rows, threads)                                                                                   \
-  ATOMS_OF(published_##size, false, rows, threads)                                                                   \
+#define ATOMS(size, rows, threads)                                                                 \
+  ATOMS_OF(published_##size, false, rows, threads)                                                 \
   ATOMS_OF(painn_##size, true, rows, threads)
 
-#define ATOMS_OF(name, painn, rows, threads)                                                                         \
-  LARGE_KERNEL(forward_update_##name, Atoms, threads) {                                                                     \
-    SHARED_MEMORY(shared);                                                                                           \
-    forward_update<painn>(Tile<rows>(p, reinterpret_cast<float *>(shared)));                                                \
-  }                                                                                                                  \
-  LARGE_KERNEL(last_update_##name, Atoms, threads) {                                                                        \
-    SHARED_MEMORY(shared);                                                                                           \
-    last_update<painn>(Tile<rows>(p, reinterpret_cast<float *>(shared)));                                                   \
-  }                                                                                                                  \
-  LARGE_KERNEL(reverse_update_##name, Atoms, threads) {                                                                     \
-    SHARED_MEMORY(shared);                                                                                           \
-    reverse_update<painn>(Tile<rows>(p, reinterpret_cast<float *>(shared)));                                                \
+#define ATOMS_OF(name, painn, rows, threads)                                                       \
+  LARGE_KERNEL(forward_update_##name, Atoms, threads) {                                            \
+    SHARED_MEMORY(shared);                                                                         \
+    forward_update<painn>(Tile<rows>(p, reinterpret_cast<float *>(shared)));                       \
+  }                                                                                                \
+  LARGE_KERNEL(last_update_##name, Atoms, threads) {                                               \
+    SHARED_MEMORY(shared);                                                                         \
+    last_update<painn>(Tile<rows>(p, reinterpret_cast<float *>(shared)));                          \
+  }                                                                                                \
+  LARGE_KERNEL(reverse_update_##name, Atoms, threads) {                                            \
+    SHARED_MEMORY(shared);                                                                         \
+    reverse_update<painn>(Tile<rows>(p, reinterpret_cast<float *>(shared)));                       \
   }
 
-// Many atoms: weights are read once for 32 of them. Few: one block of threads for eight, since fewer blocks than the
-// GPU has multiprocessors would leave some of them idle. As many threads as shape.rs has for few; for many, which have half
-// of it, the bound leaves each 128 registers, so that two blocks fit.
+// Many atoms: weights are read once for 32 of them. Few: one block of threads for eight, since
+// fewer blocks than the GPU has multiprocessors would leave some of them idle. As many threads as
+// shape.rs has for few; for many, which have half of it, the bound leaves each 128 registers, so
+// that two blocks fit.
 ATOMS(many, 32, 512)
 ATOMS(few, 8, 512)

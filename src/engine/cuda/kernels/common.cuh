@@ -1,10 +1,12 @@
 // What all kernels share: layouts, small vectors, the network's activation.
 //
-// The same source is compiled by NVRTC for GPUs and, with `shim.h` in front, as C++ for tests without one.
-// Kernels keep to what the shim can run: one struct of arguments, dynamic shared memory, __syncthreads,
-// full-warp shuffles and ballots, atomic operations on integers whose order leaves no trace.
+// The same source is compiled by NVRTC for GPUs and, with `shim.h` in front, as C++ for tests
+// without one. Kernels keep to what the shim can run: one struct of arguments, dynamic shared
+// memory, __syncthreads, full-warp shuffles and ballots, atomic operations on integers whose order
+// leaves no trace.
 //
-// Features lie in records: for each slice of 16 channels, for each row (atom), K vectors of 16 floats.
+// Features lie in records: for each slice of 16 channels, for each row (atom), K vectors of 16
+// floats.
 #pragma once
 
 #ifndef MLFF_SHIM
@@ -14,7 +16,8 @@ typedef unsigned long long uint64_t;
 /// A kernel that takes one struct, and is run with blocks of at most so many threads.
 #define KERNEL(name, Arguments, THREADS) extern "C" __global__ void name(Arguments p)
 /// One whose blocks are so large that the compiler must share out the registers.
-#define LARGE_KERNEL(name, Arguments, THREADS) extern "C" __global__ void __launch_bounds__(THREADS) name(Arguments p)
+#define LARGE_KERNEL(name, Arguments, THREADS)                                                     \
+  extern "C" __global__ void __launch_bounds__(THREADS) name(Arguments p)
 #endif
 
 /// Channels of a record's vectors.
@@ -37,7 +40,9 @@ __device__ inline Two operator*(Two a, Two b) { return {a.x * b.x, a.y * b.y}; }
 __device__ inline Two operator*(float a, Two b) { return {a * b.x, a * b.y}; }
 
 /// a b + c
-__device__ inline Two fma(Two a, Two b, Two c) { return {fmaf(a.x, b.x, c.x), fmaf(a.y, b.y, c.y)}; }
+__device__ inline Two fma(Two a, Two b, Two c) {
+  return {fmaf(a.x, b.x, c.x), fmaf(a.y, b.y, c.y)};
+}
 __device__ inline Two fma(float a, Two b, Two c) { return {fmaf(a, b.x, c.x), fmaf(a, b.y, c.y)}; }
 
 __device__ inline Two load(const float *from) {
@@ -45,7 +50,9 @@ __device__ inline Two load(const float *from) {
   return {loaded.x, loaded.y};
 }
 
-__device__ inline void store(float *to, Two value) { *reinterpret_cast<float2 *>(to) = {value.x, value.y}; }
+__device__ inline void store(float *to, Two value) {
+  *reinterpret_cast<float2 *>(to) = {value.x, value.y};
+}
 
 /// Three axes of two channels.
 struct Axes {
@@ -57,7 +64,9 @@ __device__ inline Two dot(Axes a, Axes b) { return fma(a.z, b.z, fma(a.y, b.y, a
 __device__ inline Axes operator*(Two a, Axes b) { return {a * b.x, a * b.y, a * b.z}; }
 __device__ inline Axes operator+(Axes a, Axes b) { return {a.x + b.x, a.y + b.y, a.z + b.z}; }
 __device__ inline Axes operator-(Axes a, Axes b) { return {a.x - b.x, a.y - b.y, a.z - b.z}; }
-__device__ inline Axes fma(Two a, Axes b, Axes c) { return {fma(a, b.x, c.x), fma(a, b.y, c.y), fma(a, b.z, c.z)}; }
+__device__ inline Axes fma(Two a, Axes b, Axes c) {
+  return {fma(a, b.x, c.x), fma(a, b.y, c.y), fma(a, b.z, c.z)};
+}
 
 __device__ inline Axes load_axes(const float *from) {
   return {load(from), load(from + SLICE), load(from + 2 * SLICE)};
@@ -69,7 +78,8 @@ __device__ inline void store_axes(float *to, Axes value) {
   store(to + 2 * SLICE, value.z);
 }
 
-/// Where the record of a row begins; `rows` is how many there are, `width` how many vectors each has.
+/// Where the record of a row begins; `rows` is how many there are, `width` how many vectors each
+/// has.
 __device__ inline size_t record(uint32_t slice, uint32_t row, uint32_t rows, int width) {
   return ((size_t)slice * rows + row) * (width * SLICE);
 }
@@ -83,7 +93,8 @@ struct __align__(16) Pair {
   float t;
   /// (r_j − r_i) / (d + softening).
   float u[3];
-  /// The caller's number of the neighbor; in a structure without a list, which image of the row's atom it is.
+  /// The caller's number of the neighbor; in a structure without a list, which image of the row's
+  /// atom it is.
   uint32_t position;
 };
 

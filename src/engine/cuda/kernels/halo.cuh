@@ -1,5 +1,5 @@
-// Feature rows between this engine's records and the caller's order of atoms, on their way to ghosts that are
-// atoms of other ranks. Outside, a row is `width` runs of `channels` values.
+// Feature rows between this engine's records and the caller's order of atoms, on their way to
+// ghosts that are atoms of other ranks. Outside, a row is `width` runs of `channels` values.
 #pragma once
 #include "common.cuh"
 
@@ -19,7 +19,8 @@ template <class Body> __device__ inline void each_value(const Halo &p, Body body
        k += (size_t)gridDim.x * blockDim.x) {
     const uint32_t *atom = p.atoms + 2 * (k / values);
     const uint32_t value = k % values, run = value / p.channels, channel = value % p.channels;
-    float *here = p.records + record(channel / SLICE, atom[1], p.rows, p.width) + run * SLICE + channel % SLICE;
+    float *here = p.records + record(channel / SLICE, atom[1], p.rows, p.width) + run * SLICE +
+                  channel % SLICE;
     body(*here, p.outbox[(size_t)atom[0] * values + value]);
   }
 }

@@ -1,9 +1,9 @@
-// Pairs of structures that come without a list: atoms are wrapped into their cell, sorted into bins at least a
-// cutoff wide and compared with the bins around them, images included, as in src/neighbors. Small structures
-// are one bin, in the order of their atoms.
+// Pairs of structures that come without a list: atoms are wrapped into their cell, sorted into bins
+// at least a cutoff wide and compared with the bins around them, images included, as in
+// src/neighbors. Small structures are one bin, in the order of their atoms.
 //
-// Atomic counters decide who comes first in a bin; `arrange` then puts each bin's atoms into the order of their
-// numbers, so that nothing depends on them.
+// Atomic counters decide who comes first in a bin; `arrange` then puts each bin's atoms into the
+// order of their numbers, so that nothing depends on them.
 #pragma once
 #include "common.cuh"
 #include "pairs.cuh"
@@ -12,7 +12,7 @@
 struct Grid {
   /// Lattice vectors (Å), one behind the other; inverse[k] · r is the coordinate along vector k.
   double vectors[9], inverse[9];
-  /// Of the bins, in units of the coordinates.
+  /// Where the first bin begins, and width of a bin, in units of the coordinates.
   double origin[3], width[3];
   /// Bins along each vector, how many bins away a neighbor can be, and whether the vector repeats.
   int count[3], around[3], periodic[3];
@@ -24,14 +24,17 @@ struct Grid {
 constexpr double FARTHEST = 268435456;
 
 __device__ inline double coordinate(const Grid &grid, int k, const double *r) {
-  return grid.inverse[3 * k] * r[0] + grid.inverse[3 * k + 1] * r[1] + grid.inverse[3 * k + 2] * r[2];
+  return grid.inverse[3 * k] * r[0] + grid.inverse[3 * k + 1] * r[1] +
+         grid.inverse[3 * k + 2] * r[2];
 }
 
-/// What a shift adds to component `x` of a position (Å). That of the opposite shift is its negative, to the last bit.
-/// Sums are written out so that every kernel rounds them alike, whatever compiles it.
+/// What a shift adds to component `x` of a position (Å). That of the opposite shift is its
+/// negative, to the last bit. Sums are written out so that every kernel rounds them alike, whatever
+/// compiles it.
 __device__ inline double translation(const Grid &grid, const int *shift, int x) {
   const double first = shift[0] * grid.vectors[x];
-  return fma((double)shift[2], grid.vectors[6 + x], fma((double)shift[1], grid.vectors[3 + x], first));
+  return fma((double)shift[2], grid.vectors[6 + x],
+             fma((double)shift[1], grid.vectors[3 + x], first));
 }
 
 /// A shift as one word: ten bits for each vector.
@@ -54,7 +57,8 @@ __device__ inline bool shares_slots(const Grid &grid) {
 
 /// As neighbors::bins.
 __device__ inline uint32_t slot_of(const Grid &grid, const int *bin) {
-  const uint64_t index = bin[0] + (uint64_t)grid.count[0] * (bin[1] + (uint64_t)grid.count[1] * bin[2]);
+  const uint64_t index =
+      bin[0] + (uint64_t)grid.count[0] * (bin[1] + (uint64_t)grid.count[1] * bin[2]);
   if (!shares_slots(grid))
     return grid.first_slot + (uint32_t)index;
   // Fibonacci hashing: neighboring bins spread over the table.
@@ -68,13 +72,15 @@ struct Wrap {
   /// Structure of each atom.
   const uint32_t *structures;
   const Grid *grids;
-  /// Out, of each atom: position inside the cell (Å), bin (3), slot, and how many came to its slot before it.
+  /// Out, of each atom: position inside the cell (Å), bin (3), slot, and how many came to its slot
+  /// before it.
   double *wrapped;
   int *bins;
   uint32_t *slots, *ranks;
   /// Atoms of each slot; zeros at first.
   uint32_t *counts;
-  /// 1 if an atom is nowhere, or too far away: from its cell, or farther than this from the origin (Å).
+  /// 1 if an atom is nowhere, or too far away: from its cell, or farther than this from the origin
+  /// (Å).
   uint32_t *bad;
   double farthest;
   uint32_t atoms, reserved;
@@ -106,7 +112,8 @@ KERNEL(wrap, Wrap, 256) {
     bin[k] = (int)fmin(fmax(place, 0.0), grid.count[k] - 1.0);
     p.bins[3 * (size_t)atom + k] = bin[k];
   }
-  // Nobody looks for the pairs of bad atoms: in one slot together, many would cost as much as all their pairs.
+  // Nobody looks for the pairs of bad atoms: in one slot together, many would cost as much as all
+  // their pairs.
   const uint32_t slot = bad ? grid.first_slot + atom % grid.slots : slot_of(grid, bin);
   p.slots[atom] = slot;
   p.ranks[atom] = atomicAdd(p.counts + slot, 1u);
@@ -152,7 +159,7 @@ LARGE_KERNEL(scan, Scan, 512) {
 }
 
 struct Scatter {
-  /// Of each atom.
+  /// Of each atom: its slot, and which of the slot it was first counted as.
   const uint32_t *slots, *ranks;
   /// Of each slot, where its members begin.
   const uint32_t *starts;
@@ -167,9 +174,10 @@ KERNEL(scatter, Scatter, 256) {
 }
 
 struct Arrange {
-  /// Of each atom; of each slot; the atoms of each slot in any order.
+  /// The slot of each atom; where the members of each slot begin; the atoms of each slot, in any
+  /// order.
   const uint32_t *slots, *starts, *members;
-  /// Of each atom.
+  /// Position of each atom inside the cell (Å), three values.
   const double *wrapped;
   const int *bins;
   const uint32_t *structures, *kinds;
@@ -217,20 +225,20 @@ struct ListPairs {
   uint32_t *counts;
   /// 1 if an atom is nowhere: then no pairs are needed.
   uint32_t *bad;
-  /// Pairs of all rows, and room for them: where there are more, none are written and counts are zero. Null: the
-  /// room is enough.
+  /// Pairs of all rows, and room for them: where there are more, none are written and counts are
+  /// zero. Null: the room is enough.
   const uint64_t *total;
   uint64_t capacity;
   /// Of each kind: radius of its repulsion (Å).
   const double *radii;
-  /// Å, Å, intervals of the filter tables in one Å, share of the repulsion that is a pair's core, and how far from
-  /// the origin atoms may be (Å).
+  /// Å, Å, intervals of the filter tables in one Å, share of the repulsion that is a pair's core,
+  /// and how far from the origin atoms may be (Å).
   double cutoff, softening, per_length, core, farthest;
   uint32_t intervals, active;
 };
 
-/// Cells of one bin with at most so many atoms are searched atom by atom instead of image by image: so even the
-/// images of a single atom keep a warp's lanes busy. Atoms times images fit 32 bits.
+/// Cells of one bin with at most so many atoms are searched atom by atom instead of image by image:
+/// so even the images of a single atom keep a warp's lanes busy. Atoms times images fit 32 bits.
 constexpr uint32_t FEW = 4096;
 
 /// What a row has found so far, in a warp.
@@ -241,11 +249,12 @@ struct Row {
   uint32_t end;
 };
 
-/// Each lane asks for an atom and its image, or for none. Both directions of a pair are compared on their own, yet
-/// always alike: r_j + S − r_i and r_i − S − r_j are each other's negatives to the last bit.
+/// Each lane asks for an atom and its image, or for none. Both directions of a pair are compared on
+/// their own, yet always alike: r_j + S − r_i and r_i − S − r_j are each other's negatives to the
+/// last bit.
 template <bool WRITE>
-__device__ inline void consider(const ListPairs &p, const Grid &grid, Row &row, bool within, uint32_t other,
-                                const int *shift) {
+__device__ inline void consider(const ListPairs &p, const Grid &grid, Row &row, bool within,
+                                uint32_t other, const int *shift) {
   double r[3] = {}, d = 0;
   if (within) {
     const double *there = p.positions + 3 * (size_t)other;
@@ -256,7 +265,8 @@ __device__ inline void consider(const ListPairs &p, const Grid &grid, Row &row, 
   }
   const uint32_t mask = __ballot_sync(WARP, within);
   const uint32_t place = row.start + row.found + __popc(mask & ((1u << row.lane) - 1));
-  // Pairs were counted by the same sums: no more are found, and none would be written over the next row's.
+  // Pairs were counted by the same sums: no more are found, and none would be written over the next
+  // row's.
   if (WRITE && within && place < row.end) {
     const uint32_t kind = p.kinds[other];
     const double distance = seen(p.radii[p.kinds[row.row]], p.radii[kind], p.core, d).distance;
@@ -270,7 +280,8 @@ __device__ inline void consider(const ListPairs &p, const Grid &grid, Row &row, 
 }
 
 /// All atoms of a cell of one bin.
-template <bool WRITE> __device__ inline void search_cell(const ListPairs &p, const Grid &grid, Row &row) {
+template <bool WRITE>
+__device__ inline void search_cell(const ListPairs &p, const Grid &grid, Row &row) {
   const uint32_t first = p.slots[grid.first_slot], atoms = p.slots[grid.first_slot + 1] - first;
   const uint32_t along_y = 2 * grid.around[1] + 1, along_z = 2 * grid.around[2] + 1;
   const uint32_t images = (2 * grid.around[0] + 1) * along_y * along_z;
@@ -284,7 +295,8 @@ template <bool WRITE> __device__ inline void search_cell(const ListPairs &p, con
 }
 
 /// The bins around an atom.
-template <bool WRITE> __device__ inline void search_bins(const ListPairs &p, const Grid &grid, Row &row) {
+template <bool WRITE>
+__device__ inline void search_bins(const ListPairs &p, const Grid &grid, Row &row) {
   const bool shared = shares_slots(grid);
   int from[3], to[3];
   for (int k = 0; k < 3; ++k) {
@@ -326,7 +338,8 @@ template <bool WRITE> __device__ inline void list_pairs(const ListPairs &p) {
   row.row = (blockIdx.x * blockDim.x + threadIdx.x) / 32;
   if (row.row >= p.active)
     return;
-  // Whether kernels before this one have seen all positions: lanes that ask while others set the flag would differ.
+  // Whether kernels before this one have seen all positions: lanes that ask while others set the
+  // flag would differ.
   const bool seen = p.bins || (WRITE && p.total);
   if ((seen && *p.bad) || (WRITE && p.total && *p.total > p.capacity)) {
     if (row.lane == 0)

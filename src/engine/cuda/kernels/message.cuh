@@ -1,10 +1,10 @@
-// The messages, forward and reverse, as gathers: eight lanes compute an atom's sum over its neighbors, two
-// channels each; without a table in shared memory, where atoms are few, four times as many lanes share its neighbors.
-// Nothing is written to neighbors, so there are no atomics and sums keep their order.
-// Formulas as in engine::reference.
+// The messages, forward and reverse, as gathers: eight lanes compute an atom's sum over its
+// neighbors, two channels each; without a table in shared memory, where atoms are few, four times
+// as many lanes share its neighbors. Nothing is written to neighbors, so there are no atomics and
+// sums keep their order. Formulas as in engine::reference.
 //
-// Slices of channels are the outer loop: the features of one slice stay in the L2 cache, its table in shared
-// memory where it fits.
+// Slices of channels are the outer loop: the features of one slice stay in the L2 cache, its table
+// in shared memory where it fits.
 #pragma once
 #include "common.cuh"
 
@@ -20,10 +20,11 @@ struct Message {
   const uint32_t *starts, *counts;
   /// Kind of each row.
   const uint32_t *kinds;
-  /// Filters as cubic B-splines: for each slice, node from −1 on, filter (3), channel (16): control point, and
-  /// what the next one differs by.
+  /// Filters as cubic B-splines: for each slice, node from −1 on, filter (3), channel (16): control
+  /// point, and what the next one differs by.
   const float *table;
-  /// What atoms send, (x¹, x², x³, v) or (s, v): records of all rows. In the first message of all kinds.
+  /// What atoms send, (x¹, x², x³, v) or (s, v): records of all rows. In the first message of all
+  /// kinds.
   const float *features;
   /// First message: s of all kinds before it, records of one vector.
   const float *embedding;
@@ -44,9 +45,9 @@ struct Message {
   uint32_t overwrite, reserved;
 };
 
-/// A cubic B-spline is P_k + a D_{k−1} + b D_k + c D_{k+1}, where D are the differences of the control points P;
-/// these are its weights, or those of its slope. Differences that were rounded by themselves give slopes all of
-/// float32's digits, which differences of rounded values would not.
+/// A cubic B-spline is P_k + a D_{k−1} + b D_k + c D_{k+1}, where D are the differences of the
+/// control points P; these are its weights, or those of its slope. Differences that were rounded by
+/// themselves give slopes all of float32's digits, which differences of rounded values would not.
 struct Weights {
   float before, here, after;
 };
@@ -90,7 +91,8 @@ __device__ inline Nodes nodes(const float *interval, int filter, int lane) {
 }
 
 __device__ inline Two value(const Nodes &nodes, const Weights &w) {
-  return fma(w.before, nodes.before, fma(w.after, nodes.after, fma(w.here, nodes.here, nodes.point)));
+  return fma(w.before, nodes.before,
+             fma(w.after, nodes.after, fma(w.here, nodes.here, nodes.point)));
 }
 
 __device__ inline Two slope(const Nodes &nodes, const Weights &w) {
@@ -165,7 +167,8 @@ template <bool SENDER, bool INITIAL, bool SHARED> __device__ inline void forward
   for (uint32_t slice = blockIdx.y; slice < p.slices; slice += gridDim.y) {
     const Table table = table_of<SHARED>(p, slice);
     const float *features = p.features + record(slice, 0, p.feature_rows, WIDTH) + 2 * lane;
-    for (uint32_t i = blockIdx.x * atoms + threadIdx.x / (GROUP * SHARES); i < p.active; i += gridDim.x * atoms) {
+    for (uint32_t i = blockIdx.x * atoms + threadIdx.x / (GROUP * SHARES); i < p.active;
+         i += gridDim.x * atoms) {
       const Pair *pairs = p.pairs + p.starts[i];
       const uint32_t count = p.counts[i];
       const size_t own = record(slice, i, p.active, STATE) + 2 * lane;
@@ -244,7 +247,8 @@ template <bool SENDER, bool INITIAL, bool SHARED> __device__ inline void reverse
     const float *features = p.features + record(slice, 0, p.feature_rows, WIDTH) + 2 * lane;
     const float *bars = p.bar + record(slice, 0, p.rows, STATE) + 2 * lane;
     const bool initial_sum = p.overwrite && slice == blockIdx.y;
-    for (uint32_t i = blockIdx.x * atoms + threadIdx.x / (GROUP * SHARES); i < last; i += gridDim.x * atoms) {
+    for (uint32_t i = blockIdx.x * atoms + threadIdx.x / (GROUP * SHARES); i < last;
+         i += gridDim.x * atoms) {
       const uint32_t row = i < p.active ? i : p.active - 1;
       const uint32_t start = p.starts[row];
       const uint32_t count = i < p.active ? p.counts[row] : 0;
@@ -303,7 +307,8 @@ template <bool SENDER, bool INITIAL, bool SHARED> __device__ inline void reverse
               x3_bar = x3_bar - f3 * dot(u, v_j);
           }
         }
-        const float sum = over_group(lane, both(d_bar), both(u_bar.x), both(u_bar.y), both(u_bar.z));
+        const float sum =
+            over_group(lane, both(d_bar), both(u_bar.x), both(u_bar.y), both(u_bar.z));
         if (writes)
           *gradient = before + sum;
       }
@@ -323,10 +328,10 @@ template <bool SENDER, bool INITIAL, bool SHARED> __device__ inline void reverse
   }
 }
 
-#define MESSAGES(name, sender, initial)                                                                              \
-  KERNEL(forward_##name, Message, 128) { forward<sender, initial, false>(p); }                                       \
-  LARGE_KERNEL(forward_##name##_shared, Message, 768) { forward<sender, initial, true>(p); }                         \
-  KERNEL(reverse_##name, Message, 128) { reverse<sender, initial, false>(p); }                                       \
+#define MESSAGES(name, sender, initial)                                                            \
+  KERNEL(forward_##name, Message, 128) { forward<sender, initial, false>(p); }                     \
+  LARGE_KERNEL(forward_##name##_shared, Message, 768) { forward<sender, initial, true>(p); }       \
+  KERNEL(reverse_##name, Message, 128) { reverse<sender, initial, false>(p); }                     \
   LARGE_KERNEL(reverse_##name##_shared, Message, 512) { reverse<sender, initial, true>(p); }
 
 MESSAGES(published_first, false, true)

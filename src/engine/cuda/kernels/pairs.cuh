@@ -7,7 +7,8 @@ struct FindPairs {
   const double *positions;
   /// The caller's number of each row's atom.
   const uint32_t *atoms;
-  /// entries[starts[row]] … are the caller's numbers of the atoms that the row's atom may be near to.
+  /// entries[starts[row]] … are the caller's numbers of the atoms that the row's atom may be near
+  /// to.
   const uint32_t *starts, *entries;
   /// Feature row and kind of each of the caller's atoms and ghosts.
   const uint32_t *places;
@@ -22,14 +23,14 @@ struct FindPairs {
   /// Å, Å, intervals of the filter tables in one Å, share of the repulsion that is a pair's core.
   double cutoff, softening, per_length, core;
   uint32_t intervals, active;
-  /// Of all positions.
+  /// How many coordinates `positions` holds.
   uint64_t coordinates;
 };
 
-/// A pair at (x, y, z) from here, d away, which the filters see at another distance. Atoms at one place have no direction: what comes of them is not a
-/// number, and the host then finds out why.
-__device__ inline Pair pair_at(double x, double y, double z, double d, double distance, double softening,
-                               double per_length, uint32_t intervals) {
+/// A pair at (x, y, z) from here, d away, which the filters see at another distance. Atoms at one
+/// place have no direction: what comes of them is not a number, and the host then finds out why.
+__device__ inline Pair pair_at(double x, double y, double z, double d, double distance,
+                               double softening, double per_length, uint32_t intervals) {
   const double place = distance * per_length;
   const uint32_t whole = (uint32_t)place;
   const double soft = d < COINCIDENT ? nan("") : 1 / (d + softening);

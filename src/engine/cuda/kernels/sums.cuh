@@ -19,21 +19,22 @@ struct Sums {
   const float *gradients;
   size_t capacity;
   uint32_t parts, active;
-  /// Whether virials are summed over the atoms of each block of threads, for which there is shared memory.
+  /// Whether virials are summed over the atoms of each block of threads, for which there is shared
+  /// memory.
   uint32_t total, reserved;
-  /// Intervals of the filter tables in one Å, what is added to d where u is formed (Å), and share of the repulsion
-  /// that is a pair's core.
+  /// Intervals of the filter tables in one Å, what is added to d where u is formed (Å), and share
+  /// of the repulsion that is a pair's core.
   double per_length, softening, core;
-  /// Of each kind: what is added to its energy (eV), Z, Z to the power 0.23, and the radius of its repulsion (Å),
-  /// as in model::repulsion; 0: it does not repel.
+  /// Of each kind: what is added to its energy (eV), Z, Z to the power 0.23, and the radius of its
+  /// repulsion (Å), as in model::repulsion; 0: it does not repel.
   const double *references, *charges, *charge_powers, *radii;
   /// Of each kind: between which two bounded energies an atom is not far outside the training data
   /// (eV), and its part of the distance below which it overlaps with another atom (Å).
   const double *ordinary, *reaches;
   /// Of each row: the network's energy (eV).
   const double *network;
-  /// Of each of the caller's atoms: energy (eV), three forces (eV/Å), nine virials (eV), these of each block of
-  /// threads instead where only their total is asked for.
+  /// Of each of the caller's atoms: energy (eV), three forces (eV/Å), nine virials (eV), these of
+  /// each block of threads instead where only their total is asked for.
   double *energies, *forces, *virials;
   /// 1 if an atom is far outside the training data; 1 if two atoms of structures without a list may
   /// overlap.
@@ -44,8 +45,8 @@ struct Repulsion {
   double energy, slope;
 };
 
-/// The potential of Ziegler, Biersack and Littmark, ended by the polynomial envelope of power 6: the formulas of
-/// model::repulsion.
+/// The potential of Ziegler, Biersack and Littmark, ended by the polynomial envelope of power 6:
+/// the formulas of model::repulsion.
 __device__ inline Repulsion repulsion(double charges, double powers, double reach, double d) {
   const double factors[4] = {0.18175, 0.50986, 0.28022, 0.02817};
   const double decays[4] = {3.19980, 0.94229, 0.40290, 0.20162};
@@ -70,8 +71,9 @@ __device__ inline double over_warp(double value) {
   return value;
 }
 
-/// Of one atom; gives its virial to all lanes.
-template <bool LISTED> __device__ inline void sums_of_atom(const Sums &p, uint32_t row, double *virial) {
+/// Energy, force and virial of one atom; all lanes get the virial.
+template <bool LISTED>
+__device__ inline void sums_of_atom(const Sums &p, uint32_t row, double *virial) {
   const uint32_t lane = threadIdx.x % 32;
   const size_t atom = p.atoms ? p.atoms[row] : row;
   const double *here = p.positions + 3 * (LISTED ? atom : row);
@@ -102,8 +104,9 @@ template <bool LISTED> __device__ inline void sums_of_atom(const Sums &p, uint32
     double radial = (bar[0] * slope * p.per_length - along / (soft * soft)) / d;
     const double reach = p.radii[kind] + p.radii[pair.kind];
     if (d < reach && p.radii[kind] > 0 && p.radii[pair.kind] > 0) {
-      const Repulsion found = repulsion(p.charges[kind] * p.charges[pair.kind],
-                                        p.charge_powers[kind] + p.charge_powers[pair.kind], reach, d);
+      const Repulsion found =
+          repulsion(p.charges[kind] * p.charges[pair.kind],
+                    p.charge_powers[kind] + p.charge_powers[pair.kind], reach, d);
       energy += 0.5 * found.energy;
       radial += found.slope / d;
     }

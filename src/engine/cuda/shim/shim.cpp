@@ -59,7 +59,8 @@ thread_local unsigned turn;
 
 void run_block(const Kernel &kernel, const void *arguments, const Self &first) {
   const unsigned count = first.threads.x;
-  Barrier meeting{std::make_unique<std::barrier<>>(count), {}, std::vector<Turns>((count + LANES - 1) / LANES)};
+  Barrier meeting{
+      std::make_unique<std::barrier<>>(count), {}, std::vector<Turns>((count + LANES - 1) / LANES)};
   for (unsigned lane = 0; lane < count; lane += LANES)
     meeting.warps.push_back(std::make_unique<std::barrier<>>(std::min(LANES, count - lane)));
   std::vector<std::thread> threads;
@@ -110,7 +111,8 @@ thread_local Fiber *fiber;
 #error "the shim changes between fibers with instructions of x86-64: add those of this processor"
 #endif
 
-/// Saves what a function call must preserve on this stack, notes where in *from, and goes on from `to`.
+/// Saves what a function call must preserve on this stack, notes where in *from, and goes on from
+/// `to`.
 extern "C" void mlff_shim_switch(void **from, void *to);
 asm(R"(
 .text
@@ -206,7 +208,8 @@ void run_block(const Kernel &kernel, const void *arguments, const Self &first) {
 
 } // namespace
 
-Entry::Entry(const char *module, const char *name, unsigned threads, size_t size, void (*run)(const void *)) {
+Entry::Entry(const char *module, const char *name, unsigned threads, size_t size,
+             void (*run)(const void *)) {
   kernels()[{module, name}] = {threads, size, run};
 }
 
@@ -251,10 +254,11 @@ const uint64_t *of_warp(unsigned mask, uint64_t value) {
 static std::atomic<unsigned> launches{0};
 extern "C" unsigned mlff_shim_launches() { return launches; }
 
-/// Runs a kernel to its end. `grid` blocks of `threads` threads; `arguments` of `size` bytes. Gives null, or what
-/// is wrong.
-extern "C" const char *mlff_shim_launch(const char *module, const char *name, const unsigned *grid, unsigned threads,
-                                        size_t shared, const void *arguments, size_t size) {
+/// Runs a kernel to its end. `grid` blocks of `threads` threads; `arguments` of `size` bytes. Gives
+/// null, or what is wrong.
+extern "C" const char *mlff_shim_launch(const char *module, const char *name, const unsigned *grid,
+                                        unsigned threads, size_t shared, const void *arguments,
+                                        size_t size) {
   using namespace shim;
   const auto found = kernels().find({module, name});
   if (found == kernels().end())

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //
-// What the kernels need of CUDA, as C++: tests run the very source that GPUs run. Threads of a block are fibers
-// of one thread of the processor, which change places where they wait for each other; blocks run on all
-// processors. With MLFF_SHIM_THREADS they are real threads, for ThreadSanitizer.
+// What the kernels need of CUDA, as C++: tests run the very source that GPUs run. Threads of a
+// block are fibers of one thread of the processor, which change places where they wait for each
+// other; blocks run on all processors. With MLFF_SHIM_THREADS they are real threads, for
+// ThreadSanitizer.
 //
-// Shared memory begins as NaN. A barrier that not all threads reach, and a warp operation without all lanes, end
-// the program with a message.
+// Shared memory begins as NaN. A barrier that not all threads reach, and a warp operation without
+// all lanes, end the program with a message.
 #pragma once
 
 #include <cmath>
@@ -20,11 +21,11 @@
 #define SHARED_MEMORY(name) unsigned char *const name = shim::self().shared
 
 /// Defines a kernel, and notes it under its name in MODULE.
-#define KERNEL(name, Arguments, THREADS)                                                                             \
-  static void name(Arguments p);                                                                                     \
-  static const shim::Entry entry_of_##name(MODULE, #name, THREADS, sizeof(Arguments), [](const void *p) {            \
-    name(*static_cast<const Arguments *>(p));                                                                        \
-  });                                                                                                                \
+#define KERNEL(name, Arguments, THREADS)                                                           \
+  static void name(Arguments p);                                                                   \
+  static const shim::Entry entry_of_##name(                                                        \
+      MODULE, #name, THREADS, sizeof(Arguments),                                                   \
+      [](const void *p) { name(*static_cast<const Arguments *>(p)); });                            \
   static void name(Arguments p)
 
 #define LARGE_KERNEL KERNEL
@@ -57,7 +58,8 @@ void wait_for_block();
 const uint64_t *of_warp(unsigned mask, uint64_t value);
 
 struct Entry {
-  Entry(const char *module, const char *name, unsigned threads, size_t size, void (*run)(const void *));
+  Entry(const char *module, const char *name, unsigned threads, size_t size,
+        void (*run)(const void *));
 };
 
 template <class T> T exchanged(unsigned mask, T value, unsigned lane) {
@@ -94,9 +96,13 @@ inline unsigned __ballot_sync(unsigned mask, bool vote) {
   return bits;
 }
 
-inline unsigned atomicExch(unsigned *at, unsigned value) { return __atomic_exchange_n(at, value, __ATOMIC_RELAXED); }
+inline unsigned atomicExch(unsigned *at, unsigned value) {
+  return __atomic_exchange_n(at, value, __ATOMIC_RELAXED);
+}
 
-inline unsigned atomicAdd(unsigned *at, unsigned value) { return __atomic_fetch_add(at, value, __ATOMIC_RELAXED); }
+inline unsigned atomicAdd(unsigned *at, unsigned value) {
+  return __atomic_fetch_add(at, value, __ATOMIC_RELAXED);
+}
 
 inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 

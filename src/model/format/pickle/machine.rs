@@ -42,8 +42,8 @@ impl<'a> Machine<'a> {
     /// Runs the program to its end; the value it leaves.
     pub fn run(&mut self) -> Result<Id> {
         loop {
-            // No instruction leaves more values than this; what grows with a tensor is reserved where
-            // it is read.
+            // No instruction leaves more values than this; what grows with a tensor is reserved
+            // where it is read.
             self.values.try_reserve(4)?;
             self.stack.try_reserve(4)?;
             self.marks.try_reserve(1)?;

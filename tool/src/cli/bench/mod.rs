@@ -38,12 +38,14 @@ const FORCE_TOLERANCE: f64 = 1e-4;
 /// Structures in a batch of small ones.
 const BATCH: usize = 1024;
 
-/// Speed of the installed library on liquid water and on a small molecule, beside the machine's peak and PyTorch
+/// Speed of the installed library on liquid water and on a small molecule, beside the machine's
+/// peak and PyTorch
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// Student in any format that `inspect` reads; it must know H and O
     model: PathBuf,
-    /// Atoms, rounded up to whole molecules; cubes of 3, 24, 81, 192, 375, 648, 1029, 1536 fill best
+    /// Atoms, rounded up to whole molecules; cubes of 3, 24, 81, 192, 375, 648, 1029, 1536 fill
+    /// best
     #[arg(long, default_value_t = 1536, value_parser = clap::value_parser!(u32).range(3..=10_000_000))]
     atoms: u32,
     #[command(flatten)]

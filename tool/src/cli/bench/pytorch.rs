@@ -49,8 +49,8 @@ fn io_error(what: impl std::fmt::Display, error: &io::Error) -> Error {
 }
 
 impl PyTorch {
-    /// Starts `python` and has energy and forces computed once on `device`; gives none, and says why, where PyTorch
-    /// cannot use it.
+    /// Starts `python` and has energy and forces computed once on `device`; gives none, and says
+    /// why, where PyTorch cannot use it.
     pub(super) fn start(
         python: &Path,
         model: &Model,
@@ -102,7 +102,8 @@ impl PyTorch {
         Ok(Some(started))
     }
 
-    /// Computes energy and forces once more, `eager` or as TorchScript, `script`: the seconds it took.
+    /// Computes energy and forces once more, `eager` or as TorchScript, `script`: the seconds it
+    /// took.
     pub(super) fn run(&mut self, program: &str) -> Result<f64> {
         if let Some(stdin) = &mut self.stdin {
             // Where the process has ended, its missing answer is the better message.

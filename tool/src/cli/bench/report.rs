@@ -124,7 +124,8 @@ pub(super) struct Comparison {
     pub(super) largest_force: f64,
 }
 
-/// Decimals of a value that is printed with so many of them, or with three digits where it is below 1.
+/// Decimals of a value that is printed with so many of them, or with three digits where it is below
+/// 1.
 fn decimals(value: f64, usual: usize) -> usize {
     match value.abs() {
         small if small > 1e-9 && small < 1.0 => (2 - small.log10().floor() as i32) as usize,

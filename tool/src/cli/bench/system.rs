@@ -1,4 +1,5 @@
-//! What is timed: atoms with their neighbor list, as a program that does molecular dynamics has them.
+//! What is timed: atoms with their neighbor list, as a program that does molecular dynamics has
+//! them.
 
 use super::water;
 use crate::cli::measure::ETHANOL;
@@ -34,7 +35,8 @@ pub(super) struct Pair {
 }
 
 impl System {
-    /// Liquid water: `atoms` atoms, rounded up to whole molecules, with the pairs within `cutoff` + [`SKIN`].
+    /// Liquid water: `atoms` atoms, rounded up to whole molecules, with the pairs within `cutoff` +
+    /// [`SKIN`].
     pub(super) fn water(atoms: usize, cutoff: f64) -> Result<Self> {
         let (species, positions, edge) = water::cube(atoms)?;
         Self::new(species, positions, Some(edge), cutoff)

@@ -18,7 +18,8 @@ const CLOSEST: f64 = 1.6;
 /// Orientations that are tried before the best of them is taken.
 const TRIES: usize = 200;
 
-/// `atoms` atoms, rounded up to whole molecules: atomic numbers and positions (Å) in a periodic cube, and its edge (Å).
+/// `atoms` atoms, rounded up to whole molecules: atomic numbers and positions (Å) in a periodic
+/// cube, and its edge (Å).
 pub(super) fn cube(atoms: usize) -> Result<(Vec<i32>, Vec<[f64; 3]>, f64)> {
     let molecules = atoms.div_ceil(3).max(1);
     let edge = (molecules as f64 / DENSITY).cbrt();

@@ -21,7 +21,8 @@ use comment::Comment;
 pub(super) use labelled::read_labelled;
 use mlff_student::error::{Error, ErrorKind, Result};
 
-/// Longer lines are no XYZ. A file that is something else takes up to 30 times as much memory: its words.
+/// Longer lines are no XYZ. A file that is something else takes up to 30 times as much memory: its
+/// words.
 const LONGEST_LINE: u64 = 16 << 20;
 
 /// One structure.
