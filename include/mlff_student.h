@@ -736,8 +736,7 @@ const char *mlff_last_error(void);
  *
  * @since 0.1.0
  */
-uint32_t mlff_last_error_atoms(int32_t *atoms,
-                               uint32_t capacity);
+uint32_t mlff_last_error_atoms(int32_t *atoms, uint32_t capacity);
 
 /**
  * The name of a status, for example "MLFF_ERROR_IO".
@@ -765,8 +764,7 @@ const char *mlff_status_name(mlff_status status);
  *
  * @since 0.1.0
  */
-mlff_status mlff_device_count(int32_t device,
-                              uint32_t *count);
+mlff_status mlff_device_count(int32_t device, uint32_t *count);
 
 /**
  * Loads a student from a file (safetensors, a PyTorch checkpoint, ONNX or TorchScript), or a
@@ -785,8 +783,7 @@ mlff_status mlff_device_count(int32_t device,
  *
  * @since 0.1.0
  */
-mlff_status mlff_model_load(const char *path,
-                            struct mlff_model **model);
+mlff_status mlff_model_load(const char *path, struct mlff_model **model);
 
 /**
  * Frees a model. Its calculators stay usable. NULL is allowed.
