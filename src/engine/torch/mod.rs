@@ -2,9 +2,9 @@
 //! TorchScript models of any network.
 //!
 //! libtorch is 1.2 GB, so it lives in a library of its own, which is loaded when a calculator asks
-//! for it ([`functions`]). There, E is a function of species, positions, pairs and shifts; r = r_j
-//! + shift − r_i of each directed pair is all that positions enter by, so ∂E/∂shift is ∂E/∂r, from
-//! which forces and virials follow here.
+//! for it ([`functions`]). There, E is a function of species, positions, pairs and shifts. Positions
+//! enter by r = r_j + shift − r_i of each directed pair alone, so ∂E/∂shift is ∂E/∂r, from which
+//! forces and virials follow here.
 
 pub mod functions;
 mod library;
