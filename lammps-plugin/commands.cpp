@@ -123,11 +123,13 @@ void PairMLFFStudent::set_option(const std::string &keyword, const char *value)
              std::string("pair_style mlff_student: ") + mlff_last_error() + ": write " + usage());
 }
 
-// The word that an option is set to.
+// The word that an option was given, which for check is not what the library was told.
 std::string PairMLFFStudent::option(const char *keyword) const
 {
+  mlff_options given = options;
+  given.check = check;
   char word[32] = "";
-  mlff_options_get(&options, keyword, word, sizeof(word));
+  mlff_options_get(&given, keyword, word, sizeof(word));
   return word;
 }
 
@@ -308,13 +310,8 @@ void PairMLFFStudent::describe_check() const
     what =
         ": atoms that overlap, but none outside of the training data, since this model does not "
         "say which energies atoms have there";
-  // Of the option that was given, not of what the library was told.
-  mlff_options given = options;
-  given.check = check;
-  char word[32] = "";
-  mlff_options_get(&given, "check", word, sizeof(word));
   if (!checks()) what.clear();
-  utils::logmesg(lmp, std::string("mlff_student: check ") + word + what + "\n");
+  utils::logmesg(lmp, "mlff_student: check " + option("check") + what + "\n");
 }
 
 // Called on rank 0 alone.

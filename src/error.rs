@@ -53,10 +53,12 @@ impl Error {
 
     /// Notes which atoms the message names, in its order: callers may have other names for them.
     #[must_use]
-    pub fn about(mut self, atoms: &[usize]) -> Self {
-        // Where memory has run out, the message is all there is.
-        if self.atoms.try_reserve(atoms.len()).is_ok() {
-            self.atoms.extend(atoms.iter().map(|&atom| atom as u32));
+    pub fn about(mut self, atoms: impl IntoIterator<Item = usize>) -> Self {
+        for atom in atoms {
+            // Where memory has run out, the message is all there is.
+            if self.atoms.try_reserve(1).is_ok() {
+                self.atoms.push(atom as u32);
+            }
         }
         self
     }

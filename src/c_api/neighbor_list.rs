@@ -134,10 +134,10 @@ impl<'a> Slices<'a> {
             // SAFETY: `atom` is below `owned`, and both arrays are indexed by owned atom.
             let (len, list) = unsafe { (*numneigh.add(atom), *firstneigh.add(atom)) };
             let len = count(len, "an entry of mlff_neighbor_list.numneigh")
-                .map_err(|error| error.within(format_args!("atom {atom}")).about(&[atom]))?;
+                .map_err(|error| error.within(format_args!("atom {atom}")).about([atom]))?;
             // SAFETY: the caller's promise.
             let list = unsafe { array(list, len, "an entry of mlff_neighbor_list.firstneigh") }
-                .map_err(|error| error.within(format_args!("atom {atom}")).about(&[atom]))?;
+                .map_err(|error| error.within(format_args!("atom {atom}")).about([atom]))?;
             centers.push(center);
             neighbors.push(list);
         }

@@ -93,14 +93,9 @@ impl Findings {
             self.place(),
             said.join("; ")
         );
-        let named: Vec<usize> = self
-            .pairs
-            .as_flattened()
-            .iter()
-            .chain(&self.atoms)
-            .map(|&atom| atom as usize)
-            .collect();
-        Err(Error::new(ErrorKind::Outside, message).about(&named))
+        let named = self.pairs.as_flattened().iter().chain(&self.atoms);
+        let error = Error::new(ErrorKind::Outside, message);
+        Err(error.about(named.map(|&atom| atom as usize)))
     }
 
     /// Says it on stderr, of atoms and of pairs unless that was `said` before.

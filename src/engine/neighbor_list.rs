@@ -83,11 +83,8 @@ fn invalid<T>(message: String) -> Result<T> {
 
 /// With the atoms that the message names, owned atoms before ghosts.
 fn invalid_at<T>(atoms: &[u32], message: String) -> Result<T> {
-    let mut error = Error::new(ErrorKind::InvalidArgument, message);
-    for &atom in atoms {
-        error = error.about(&[atom as usize]);
-    }
-    Err(error)
+    let error = Error::new(ErrorKind::InvalidArgument, message);
+    Err(error.about(atoms.iter().map(|&atom| atom as usize)))
 }
 
 impl NeighborList {

@@ -16,7 +16,7 @@ pub fn check_finite(positions: &[[f64; 3]]) -> Result<()> {
                 positions[atom][0], positions[atom][1], positions[atom][2]
             ),
         )
-        .about(&[atom])),
+        .about([atom])),
     }
 }
 
@@ -33,7 +33,7 @@ pub fn same_place(i: usize, j: usize) -> Error {
     } else {
         format!("atoms {first} and {second} are at the same place: move them apart or remove one")
     };
-    Error::new(ErrorKind::Numeric, message).about(if i == j { &both[..1] } else { &both })
+    Error::new(ErrorKind::Numeric, message).about(both.into_iter().take(if i == j { 1 } else { 2 }))
 }
 
 /// Refuses results that are not numbers, naming the first atom concerned.
@@ -54,7 +54,7 @@ pub fn check_values(energies: &[f64], forces: &[[f64; 3]]) -> Result<()> {
                 energies[atom], forces[atom]
             ),
         )
-        .about(&[atom])),
+        .about([atom])),
     }
 }
 

@@ -33,7 +33,7 @@ impl Scope {
     /// The error for an atom of an element that the model lacks.
     pub fn unknown_atom(&self, atom: usize, atomic_number: i32) -> Error {
         let message = format!("atom {atom}: {}", self.unknown_species(atomic_number));
-        Error::new(ErrorKind::Species, message).about(&[atom])
+        Error::new(ErrorKind::Species, message).about([atom])
     }
 
     /// The elements for people: ranges of more than four are shortened.

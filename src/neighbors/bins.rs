@@ -166,7 +166,7 @@ pub(crate) fn wrap(positions: &[[f64; 3]], cell: &Cell) -> Result<(Vec<[f64; 3]>
                          cell, found {position:?} Å: wrap positions into the cell"
                     ),
                 )
-                .about(&[atom]));
+                .about([atom]));
             }
             shift[k] = coordinates[k].floor() as i32;
         }

@@ -130,7 +130,7 @@ pub(crate) fn largest_coordinate(positions: &[[f64; 3]], cutoff: f64) -> Result<
                          one"
                     ),
                 )
-                .about(&[atom]));
+                .about([atom]));
             }
             largest = f64::max(largest, x.abs());
         }

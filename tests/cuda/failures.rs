@@ -122,7 +122,7 @@ fn assert_said<T: std::fmt::Debug>(found: Result<T, Said>, status: mlff_status, 
 // One test: what fails is told to the process, and a lost GPU stays lost.
 #[test]
 fn failures_of_a_gpu_are_errors_with_a_reason_and_the_process_lives() {
-    if !alone("failures::failures_of_a_gpu_are_errors_with_a_reason_and_the_process_lives", &[]) {
+    if !alone("failures::failures_of_a_gpu_are_errors_with_a_reason_and_the_process_lives") {
         return;
     }
     shim::instead_of_a_gpu();

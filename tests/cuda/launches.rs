@@ -54,7 +54,7 @@ impl Chain {
 // In a process of its own, since the shim counts for the whole program.
 #[test]
 fn a_step_starts_few_kernels_and_a_batch_no_more_than_one_structure() {
-    if !alone("launches::a_step_starts_few_kernels_and_a_batch_no_more_than_one_structure", &[]) {
+    if !alone("launches::a_step_starts_few_kernels_and_a_batch_no_more_than_one_structure") {
         return;
     }
     if std::env::var_os("MLFF_TEST_GPU").is_some() {

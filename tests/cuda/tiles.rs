@@ -12,7 +12,7 @@ use mlff_student::model::Architecture::{Painn, Published};
 
 #[test]
 fn tiles_of_any_size_have_the_processors_numbers() {
-    if !alone("tiles::tiles_of_any_size_have_the_processors_numbers", &[]) {
+    if !alone("tiles::tiles_of_any_size_have_the_processors_numbers") {
         return;
     }
     if std::env::var_os("MLFF_TEST_GPU").is_some() {

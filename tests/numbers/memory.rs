@@ -45,7 +45,6 @@ fn bound(model: &Model, atoms: usize, ghosts: usize, entries: usize) -> usize {
 fn a_calculator_holds_what_it_says_within_its_bound_and_takes_no_more_for_later_lists() {
     if !alone(
         "memory::a_calculator_holds_what_it_says_within_its_bound_and_takes_no_more_for_later_lists",
-        &[],
     ) {
         return;
     }

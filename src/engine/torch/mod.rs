@@ -194,7 +194,7 @@ impl Engine for Torch {
                     j as usize - list.owned
                 ),
             )
-            .about(&[j as usize]));
+            .about([j as usize]));
         }
         self.list = list;
         Ok(())
